@@ -49,6 +49,10 @@ def pytest_configure(config) -> None:
         "markers",
         "keras_ranks: runs Keras's own layers, which rely on rank promotion",
     )
+    # Keras 3.15 variables speak an older form of NumPy's array protocol.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy"
+    )
     _let_orthogonal_through()
 
 

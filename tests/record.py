@@ -17,6 +17,7 @@ LIMITS = {
     ("gradients", "float32"): 1e-5,
     ("values", "float64"): 1e-13,
     ("gradients", "float64"): 1e-12,
+    ("values", "mixed_bfloat16"): 2e-2,
 }
 
 
