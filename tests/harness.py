@@ -47,7 +47,9 @@ class Compiled:
         def run(weights, x, initial, mask, resets, cotangents, rest):
             out, pull = jax.vjp(
                 lambda w, x, s: apply(w, x, s, mask, resets, rest),
-                weights, x, initial,
+                weights,
+                x,
+                initial,
             )
             return out, pull(cotangents)
 
@@ -59,13 +61,29 @@ class Compiled:
         cast = lambda a: np.asarray(a, kind)  # noqa: E731
         rest = [v.value for v in self.layer.non_trainable_variables]
         return self._run(
-            jax.tree.map(cast, params), cast(x), jax.tree.map(cast, initial),
-            mask, resets, jax.tree.map(cast, cotangents), rest,
+            jax.tree.map(cast, params),
+            cast(x),
+            jax.tree.map(cast, initial),
+            mask,
+            resets,
+            jax.tree.map(cast, cotangents),
+            rest,
         )
 
 
-def hold_to_reference(compiled, rng, batch, steps, *, mask=None, resets=None,
-                      initial=True, reverse=False, zero_masked=False, name=""):
+def hold_to_reference(
+    compiled,
+    rng,
+    batch,
+    steps,
+    *,
+    mask=None,
+    resets=None,
+    initial=True,
+    reverse=False,
+    zero_masked=False,
+    name="",
+):
     """Draw weights and data, run both, and compare every value and gradient."""
     row, units, dtype = compiled.row, compiled.units, compiled.dtype
     # Both sides start from the same float32 numbers.
@@ -83,16 +101,24 @@ def hold_to_reference(compiled, rng, batch, steps, *, mask=None, resets=None,
         params, x, start if initial else None, mask, resets, cotangents
     )
     run = reference.unroll(
-        row.reference_step(params), x, start, mask=mask, resets=resets,
-        reverse=reverse, zero_masked=zero_masked,
+        row.reference_step(params),
+        x,
+        start,
+        mask=mask,
+        resets=resets,
+        reverse=reverse,
+        zero_masked=zero_masked,
     )
     count = row.states
     ref_dx, ref_initial, ref_params = run.pull(
         cotangents[0], None, cotangents[1 : 1 + count], cotangents[1 + count :]
     )
     expected = [run.outputs, *run.states, *run.all_states]
-    labels = ["y", *[f"state{n}" for n in range(count)],
-              *[f"all_states{n}" for n in range(count)]]
+    labels = [
+        "y",
+        *[f"state{n}" for n in range(count)],
+        *[f"all_states{n}" for n in range(count)],
+    ]
     assert len(out) == len(expected)
     for label, ours, law in zip(labels, out, expected, strict=True):
         assert ours.dtype == dtype

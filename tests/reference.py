@@ -51,8 +51,9 @@ def _project(params: Params, kernel: str, bias: Array | None, v: Array, keep: Ar
     return a, lambda da: ((da @ weight.T) * keep, v.T @ da)
 
 
-def simple_rnn(params, x, states, *, activation="tanh", input_mask=1.0,
-               recurrent_mask=1.0):
+def simple_rnn(
+    params, x, states, *, activation="tanh", input_mask=1.0, recurrent_mask=1.0
+):
     """Elman 1990: h = act(x W + h R + b)."""
     (h,) = states
     ax, back_x = _project(params, "kernel", params.get("bias"), x, input_mask)
@@ -71,8 +72,16 @@ def simple_rnn(params, x, states, *, activation="tanh", input_mask=1.0,
     return y, [y], pull
 
 
-def lstm(params, x, states, *, activation="tanh", recurrent_activation="sigmoid",
-         input_mask=1.0, recurrent_mask=1.0):
+def lstm(
+    params,
+    x,
+    states,
+    *,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    input_mask=1.0,
+    recurrent_mask=1.0,
+):
     """Hochreiter & Schmidhuber 1997 with forget gate (Gers 2000); gates i f c o."""
     h, c = states
     ax, back_x = _project(params, "kernel", params.get("bias"), x, input_mask)
@@ -102,8 +111,17 @@ def lstm(params, x, states, *, activation="tanh", recurrent_activation="sigmoid"
     return y, [y, c_new], pull
 
 
-def gru(params, x, states, *, activation="tanh", recurrent_activation="sigmoid",
-        reset_after=True, input_mask=1.0, recurrent_mask=1.0):
+def gru(
+    params,
+    x,
+    states,
+    *,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    reset_after=True,
+    input_mask=1.0,
+    recurrent_mask=1.0,
+):
     """Cho 2014; gates z r h.
 
     reset_after: hh = act(xh + r * (h Rh + bh)), bias (2, 3U)    (cuDNN's order)
@@ -185,8 +203,18 @@ def _pick(condition: Array, yes: Array, no: Array) -> Array:
     return np.where(condition.reshape((-1,) + (1,) * (yes.ndim - 1)), yes, no)
 
 
-def unroll(step, x, initial, *, fresh=None, mask=None, resets=None, lengths=None,
-           reverse=False, zero_masked=False) -> Run:
+def unroll(
+    step,
+    x,
+    initial,
+    *,
+    fresh=None,
+    mask=None,
+    resets=None,
+    lengths=None,
+    reverse=False,
+    zero_masked=False,
+) -> Run:
     """The naive time loop, as DESIGN section 6 words it.
 
     Args:
@@ -236,18 +264,14 @@ def unroll(step, x, initial, *, fresh=None, mask=None, resets=None, lengths=None
             if d_last is not None and k == steps - 1:
                 d_emit = d_emit + d_last
             if d_all_states is not None:
-                d_run = [
-                    d + e[:, k] for d, e in zip(d_run, d_all_states, strict=True)
-                ]
+                d_run = [d + e[:, k] for d, e in zip(d_run, d_all_states, strict=True)]
             on = mask[:, t]
             d_output = _pick(on, d_emit + d_held, np.zeros_like(d_emit))
             d_kept = d_held if zero_masked else d_held + d_emit
             d_held = _pick(on, np.zeros_like(d_kept), d_kept)
             d_new = [_pick(on, d, np.zeros_like(d)) for d in d_run]
             dx[:, t], d_old, grads = pull_step(d_output, d_new)
-            d_run = [
-                _pick(on, o, d + o) for o, d in zip(d_old, d_run, strict=True)
-            ]
+            d_run = [_pick(on, o, d + o) for o, d in zip(d_old, d_run, strict=True)]
             d_run = [_pick(resets[:, t], np.zeros_like(d), d) for d in d_run]
             d_held = _pick(resets[:, t], np.zeros_like(d_held), d_held)
             for name, grad in grads.items():

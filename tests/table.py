@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import unrolled
+
+import numpy as np
 
 from . import reference
 
@@ -54,14 +54,37 @@ class Row:
 
 
 CELLS = [
-    Row("simple_rnn", unrolled.SimpleRNNCell, unrolled.SimpleRNN,
-        reference.simple_rnn, "h", 1, recurrent_activation=False),
+    Row(
+        "simple_rnn",
+        unrolled.SimpleRNNCell,
+        unrolled.SimpleRNN,
+        reference.simple_rnn,
+        "h",
+        1,
+        recurrent_activation=False,
+    ),
     Row("lstm", unrolled.LSTMCell, unrolled.LSTM, reference.lstm, "ifco", 2),
-    Row("gru", unrolled.GRUCell, unrolled.GRU, reference.gru, "zrh", 1,
-        kwargs={"reset_after": True}, reference_kwargs={"reset_after": True},
-        bias_rows=2),
-    Row("gru_reset_before", unrolled.GRUCell, unrolled.GRU, reference.gru, "zrh", 1,
-        kwargs={"reset_after": False}, reference_kwargs={"reset_after": False}),
+    Row(
+        "gru",
+        unrolled.GRUCell,
+        unrolled.GRU,
+        reference.gru,
+        "zrh",
+        1,
+        kwargs={"reset_after": True},
+        reference_kwargs={"reset_after": True},
+        bias_rows=2,
+    ),
+    Row(
+        "gru_reset_before",
+        unrolled.GRUCell,
+        unrolled.GRU,
+        reference.gru,
+        "zrh",
+        1,
+        kwargs={"reset_after": False},
+        reference_kwargs={"reset_after": False},
+    ),
 ]
 BY_NAME = {row.name: row for row in CELLS}
 MASKS = ["none", "right", "left", "holes", "all_masked_row"]
@@ -96,6 +119,8 @@ def assign(variables: Iterable, params: dict) -> None:
     variables = list(variables)
     assert sorted(v.name for v in variables) == sorted(params)
     for variable in variables:
-        variable.assign(params[variable.name].astype("float32")
-                        if "bfloat16" in str(variable.dtype) else
-                        params[variable.name])
+        variable.assign(
+            params[variable.name].astype("float32")
+            if "bfloat16" in str(variable.dtype)
+            else params[variable.name]
+        )

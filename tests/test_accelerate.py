@@ -1,10 +1,10 @@
 """accelerate(model): same weights, same outputs, our layers; or a refusal."""
 
+import unrolled
+
 import keras
 import numpy as np
 import pytest
-
-import unrolled
 
 from .cells_of_users import CellThenHidden, Noisy
 
@@ -14,14 +14,16 @@ pytestmark = pytest.mark.keras_ranks
 
 
 def _sequential():
-    return keras.Sequential([
-        keras.Input((T, D)),
-        K.Masking(),
-        K.SimpleRNN(U, return_sequences=True),
-        K.LSTM(U, return_sequences=True),
-        K.GRU(U, reset_after=False, go_backwards=True),
-        K.Dense(2),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((T, D)),
+            K.Masking(),
+            K.SimpleRNN(U, return_sequences=True),
+            K.LSTM(U, return_sequences=True),
+            K.GRU(U, reset_after=False, go_backwards=True),
+            K.Dense(2),
+        ]
+    )
 
 
 def _functional():
@@ -37,13 +39,15 @@ def _nested():
 
 
 def _bidirectional():
-    return keras.Sequential([
-        keras.Input((T, D)),
-        K.Bidirectional(K.LSTM(U, return_sequences=True)),
-        K.Bidirectional(
-            K.GRU(U), merge_mode="sum", backward_layer=K.GRU(U, go_backwards=True)
-        ),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((T, D)),
+            K.Bidirectional(K.LSTM(U, return_sequences=True)),
+            K.Bidirectional(
+                K.GRU(U), merge_mode="sum", backward_layer=K.GRU(U, go_backwards=True)
+            ),
+        ]
+    )
 
 
 def _stacked():
@@ -52,33 +56,51 @@ def _stacked():
 
 
 def _custom_cell():
-    return keras.Sequential([
-        keras.Input((T, D)), K.RNN(CellThenHidden(U), return_sequences=True), K.GRU(2)
-    ])
+    return keras.Sequential(
+        [keras.Input((T, D)), K.RNN(CellThenHidden(U), return_sequences=True), K.GRU(2)]
+    )
 
 
 def _time_distributed():
     return keras.Sequential([keras.Input((2, T, D)), K.TimeDistributed(K.LSTM(U))])
 
 
-MODELS = [_sequential, _functional, _nested, _bidirectional, _stacked, _custom_cell,
-          _time_distributed]
+MODELS = [
+    _sequential,
+    _functional,
+    _nested,
+    _bidirectional,
+    _stacked,
+    _custom_cell,
+    _time_distributed,
+]
 
 
 def _recurrent(model):
-    kinds = (K.SimpleRNN, K.LSTM, K.GRU, K.RNN, K.Bidirectional, K.StackedRNNCells,
-             K.SimpleRNNCell, K.LSTMCell, K.GRUCell)
+    kinds = (
+        K.SimpleRNN,
+        K.LSTM,
+        K.GRU,
+        K.RNN,
+        K.Bidirectional,
+        K.StackedRNNCells,
+        K.SimpleRNNCell,
+        K.LSTMCell,
+        K.GRUCell,
+    )
     return [p for p in model._flatten_layers() if isinstance(p, kinds)]
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__[1:])
 def test_same_weights_same_outputs_our_layers(make, rng):
     stock = make()
-    stock.set_weights([rng.normal(size=w.shape).astype("float32") * 0.5
-                       for w in stock.get_weights()])
+    stock.set_weights(
+        [rng.normal(size=w.shape).astype("float32") * 0.5 for w in stock.get_weights()]
+    )
     before = [type(p) for p in stock._flatten_layers()]
     fast = unrolled.accelerate(stock)
-    assert _recurrent(stock) and not _recurrent(fast)
+    assert _recurrent(stock)
+    assert not _recurrent(fast)
     assert [type(p) for p in stock._flatten_layers()] == before
     shape = (2, 2, T, D) if make is _time_distributed else (2, T, D)
     x = rng.normal(size=shape).astype("float32")
@@ -102,7 +124,7 @@ def test_a_compiled_model_stays_compiled(rng):
     assert type(fast.optimizer) is keras.optimizers.Adam
 
 
-def test_the_copy_does_not_share_weights(rng):
+def test_the_copy_does_not_share_weights():
     stock = _sequential()
     fast = unrolled.accelerate(stock)
     kept = stock.get_weights()
@@ -112,14 +134,26 @@ def test_the_copy_does_not_share_weights(rng):
 
 
 def test_dropout_and_options_survive():
-    stock = keras.Sequential([
-        keras.Input((T, D), batch_size=2),
-        K.LSTM(U, dropout=0.2, recurrent_dropout=0.3, stateful=True, unroll=True,
-               zero_output_for_mask=True, kernel_regularizer="l2", name="mine"),
-    ])
+    stock = keras.Sequential(
+        [
+            keras.Input((T, D), batch_size=2),
+            K.LSTM(
+                U,
+                dropout=0.2,
+                recurrent_dropout=0.3,
+                stateful=True,
+                unroll=True,
+                zero_output_for_mask=True,
+                kernel_regularizer="l2",
+                name="mine",
+            ),
+        ]
+    )
     ours = unrolled.accelerate(stock).layers[0]
     assert (ours.dropout, ours.recurrent_dropout, ours.name) == (0.2, 0.3, "mine")
-    assert ours.stateful and ours.unroll and ours.zero_output_for_mask
+    assert ours.stateful
+    assert ours.unroll
+    assert ours.zero_output_for_mask
     assert len(ours.losses) == 1
 
 

@@ -4,9 +4,9 @@ import ast
 import inspect
 from pathlib import Path
 
-import pytest
-
 import unrolled
+
+import pytest
 
 ROOT = Path(unrolled.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -24,10 +24,16 @@ FLOORS = [
 ]
 LEAVES = {"loop", "samplers"}
 # Rooms on one floor that know each other.
-NEIGHBOURS = {("checks", "arguments"), ("wrappers", "attention"),
-              ("attention", "wrappers"), ("explain", "interop"),
-              ("kernels", "native"), ("bidirectional", "layers"),
-              ("__main__", "cli"), ("wrappers", "kernels")}
+NEIGHBOURS = {
+    ("checks", "arguments"),
+    ("wrappers", "attention"),
+    ("attention", "wrappers"),
+    ("explain", "interop"),
+    ("kernels", "native"),
+    ("bidirectional", "layers"),
+    ("__main__", "cli"),
+    ("wrappers", "kernels"),
+}
 
 
 def _room(file):

@@ -1,10 +1,10 @@
 """Both directions at once: merging, masks, resets, states, own backward layer."""
 
+import unrolled
+
 import keras
 import numpy as np
 import pytest
-
-import unrolled
 
 from . import record, reference
 from .harness import randomise
@@ -29,8 +29,10 @@ def _build(row, rng, merge_mode="concat", layer_kwargs=None, **kwargs):
         row.layer(U, **row.kwargs, **(layer_kwargs or {})), merge_mode, **kwargs
     )
     layer.build((B, T, D))
-    both = [randomise(part, row, rng, D, U)
-            for part in (layer.forward_layer, layer.backward_layer)]
+    both = [
+        randomise(part, row, rng, D, U)
+        for part in (layer.forward_layer, layer.backward_layer)
+    ]
     return layer, both
 
 
@@ -43,12 +45,20 @@ def _laws(row, both, x, initial=None, mask=None, resets=None, zero=False):
     zeros = [np.zeros((x.shape[0], U))] * row.states
     initial = initial or [*zeros, *zeros]
     forward = reference.unroll(
-        row.reference_step(both[0]), x, initial[: row.states], mask=mask,
-        resets=resets, zero_masked=zero,
+        row.reference_step(both[0]),
+        x,
+        initial[: row.states],
+        mask=mask,
+        resets=resets,
+        zero_masked=zero,
     )
     backward = reference.unroll(
-        row.reference_step(both[1]), x, initial[row.states :], mask=mask,
-        resets=None if resets is None else _ends(resets), reverse=True,
+        row.reference_step(both[1]),
+        x,
+        initial[row.states :],
+        mask=mask,
+        resets=None if resets is None else _ends(resets),
+        reverse=True,
         zero_masked=zero,
     )
     return forward, backward
@@ -84,8 +94,13 @@ def test_merge_modes(row, mode, sequences, rng):
 @pytest.mark.parametrize("kind", MASKS)
 def test_masks_states_and_all_states(row, kind, rng):
     layer, both = _build(
-        row, rng, layer_kwargs=dict(return_sequences=True, return_state=True,
-                                    return_all_states=True),
+        row,
+        rng,
+        layer_kwargs={
+            "return_sequences": True,
+            "return_state": True,
+            "return_all_states": True,
+        },
     )
     x, mask = _x(rng), draw_mask(kind, rng, B, T)
     initial = [_x(rng, B, U) for _ in range(2 * row.states)]
@@ -130,17 +145,22 @@ def test_own_backward_layer(rng):
     forward, backward = CELLS[1], CELLS[0]
     layer = unrolled.Bidirectional(
         unrolled.LSTM(U, return_sequences=True),
-        backward_layer=unrolled.SimpleRNN(U + 2, return_sequences=True,
-                                          go_backwards=True),
+        backward_layer=unrolled.SimpleRNN(
+            U + 2, return_sequences=True, go_backwards=True
+        ),
     )
     layer.build((B, T, D))
-    params = [randomise(layer.forward_layer, forward, rng, D, U),
-              randomise(layer.backward_layer, backward, rng, D, U + 2)]
+    params = [
+        randomise(layer.forward_layer, forward, rng, D, U),
+        randomise(layer.backward_layer, backward, rng, D, U + 2),
+    ]
     x = _x(rng)
-    there = reference.unroll(forward.reference_step(params[0]), x,
-                             [np.zeros((B, U))] * 2)
-    back = reference.unroll(backward.reference_step(params[1]), x,
-                            [np.zeros((B, U + 2))], reverse=True)
+    there = reference.unroll(
+        forward.reference_step(params[0]), x, [np.zeros((B, U))] * 2
+    )
+    back = reference.unroll(
+        backward.reference_step(params[1]), x, [np.zeros((B, U + 2))], reverse=True
+    )
     law = np.concatenate([there.outputs, back.outputs[:, ::-1]], -1)
     _hold(layer(x), law, "own backward layer")
     assert layer.compute_output_shape((B, T, D)) == (B, T, 2 * U + 2)
@@ -168,8 +188,11 @@ def test_stateful(row, rng):
         initial = [*runs[0].states, *runs[1].states]
         _hold(layer(x), MERGE["concat"](*[run.last for run in runs]), f"{row} stateful")
     layer.reset_state()
-    assert not any(np.any(v.value) for part in
-                   (layer.forward_layer, layer.backward_layer) for v in part.states)
+    assert not any(
+        np.any(v.value)
+        for part in (layer.forward_layer, layer.backward_layer)
+        for v in part.states
+    )
 
 
 def test_weights_are_those_of_keras(rng):
@@ -196,13 +219,23 @@ def test_config_round_trip(rng):
     ("arguments", "message"),
     [
         ({"layer": "lstm"}, "layer must be a recurrent layer.*Got 'lstm'"),
-        ({"layer": unrolled.LSTM(2), "merge_mode": "add"},
-         "merge_mode must be one of.*concat.*Got 'add'"),
-        ({"layer": unrolled.LSTM(2), "backward_layer": unrolled.LSTM(2)},
-         "backward_layer must differ from layer in go_backwards.*Got"),
-        ({"layer": unrolled.LSTM(2), "backward_layer":
-          unrolled.LSTM(2, go_backwards=True, return_sequences=True)},
-         "backward_layer must have the same value for return_sequences.*Got True"),
+        (
+            {"layer": unrolled.LSTM(2), "merge_mode": "add"},
+            "merge_mode must be one of.*concat.*Got 'add'",
+        ),
+        (
+            {"layer": unrolled.LSTM(2), "backward_layer": unrolled.LSTM(2)},
+            "backward_layer must differ from layer in go_backwards.*Got",
+        ),
+        (
+            {
+                "layer": unrolled.LSTM(2),
+                "backward_layer": unrolled.LSTM(
+                    2, go_backwards=True, return_sequences=True
+                ),
+            },
+            "backward_layer must have the same value for return_sequences.*Got True",
+        ),
     ],
     ids=["no_layer", "merge_mode", "direction", "mismatch"],
 )
@@ -213,5 +246,5 @@ def test_bad_arguments(arguments, message):
 
 def test_an_odd_number_of_initial_states(rng):
     layer, _ = _build(CELLS[1], rng)
-    with pytest.raises(ValueError, match="initial_state must hold.*Got 3 states"):
+    with pytest.raises(ValueError, match=r"initial_state must hold.*Got 3 states"):
         layer(_x(rng), initial_state=[_x(rng, B, U)] * 3)

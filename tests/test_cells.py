@@ -1,12 +1,12 @@
 """Cells by themselves: one step, every activation, dropout masks, the contract."""
 
+import unrolled
+
 import jax
 import keras
 import numpy as np
 import pytest
 from jax import numpy as jnp
-
-import unrolled
 
 from . import record, reference
 from .harness import randomise
@@ -29,8 +29,9 @@ def _draw(row, rng):
 
 
 def _hold(name, actual, expected):
-    for ours, law in zip(jax.tree.leaves(actual), jax.tree.leaves(expected),
-                         strict=True):
+    for ours, law in zip(
+        jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True
+    ):
         record.hold("values", "float32", ours, law, name)
 
 
@@ -47,8 +48,9 @@ def test_call_is_the_papers_step(row, activation, use_bias, rng):
     for variable in cell.trainable_variables:
         variable.assign(params[variable.name])
     params = {v.name: np.asarray(v.value, "float64") for v in cell.trainable_variables}
-    assert set(params) == {"kernel", "recurrent_kernel"} | ({"bias"} if use_bias
-                                                           else set())
+    assert set(params) == {"kernel", "recurrent_kernel"} | (
+        {"bias"} if use_bias else set()
+    )
     x, states = _draw(row, rng)
     law = row.reference_step(params, **kwargs)(x, states)
     _hold(f"{row} step {activation}", cell(x, states), law[:2])
@@ -63,8 +65,9 @@ def test_parts_compose_to_call(row, rng):
     projected = cell.project_inputs(jnp.asarray(x), constants)
     assert projected.shape == (B, len(row.gates) * U)
     parts = cell.step(projected, [jnp.asarray(s) for s in states], constants)
-    for part, whole in zip(jax.tree.leaves(parts), jax.tree.leaves(cell(x, states)),
-                           strict=True):
+    for part, whole in zip(
+        jax.tree.leaves(parts), jax.tree.leaves(cell(x, states)), strict=True
+    ):
         np.testing.assert_array_equal(part, whole)
 
 
@@ -95,8 +98,11 @@ def test_dropout_masks_enter_the_two_products_only(row, rng):
     np.testing.assert_allclose(kept, [0, 4 / 3], rtol=1e-6)
     masks = {k: np.asarray(v, "float64") for k, v in constants.items()}
     law = row.reference_step(params, **masks)(x, states)
-    ours = cell.step(cell.project_inputs(jnp.asarray(x), constants),
-                     [jnp.asarray(s) for s in states], constants)
+    ours = cell.step(
+        cell.project_inputs(jnp.asarray(x), constants),
+        [jnp.asarray(s) for s in states],
+        constants,
+    )
     _hold(f"{row} dropout", ours, law[:2])
 
 
@@ -154,12 +160,14 @@ def test_initial_values_are_those_of_keras(row):
         "recurrent_initializer": keras.initializers.Orthogonal(2),
         **row.kwargs,
     }
-    ours, stock = (c(U, **kwargs) for c in
-                   (row.cell, getattr(keras.layers, row.cell.__name__)))
+    ours, stock = (
+        c(U, **kwargs) for c in (row.cell, getattr(keras.layers, row.cell.__name__))
+    )
     ours.build((B, D))
     stock.build((B, D))
-    for ours_v, stock_v in zip(ours.trainable_variables, stock.trainable_variables,
-                               strict=True):
+    for ours_v, stock_v in zip(
+        ours.trainable_variables, stock.trainable_variables, strict=True
+    ):
         np.testing.assert_array_equal(ours_v.value, stock_v.value)
 
 
@@ -181,14 +189,21 @@ def test_initial_state_is_zeros_of_the_states_shapes(row):
 @ROWS
 def test_regularizers_and_constraints_reach_their_weights(row):
     cell = _cell(
-        row, kernel_regularizer="l1", recurrent_regularizer="l2", bias_regularizer="l1",
-        kernel_constraint="non_neg", recurrent_constraint="max_norm",
+        row,
+        kernel_regularizer="l1",
+        recurrent_regularizer="l2",
+        bias_regularizer="l1",
+        kernel_constraint="non_neg",
+        recurrent_constraint="max_norm",
         bias_constraint="unit_norm",
     )
     assert len(cell.losses) == 3
     kinds = {v.name: type(v.constraint).__name__ for v in cell.trainable_variables}
-    assert kinds == {"kernel": "NonNeg", "recurrent_kernel": "MaxNorm",
-                     "bias": "UnitNorm"}
+    assert kinds == {
+        "kernel": "NonNeg",
+        "recurrent_kernel": "MaxNorm",
+        "bias": "UnitNorm",
+    }
     kernel = np.abs(np.asarray(cell.kernel.value, "float64")).sum()
     assert float(cell.losses[0]) == pytest.approx(0.01 * kernel, rel=1e-5)
 

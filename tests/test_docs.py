@@ -4,9 +4,9 @@ import doctest
 import importlib
 import pkgutil
 
-import pytest
-
 import unrolled
+
+import pytest
 
 MODULES = sorted(
     module.name
@@ -41,6 +41,13 @@ def test_public_names_have_a_docstring_of_their_own(name):
 
 
 def test_layers_and_accelerate_carry_examples():
-    for name in ("SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional",
-                 "StackedRNNCells", "accelerate"):
+    for name in (
+        "SimpleRNN",
+        "LSTM",
+        "GRU",
+        "RNN",
+        "Bidirectional",
+        "StackedRNNCells",
+        "accelerate",
+    ):
         assert ">>>" in getattr(unrolled, name).__doc__, name

@@ -1,11 +1,11 @@
 """The fourteen defects of Keras 3.15.1 on JAX; ours does right."""
 
+import unrolled
+
 import jax
 import keras
 import numpy as np
 import pytest
-
-import unrolled
 
 from . import record, reference
 from .cells_of_users import CellThenHidden, Noisy, Outer, Projected
@@ -35,8 +35,9 @@ def _naive(step, x, initial, **kwargs):
 
 @pytest.mark.parametrize("zero", [False, True])
 def test_01_first_state_need_not_be_the_output(zero, rng):
-    layer = unrolled.RNN(CellThenHidden(U), return_sequences=True,
-                         zero_output_for_mask=zero)
+    layer = unrolled.RNN(
+        CellThenHidden(U), return_sequences=True, zero_output_for_mask=zero
+    )
     x = _x(rng)
     y = layer(x, mask=MASK)
     w = _weights(layer)["w"]
@@ -93,8 +94,9 @@ def test_04_a_leading_masked_step_emits_zeros(row, unroll, rng):
 
 @pytest.mark.parametrize("row", CELLS, ids=str)
 def test_05_zero_output_for_mask_holds_when_unrolled(row, rng):
-    layer = row.layer(U, return_sequences=True, unroll=True,
-                      zero_output_for_mask=True, **row.kwargs)
+    layer = row.layer(
+        U, return_sequences=True, unroll=True, zero_output_for_mask=True, **row.kwargs
+    )
     y = np.asarray(layer(_x(rng), mask=MASK))
     np.testing.assert_array_equal(y[~MASK], 0)
     assert np.all(y[MASK] != 0)
@@ -102,8 +104,9 @@ def test_05_zero_output_for_mask_holds_when_unrolled(row, rng):
 
 @pytest.mark.parametrize("unroll", [False, True])
 def test_06_matrix_states_take_masks(unroll, rng):
-    layer = unrolled.RNN(Outer(3), return_sequences=True, return_state=True,
-                         unroll=unroll)
+    layer = unrolled.RNN(
+        Outer(3), return_sequences=True, return_state=True, unroll=unroll
+    )
     x = _x(rng)
     y, memory = layer(x, mask=MASK)
     w = _weights(layer)["w"]
@@ -125,14 +128,22 @@ def test_07_stateful_bidirectional_with_state_and_mask(rng):
     x = _x(rng)
     layer.build(x.shape)
     row = BY_NAME["lstm"]
-    both = [randomise(part, row, rng, D, U)
-            for part in (layer.forward_layer, layer.backward_layer)]
+    both = [
+        randomise(part, row, rng, D, U)
+        for part in (layer.forward_layer, layer.backward_layer)
+    ]
     states = [[np.zeros((B, U))] * 2 for _ in both]
     for _ in range(2):  # the second call goes on from where the first ended
         y, *final = layer(x, mask=MASK)
         runs = [
-            reference.unroll(row.reference_step(params), x, start, mask=MASK,
-                             reverse=reverse, zero_masked=True)
+            reference.unroll(
+                row.reference_step(params),
+                x,
+                start,
+                mask=MASK,
+                reverse=reverse,
+                zero_masked=True,
+            )
             for params, start, reverse in zip(both, states, (False, True), strict=True)
         ]
         states = [run.states for run in runs]
@@ -268,15 +279,20 @@ def test_13_no_condition_changes_the_meaning(row, change, kind, rng):
         step["recurrent_mask"] = np.asarray(masks["recurrent_mask"], "float64")
     x = _x(rng)
     mask, resets = draw_mask(kind, rng, B, T), draw_resets(True, rng, B, T)
-    law = reference.unroll(row.reference_step(_weights(layer), **step), x,
-                           [np.zeros((B, U))] * row.states, mask=mask, resets=resets)
+    law = reference.unroll(
+        row.reference_step(_weights(layer), **step),
+        x,
+        [np.zeros((B, U))] * row.states,
+        mask=mask,
+        resets=resets,
+    )
     y = layer(x, mask=mask, resets=resets, training="seed" in change)
     _hold(y, law.outputs, f"defect 13 {row} {kind} {change}")
 
 
 def test_14_the_docstring_example_of_the_cell_runs(rng):
     """keras.layers.LSTMCell's own example, with our names, as it is written there."""
-    inputs = np.random.random((32, 10, 8))
+    inputs = rng.random((32, 10, 8))
     rnn = unrolled.RNN(unrolled.LSTMCell(4))
     output = rnn(inputs)
     assert output.shape == (32, 4)

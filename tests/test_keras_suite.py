@@ -8,11 +8,12 @@ import importlib.util
 import sys
 import types
 import unittest
+from pathlib import Path
+
+import unrolled
 
 import keras
 import pytest
-
-import unrolled
 
 MODULES = [
     "lstm_test",
@@ -24,8 +25,15 @@ MODULES = [
     "dropout_rnn_cell_test",
 ]
 OURS = [
-    "SimpleRNN", "SimpleRNNCell", "LSTM", "LSTMCell", "GRU", "GRUCell", "RNN",
-    "Bidirectional", "StackedRNNCells",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "LSTM",
+    "LSTMCell",
+    "GRU",
+    "GRUCell",
+    "RNN",
+    "Bidirectional",
+    "StackedRNNCells",
 ]
 # Where our meaning deliberately differs: each must fail, for this reason.
 _NO_CUDNN = "no cuDNN switch: use_cudnn is accepted from old code and not kept"
@@ -58,8 +66,7 @@ class _Layers(types.ModuleType):
 
 def _load(name):
     spec = importlib.util.find_spec(f"keras.src.layers.rnn.{name}")
-    with open(spec.origin) as file:
-        source = file.read()
+    source = Path(spec.origin).read_text()
     line = "from keras.src import layers\n"
     assert source.count(line) == 1
     module = types.ModuleType(spec.name)

@@ -2,12 +2,12 @@
 
 import inspect
 
+import unrolled
+
 import jax
 import keras
 import numpy as np
 import pytest
-
-import unrolled
 
 from . import record, reference
 from .harness import randomise
@@ -42,8 +42,13 @@ def _hold(actual, expected, name):
 @pytest.mark.parametrize("state", [False, True])
 @pytest.mark.parametrize("all_states", [False, True])
 def test_what_is_returned(row, sequences, state, all_states, rng):
-    layer, params = _layer(row, rng, return_sequences=sequences, return_state=state,
-                           return_all_states=all_states)
+    layer, params = _layer(
+        row,
+        rng,
+        return_sequences=sequences,
+        return_state=state,
+        return_all_states=all_states,
+    )
     x, mask = _x(rng), draw_mask("holes", rng, B, T)
     law = _law(row, params, x, mask=mask)
     expected = [law.outputs if sequences else law.last]
@@ -61,12 +66,19 @@ def test_what_is_returned(row, sequences, state, all_states, rng):
 @ROWS
 @pytest.mark.parametrize("backwards", [False, True])
 def test_unroll_means_the_same(row, backwards, rng):
-    layer, params = _layer(row, rng, unroll=True, return_sequences=True,
-                           go_backwards=backwards, zero_output_for_mask=True)
+    layer, params = _layer(
+        row,
+        rng,
+        unroll=True,
+        return_sequences=True,
+        go_backwards=backwards,
+        zero_output_for_mask=True,
+    )
     x, mask = _x(rng), draw_mask("holes", rng, B, T)
     resets = draw_resets(True, rng, B, T)
-    law = _law(row, params, x, mask=mask, resets=resets, reverse=backwards,
-               zero_masked=True)
+    law = _law(
+        row, params, x, mask=mask, resets=resets, reverse=backwards, zero_masked=True
+    )
     _hold(layer(x, mask=mask, resets=resets), law.outputs, f"{row} unroll")
 
 
@@ -74,15 +86,19 @@ def test_unroll_means_the_same(row, backwards, rng):
 def test_lengths_equal_a_right_padding_mask(row, rng):
     layer, params = _layer(row, rng, return_sequences=True)
     x, lengths = _x(rng), np.array([T, 0, 2])
-    _hold(layer(x, lengths=lengths), _law(row, params, x, lengths=lengths).outputs,
-          f"{row} lengths")
+    _hold(
+        layer(x, lengths=lengths),
+        _law(row, params, x, lengths=lengths).outputs,
+        f"{row} lengths",
+    )
 
 
 @ROWS
 def test_time_major(row, rng):
     layer, params = _layer(row, rng)
-    major = row.layer(U, return_sequences=True, return_state=True, time_major=True,
-                      **row.kwargs)
+    major = row.layer(
+        U, return_sequences=True, return_state=True, time_major=True, **row.kwargs
+    )
     major.build((T, B, D))
     major.set_weights(layer.get_weights())
     x, mask = _x(rng), draw_mask("holes", rng, B, T)
@@ -99,14 +115,16 @@ def test_time_major(row, rng):
 @pytest.mark.parametrize("backwards", [False, True])
 def test_resets_equal_the_pieces_apart(row, backwards, rng):
     """Also under an initial state, which only the first piece processed sees."""
-    layer, _ = _layer(row, rng, return_sequences=True, go_backwards=backwards,
-                      return_state=True)
+    layer, _ = _layer(
+        row, rng, return_sequences=True, go_backwards=backwards, return_state=True
+    )
     x, initial = _x(rng, 1, T, D), [_x(rng, 1, U) for _ in range(row.states)]
     resets = np.zeros((1, T), bool)
     cut = 2
     resets[0, T - 1 - cut if backwards else cut] = True
-    pieces = [x[:, T - cut :], x[:, : T - cut]] if backwards else [x[:, :cut],
-                                                                  x[:, cut:]]
+    pieces = (
+        [x[:, T - cut :], x[:, : T - cut]] if backwards else [x[:, :cut], x[:, cut:]]
+    )
     whole, *states = layer(x, resets=resets, initial_state=initial)
     first, *_ = layer(pieces[0], initial_state=initial)
     second, *last = layer(pieces[1])
@@ -132,8 +150,10 @@ def test_stateful_chunks_equal_the_whole(row, rng):
     layer, params = _layer(row, rng, stateful=True, return_sequences=True)
     x, mask = _x(rng), draw_mask("holes", rng, B, T)
     resets = draw_resets(True, rng, B, T)
-    parts = [layer(x[:, s], resets=resets[:, s], mask=mask[:, s])
-             for s in (slice(0, 1), slice(1, 4), slice(4, T))]
+    parts = [
+        layer(x[:, s], resets=resets[:, s], mask=mask[:, s])
+        for s in (slice(0, 1), slice(1, 4), slice(4, T))
+    ]
     law = _law(row, params, x, resets=resets, mask=mask)
     # A held output does not outlive its call: compare the steps that count.
     ours = np.where(mask[..., None], np.concatenate(parts, 1), 0)
@@ -148,8 +168,9 @@ def test_a_smaller_batch_continues_its_own_rows(row, rng):
     x, more = _x(rng), _x(rng, 2, T, D)
     layer(x)
     law = _law(row, params, x)
-    after = reference.unroll(row.reference_step(params), more,
-                             [s[:2] for s in law.states])
+    after = reference.unroll(
+        row.reference_step(params), more, [s[:2] for s in law.states]
+    )
     _hold(layer(more), after.last, f"{row} smaller batch")
     for ours, theirs, old in zip(layer.states, after.states, law.states, strict=True):
         _hold(np.asarray(ours)[:2], theirs, f"{row} smaller batch")
@@ -178,8 +199,14 @@ def test_mixed_bfloat16(row, backwards, rng):
     The law starts from the bfloat16 weights and inputs. What is left is rounding:
     of h before each product and of what is returned, each 2**-9 relative.
     """
-    layer = row.layer(U, return_sequences=True, return_state=True,
-                      dtype="mixed_bfloat16", go_backwards=backwards, **row.kwargs)
+    layer = row.layer(
+        U,
+        return_sequences=True,
+        return_state=True,
+        dtype="mixed_bfloat16",
+        go_backwards=backwards,
+        **row.kwargs,
+    )
     layer.build((B, 17, D))
     randomise(layer, row, rng, D, U)
     narrow = lambda a: np.asarray(jax.numpy.asarray(a, "bfloat16"), "float64")  # noqa: E731
@@ -191,8 +218,13 @@ def test_mixed_bfloat16(row, backwards, rng):
     out = layer(x, mask=mask, resets=resets)
     for ours, theirs in zip(out, [law.outputs, *law.states], strict=True):
         assert ours.dtype == "bfloat16"
-        record.hold("values", "mixed_bfloat16", np.asarray(ours, "float64"), theirs,
-                    f"{row} bfloat16")
+        record.hold(
+            "values",
+            "mixed_bfloat16",
+            np.asarray(ours, "float64"),
+            theirs,
+            f"{row} bfloat16",
+        )
 
 
 @ROWS
@@ -226,8 +258,9 @@ def test_symbolic_initial_state_mask_and_resets(row, rng):
     params = randomise(layer, row, rng, D, U)
     values = [_x(rng), draw_mask("holes", rng, B, T), draw_resets(True, rng, B, T)]
     start = [_x(rng, B, U) for _ in range(row.states)]
-    law = reference.unroll(row.reference_step(params), values[0], start,
-                           mask=values[1], resets=values[2])
+    law = reference.unroll(
+        row.reference_step(params), values[0], start, mask=values[1], resets=values[2]
+    )
     _hold(model.predict_on_batch([*values, *start]), law.last, f"{row} symbolic")
 
 
@@ -251,12 +284,14 @@ def test_masks_propagate_from_embedding_through_the_stack():
 def test_masks_propagate_in_models(wrap):
     """A masked step changes nothing, whatever it holds."""
     make = unrolled.Bidirectional if wrap else (lambda layer: layer)
-    model = keras.Sequential([
-        keras.Input((None, D)),
-        keras.layers.Masking(),
-        make(unrolled.LSTM(U, return_sequences=True)),
-        make(unrolled.GRU(U)),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((None, D)),
+            keras.layers.Masking(),
+            make(unrolled.LSTM(U, return_sequences=True)),
+            make(unrolled.GRU(U)),
+        ]
+    )
     short = np.random.default_rng(0).normal(size=(B, T, D)).astype("float32")
     long = np.concatenate([short, np.zeros((B, 3, D), "float32")], axis=1)
     np.testing.assert_allclose(
@@ -322,12 +357,15 @@ def test_stacked_cells_equal_layers_one_above_the_other(as_list, rng):
             variable.assign(params[variable.name])
         features = units
     y, *states = layer(x)
-    for row, cell, units, state in zip(rows, layer.cell.cells, widths, states,
-                                       strict=True):
-        params = {v.name: np.asarray(v.value, "float64")
-                  for v in cell.trainable_variables}
-        run = reference.unroll(row.reference_step(params), law_x,
-                               [np.zeros((B, units))] * row.states)
+    for row, cell, units, state in zip(
+        rows, layer.cell.cells, widths, states, strict=True
+    ):
+        params = {
+            v.name: np.asarray(v.value, "float64") for v in cell.trainable_variables
+        }
+        run = reference.unroll(
+            row.reference_step(params), law_x, [np.zeros((B, units))] * row.states
+        )
         law_x = run.outputs
         for ours, law in zip(jax.tree.leaves(state), run.states, strict=True):
             _hold(ours, law, f"stack {row}")
@@ -362,17 +400,29 @@ def test_old_arguments_are_accepted(layer):
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda c: c.__name__)
 def test_get_config_round_trip(layer):
     made = layer(
-        7, activation="relu", use_bias=False, dropout=0.1, recurrent_dropout=0.2,
-        seed=4, kernel_initializer=keras.initializers.RandomNormal(stddev=0.3),
-        kernel_regularizer=keras.regularizers.L2(0.1), recurrent_constraint="max_norm",
-        return_sequences=True, return_all_states=True, go_backwards=True,
-        time_major=True, zero_output_for_mask=True, name="named",
+        7,
+        activation="relu",
+        use_bias=False,
+        dropout=0.1,
+        recurrent_dropout=0.2,
+        seed=4,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.3),
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        recurrent_constraint="max_norm",
+        return_sequences=True,
+        return_all_states=True,
+        go_backwards=True,
+        time_major=True,
+        zero_output_for_mask=True,
+        name="named",
     )
     config = made.get_config()
     again = layer.from_config(config)
     assert again.get_config() == config
     assert (again.units, again.dropout, again.seed, again.name) == (7, 0.1, 4, "named")
-    assert again.return_all_states and again.time_major and again.go_backwards
+    assert again.return_all_states
+    assert again.time_major
+    assert again.go_backwards
     assert again.kernel_initializer.stddev == 0.3
     assert again.cell.kernel_regularizer.l2 == pytest.approx(0.1)
     assert isinstance(again.cell.recurrent_constraint, keras.constraints.MaxNorm)

@@ -1,9 +1,9 @@
 """What a call keeps: `return_sequences=False` must not grow with T."""
 
+import unrolled
+
 import jax
 import pytest
-
-import unrolled
 
 from .table import CELLS
 

@@ -1,10 +1,12 @@
 """Hypothesis draws configurations; the reference says what each must give."""
 
+import itertools
+
+import unrolled
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import unrolled
 
 from . import record, reference
 from .harness import randomise
@@ -17,7 +19,8 @@ def draws(draw, max_steps=6):
     batch, steps = draw(st.integers(1, 3)), draw(st.integers(1, max_steps))
     bits = st.lists(
         st.lists(st.booleans(), min_size=steps, max_size=steps),
-        min_size=batch, max_size=batch,
+        min_size=batch,
+        max_size=batch,
     ).map(lambda rows: np.array(rows, bool))
     return {
         "row": draw(st.sampled_from(CELLS)),
@@ -52,18 +55,37 @@ def _hold(actual, expected, case):
     record.hold("values", "float32", actual, expected, name)
 
 
-@given(case=draws(), backwards=st.booleans(), zero=st.booleans(), unroll=st.booleans(),
-       sequences=st.booleans())
-def test_any_composition_equals_the_naive_loop(case, backwards, zero, unroll,
-                                               sequences):
-    layer, step = _build(case, return_sequences=sequences, return_state=True,
-                         go_backwards=backwards, zero_output_for_mask=zero,
-                         unroll=unroll)
+@given(
+    case=draws(),
+    backwards=st.booleans(),
+    zero=st.booleans(),
+    unroll=st.booleans(),
+    sequences=st.booleans(),
+)
+def test_any_composition_equals_the_naive_loop(
+    case, backwards, zero, unroll, sequences
+):
+    layer, step = _build(
+        case,
+        return_sequences=sequences,
+        return_state=True,
+        go_backwards=backwards,
+        zero_output_for_mask=zero,
+        unroll=unroll,
+    )
     x, initial = _x(case), _initial(case)
-    law = reference.unroll(step, x, initial, mask=case["mask"], resets=case["resets"],
-                           reverse=backwards, zero_masked=zero)
-    y, *states = layer(x, initial_state=initial, mask=case["mask"],
-                       resets=case["resets"])
+    law = reference.unroll(
+        step,
+        x,
+        initial,
+        mask=case["mask"],
+        resets=case["resets"],
+        reverse=backwards,
+        zero_masked=zero,
+    )
+    y, *states = layer(
+        x, initial_state=initial, mask=case["mask"], resets=case["resets"]
+    )
     _hold(y, law.outputs if sequences else law.last, case)
     for ours, theirs in zip(states, law.states, strict=True):
         _hold(ours, theirs, case)
@@ -86,8 +108,11 @@ def test_stateful_chunks_are_one_sequence(case, data):
             outputs.append(layer(x[:, part], mask=mask[:, part], resets=resets))
     # A held output does not outlive its call: compare the steps that count.
     counts = mask[..., None]
-    _hold(np.where(counts, np.concatenate(outputs, 1), 0),
-          np.where(counts, law.outputs, 0), case)
+    _hold(
+        np.where(counts, np.concatenate(outputs, 1), 0),
+        np.where(counts, law.outputs, 0),
+        case,
+    )
     for ours, theirs in zip(layer.states, law.states, strict=True):
         _hold(ours.value, theirs, case)
 
@@ -111,7 +136,7 @@ def test_each_piece_runs_as_if_alone(case, backwards):
             edges = sorted({0, steps, *np.flatnonzero(resets[b])})
         pieces = [
             np.asarray(layer(x[b : b + 1, i:j], mask=mask[b : b + 1, i:j]))[0]
-            for i, j in zip(edges, edges[1:], strict=False)
+            for i, j in itertools.pairwise(edges)
         ]
         apart = np.concatenate(pieces[::-1] if backwards else pieces)
         np.testing.assert_allclose(whole[b], apart, atol=2e-6)
@@ -138,6 +163,6 @@ def test_bidirectional_pieces_run_as_if_alone(case, mode):
         edges = sorted({0, steps, *np.flatnonzero(resets[b])})
         apart = [
             np.asarray(layer(x[b : b + 1, i:j], mask=mask[b : b + 1, i:j]))[0]
-            for i, j in zip(edges, edges[1:], strict=False)
+            for i, j in itertools.pairwise(edges)
         ]
         np.testing.assert_allclose(whole[b], np.concatenate(apart), atol=2e-6)

@@ -129,8 +129,11 @@ def test_stock_keras_agrees_where_it_is_right(name, kind, backward, rng):
     mask = draw_mask(kind, rng, B, T)
     if mask is not None:
         mask[:, -1 if backward else 0] = True
-    y, *states = layer(x.astype("float32"), mask=mask,
-                       initial_state=[s.astype("float32") for s in initial])
+    y, *states = layer(
+        x.astype("float32"),
+        mask=mask,
+        initial_state=[s.astype("float32") for s in initial],
+    )
     run = reference.unroll(
         row.reference_step(params), x, initial, mask=mask, reverse=backward
     )

@@ -18,8 +18,9 @@ RESETS = pytest.mark.parametrize("resets", [False, True], ids=["whole", "resets"
 @cache
 def _compiled(row_name, dtype, reverse, zero_masked):
     row = next(row for row in CELLS if row.name == row_name)
-    return Compiled(row, D, U, dtype, go_backwards=reverse,
-                    zero_output_for_mask=zero_masked)
+    return Compiled(
+        row, D, U, dtype, go_backwards=reverse, zero_output_for_mask=zero_masked
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,9 +36,16 @@ def _hold(row, kind, resets, reverse, dtype, rng, zero_masked=False, initial=Tru
         [row.name, kind, "resets" if resets else "whole", "bwd" if reverse else "fwd"]
     )
     hold_to_reference(
-        _compiled(row.name, dtype, reverse, zero_masked), rng, B, T,
-        mask=mask, resets=pattern, reverse=reverse, zero_masked=zero_masked,
-        initial=initial, name=case,
+        _compiled(row.name, dtype, reverse, zero_masked),
+        rng,
+        B,
+        T,
+        mask=mask,
+        resets=pattern,
+        reverse=reverse,
+        zero_masked=zero_masked,
+        initial=initial,
+        name=case,
     )
 
 
@@ -49,11 +57,12 @@ def test_float32_equals_the_reference(row, kind, resets, reverse, rng):
     _hold(row, kind, resets, reverse, "float32", rng)
 
 
+@pytest.mark.usefixtures("float64")
 @ROWS
 @DIRECTIONS
 @RESETS
 @pytest.mark.parametrize("kind", MASKS)
-def test_float64_equals_the_reference(row, kind, resets, reverse, rng, float64):
+def test_float64_equals_the_reference(row, kind, resets, reverse, rng):
     _hold(row, kind, resets, reverse, "float64", rng)
 
 
@@ -87,8 +96,13 @@ def test_awkward_sizes(row, size, plain, rng):
     mask = None if plain else draw_mask("holes", rng, batch, steps)
     resets = draw_resets(not plain, rng, batch, steps)
     hold_to_reference(
-        Compiled(row, features, units), rng, batch, steps,
-        mask=mask, resets=resets, name=f"{row} {size} {'plain' if plain else 'holes'}",
+        Compiled(row, features, units),
+        rng,
+        batch,
+        steps,
+        mask=mask,
+        resets=resets,
+        name=f"{row} {size} {'plain' if plain else 'holes'}",
     )
 
 
@@ -104,7 +118,8 @@ def test_the_table_is_whole():
     assert masks["none"] is None
     assert not masks["all_masked_row"].any(axis=1).all()
     for kind in ("right", "left", "holes"):
-        assert masks[kind].any(axis=1).all() and not masks[kind].all()
+        assert masks[kind].any(axis=1).all()
+        assert not masks[kind].all()
     for first, second in itertools.combinations(MASKS[1:], 2):
         assert (masks[first] != masks[second]).any()
     assert draw_resets(True, rng, B, T).any()

@@ -1,10 +1,10 @@
 """Files, both ways with stock Keras."""
 
+import unrolled
+
 import keras
 import numpy as np
 import pytest
-
-import unrolled
 
 from .cells_of_users import Noisy
 from .table import CELLS
@@ -38,8 +38,10 @@ def _same(a, b, rng):
     np.testing.assert_allclose(
         a.predict(x, verbose=0), b.predict(x, verbose=0), atol=2e-6
     )
-    assert all(np.array_equal(v, w) for v, w in
-               zip(a.get_weights(), b.get_weights(), strict=True))
+    assert all(
+        np.array_equal(v, w)
+        for v, w in zip(a.get_weights(), b.get_weights(), strict=True)
+    )
 
 
 @ROWS
@@ -99,8 +101,9 @@ def test_a_custom_cell_saves_with_its_inner_layers(rng, tmp_path):
     x = rng.normal(size=(8, T, D)).astype("float32")
     model.fit(x, x[:, 0, :1], verbose=0)
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras",
-                                    custom_objects={"Noisy": Noisy})
+    again = keras.saving.load_model(
+        tmp_path / "model.keras", custom_objects={"Noisy": Noisy}
+    )
     _same(again, model, rng)
     moved = again.layers[0].cell.parts[0].moving_mean.value
     assert np.any(np.asarray(moved) != 0)
