@@ -75,9 +75,13 @@ class Declared:
         layer = {k: values.pop(k) for k in _LAYER_ARGUMENTS if k in values}
         super().__init__(**layer, **values.pop("kwargs"))
         for name, value in values.items():
-            codec = _codec(name)
-            setattr(self, name, codec.get(value) if codec else value)
+            setattr(self, name, self.convert(name, value))
         self.__post_init__()
+
+    def convert(self, name: str, value: Any) -> Any:
+        """What the argument `name`, given as `value`, is kept as."""
+        codec = _codec(name)
+        return codec.get(value) if codec else value
 
     def __post_init__(self) -> None:
         """Check the arguments and derive from them; called by ``__init__``."""

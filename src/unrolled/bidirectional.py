@@ -202,6 +202,7 @@ class Bidirectional(keras.layers.Layer):
         )
         merged = self._merge(forward[0], backward[0])
         returned = [*merged, *self._interleave(forward[1:], backward[1:])]
+        returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
     def _run(
@@ -217,10 +218,10 @@ class Bidirectional(keras.layers.Layer):
         """What `layer` returns, in the order of the input."""
         if resets is not None and layer.go_backwards:
             # A piece that begins at t ends, read backwards, after t: before t - 1.
-            resets = jnp.roll(resets, -1, self._time_axis)
+            resets = jnp.roll(jnp.asarray(resets, bool), -1, self._time_axis)
             last = [slice(None), slice(None)]
             last[self._time_axis] = slice(-1, None)
-            resets = resets.at[tuple(last)].set(0)
+            resets = resets.at[tuple(last)].set(False)
         optional = {"mask": mask, "resets": resets, "lengths": lengths}
         given = {k: v for k, v in optional.items() if v is not None}
         taken = inspect.signature(layer.call).parameters

@@ -46,24 +46,24 @@ def purify(
         # As they are stored: narrowed values would wear down moving averages.
         values = [variable.value for variable in all_variables]
 
-    def run(mapping: list, x: Tree, states: Tree) -> tuple[Tree, Any]:
-        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+    def run(present: list, x: Tree, states: Tree) -> tuple[Tree, list, list]:
+        """The step's result, the variables' values after it, and its losses."""
+        mapping = list(zip(all_variables, present, strict=True))
+        with AutocastScope(None):
+            scope = keras.StatelessScope(mapping, collect_losses=True)
+        with scope:
             result = step(x, states)
-        return result, scope
+        return result, [scope.get_current_value(v) for v in all_variables], scope.losses
 
     changed: list[int] = []
     has_losses = False
 
     def watch(x: Tree, states: Tree) -> None:
         nonlocal has_losses
-        mapping = list(zip(all_variables, values, strict=True))
-        before = keras.StatelessScope(mapping)
-        _, scope = run(mapping, x, states)
-        has_losses = bool(scope.losses)
-        for index, variable in enumerate(all_variables):
-            new = scope.get_current_value(variable)
-            if new is not before.get_current_value(variable):
-                changed.append(index)
+        _, after, losses = run(values, x, states)
+        has_losses = bool(losses)
+        pairs = zip(values, after, strict=True)
+        changed.extend(i for i, (old, new) in enumerate(pairs) if new is not old)
 
     jax.eval_shape(watch, x, states)
     if not changed and not has_losses:
@@ -74,10 +74,9 @@ def purify(
         present = list(values)
         for index, value in zip(changed, moving, strict=True):
             present[index] = value
-        mapping = list(zip(all_variables, present, strict=True))
-        (output, states), scope = run(mapping, x, states)
-        moving = [scope.get_current_value(all_variables[index]) for index in changed]
-        for each in scope.losses:
+        (output, states), after, losses = run(present, x, states)
+        moving = [after[index] for index in changed]
+        for each in losses:
             loss = loss + jnp.asarray(each, loss.dtype)
         return output, states, (moving, loss)
 

@@ -81,6 +81,14 @@ def check_arguments(arguments: Any) -> None:
         )
 
 
+def activate(activation: Any, x: jax.Array) -> jax.Array:
+    """Apply an activation in the dtype of `x`.
+
+    ``keras.activations.tanh`` computes float64 in float32 on JAX.
+    """
+    return jnp.tanh(x) if activation is keras.activations.tanh else activation(x)
+
+
 class GatedCell(WeightArguments, UnitsArguments, Cell):
     """Weights, dropout and the two products; the subclass adds the formula.
 
@@ -205,7 +213,11 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         Raises:
             ValueError: if a weight is missing or its shape is not this cell's.
         """
-        weights = [w for w in (self.kernel, self.recurrent_kernel, self.bias) if w]
+        weights = [
+            weight
+            for weight in (self.kernel, self.recurrent_kernel, self.bias)
+            if weight is not None
+        ]
         arrays = [store[key] for key in sorted(store.keys(), key=int)]
         kind = type(self).__name__.removesuffix("Cell")
         for weight, array in zip(weights, arrays, strict=False):
@@ -214,7 +226,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
                 weight.name,
                 f"must have shape {self._shape_rule(weight)} = {tuple(weight.shape)}",
                 tuple(array.shape),
-                _origin(arrays, kind),
+                self._origin(arrays, kind),
             )
         super().load_own_variables(store)
 
@@ -225,15 +237,17 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         twice = "2, " if len(self.bias_shape) > 1 else ""
         return f"({first.get(weight.name, twice)}{width})"
 
-
-def _origin(arrays: list[Any], kind: str) -> str:
-    """Say whose weights these are, from the shape of the recurrent kernel."""
-    names = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
-    if len(arrays) > 1 and len(arrays[1].shape) == 2:
-        units, width = arrays[1].shape
-        found = names.get(width // units) if width % units == 0 else None
-        if found and found != kind:
-            return f"that is a {found} kernel; load it with {found}"
-        if found:
-            return f"make the layer as it was saved, {found}({units})"
-    return "load the file into the layer that wrote it"
+    def _origin(self, arrays: list[Any], kind: str) -> str:
+        """Say whose weights these are, from the shape of the recurrent kernel."""
+        names = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
+        if len(arrays) > 1 and len(arrays[1].shape) == 2:
+            units, width = arrays[1].shape
+            found = names.get(width // units) if width % units == 0 else None
+            if found and found != kind:
+                return f"that is a {found} kernel; load it with {found}"
+            if found and units != self.units:
+                return f"make the layer as it was saved, {found}({units})"
+        if kind == "GRU" and len(arrays) > 2:
+            after = len(arrays[2].shape) > 1
+            return f"make the layer as it was saved, GRU(..., reset_after={after})"
+        return "load the file into the layer that wrote it"

@@ -6,7 +6,13 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from .gated import GateArguments, GatedCell, UnitsArguments, WeightArguments
+from .gated import (
+    GateArguments,
+    GatedCell,
+    UnitsArguments,
+    WeightArguments,
+    activate,
+)
 
 
 class GRUArguments(WeightArguments, GateArguments, UnitsArguments):
@@ -60,8 +66,8 @@ class GRUCell(GRUArguments, GatedCell):
         """Apply the formula above, with `reset_after`."""
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)
         h_z, h_r, h_h = jnp.split(h, 3, axis=-1)
-        r = self.recurrent_activation(x_r + h_r)
-        candidate = self.activation(x_h + r * h_h)
+        r = activate(self.recurrent_activation, x_r + h_r)
+        candidate = activate(self.activation, x_h + r * h_h)
         return self._mix(x_z + h_z, candidate, states[0])
 
     def step(self, x: Any, states: list, constants: dict) -> tuple[jax.Array, list]:
@@ -75,11 +81,11 @@ class GRUCell(GRUArguments, GatedCell):
             h = h * constants["recurrent_mask"].astype(h.dtype)
         gates, candidate = kernel[:, : 2 * self.units], kernel[:, 2 * self.units :]
         h_z, h_r = jnp.split(self.matmul(h, gates), 2, axis=-1)
-        r = self.recurrent_activation(x_r + h_r)
-        candidate = self.activation(x_h + self.matmul(r * h, candidate))
+        r = activate(self.recurrent_activation, x_r + h_r)
+        candidate = activate(self.activation, x_h + self.matmul(r * h, candidate))
         return self._mix(x_z + h_z, candidate, states[0])
 
     def _mix(self, z: Any, candidate: Any, h: Any) -> tuple[jax.Array, list]:
-        z = self.recurrent_activation(z)
+        z = activate(self.recurrent_activation, z)
         h = z * h + (1 - z) * candidate
         return h, [h]

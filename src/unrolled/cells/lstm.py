@@ -6,7 +6,13 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from .gated import GateArguments, GatedCell, UnitsArguments, WeightArguments
+from .gated import (
+    GateArguments,
+    GatedCell,
+    UnitsArguments,
+    WeightArguments,
+    activate,
+)
 
 
 class LSTMArguments(WeightArguments, GateArguments, UnitsArguments):
@@ -62,7 +68,7 @@ class LSTMCell(LSTMArguments, GatedCell):
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""
         i, f, candidate, o = jnp.split(x + h, 4, axis=-1)
-        gate = self.recurrent_activation
-        c = gate(f) * states[1] + gate(i) * self.activation(candidate)
-        h = gate(o) * self.activation(c)
+        i, f, o = (activate(self.recurrent_activation, gate) for gate in (i, f, o))
+        c = f * states[1] + i * activate(self.activation, candidate)
+        h = o * activate(self.activation, c)
         return h, [h, c]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import jax
 import keras
 
-from .gated import GatedCell, UnitsArguments, WeightArguments
+from .gated import GatedCell, UnitsArguments, WeightArguments, activate
 
 
 class SimpleRNNArguments(WeightArguments, UnitsArguments):
@@ -41,5 +41,5 @@ class SimpleRNNCell(SimpleRNNArguments, GatedCell):
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""
         del states
-        h = self.activation(x + h)
+        h = activate(self.activation, x + h)
         return h, [h]
