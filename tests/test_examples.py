@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import unrolled  # noqa: F401  (before keras: it selects the JAX backend)
+
 import keras
 import numpy as np
 import pytest
@@ -41,6 +43,11 @@ def app():
     return application
 
 
+def read_table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def run(app, *arguments):
     return CliRunner().invoke(app, [str(part) for part in arguments])
 
@@ -59,7 +66,7 @@ def test_a_run_leaves_model_history_and_curves(app, tmp_path):
     assert result.exit_code == 0, result.output
     assert "3 is the width of its state: h and c" in result.output
     assert f"{4 * 3 * (28 + 3 + 1):,} weights" in " ".join(result.output.split())
-    rows = list(csv.DictReader((out / "history.csv").open(newline="")))
+    rows = read_table(out / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     model = keras.models.load_model(out / "model.keras")
@@ -167,7 +174,7 @@ def test_sweep_compares_widths(app, tmp_path):
     options = ["--units", "4,2", "--seeds", 2, "--epochs", 2, "--out", tmp_path]
     result = run(app, "sweep", *options)
     assert result.exit_code == 0, result.output
-    rows = list(csv.DictReader((tmp_path / "sweep.csv").open(newline="")))
+    rows = read_table(tmp_path / "sweep.csv")
     assert [row["units"] for row in rows] == ["2", "4"]
     assert [int(row["weights"]) for row in rows] == [4 * 2 * 31, 4 * 4 * 33]
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
