@@ -123,6 +123,7 @@ def build(settings: Settings, train_size: int) -> keras.Model:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    model.optimizer.build(model.trainable_variables)  # so the first save is whole
     return model
 
 
@@ -157,6 +158,7 @@ def draw_curves(path: Path, history: Sequence[dict]) -> None:
         held_out = [row["val_" + name] for row in history]
         axes.plot(epochs, held_out, "s--", ms=3, label="test")
         axes.set(xlabel="epoch", title=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(path, dpi=150)
