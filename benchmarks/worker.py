@@ -1,0 +1,119 @@
+"""One peer in a process of its own, driven by one JSON object a line.
+
+Started as `python worker.py PEER THREADS`. Requests come on standard input and each
+gets one line in answer; anything a library prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+
+
+class Worker:
+    """Holds the built case between requests."""
+
+    def __init__(self, peer: str, threads: int):
+        self.peer = importlib.import_module(f"peers.{peer}")
+        self.threads = threads
+        if hasattr(self.peer, "start"):
+            self.peer.start(threads)
+        self.run = None
+        self.steps = 1
+        self.left_at = (time.perf_counter(), time.process_time())
+
+    def hello(self) -> dict:
+        """Versions of what is measured."""
+        return {"versions": self.peer.versions(), "python": sys.version.split()[0]}
+
+    def build(self, case: dict, save: str | None) -> dict:
+        """Compile a case, run it twice, keep its first result if asked to."""
+        import numpy as np
+
+        from cases import FIT_STEPS, Case, Unsupported
+
+        self.run = None  # frees the last case before the next is made
+        case["shape"] = tuple(case["shape"])
+        made = Case(**case)
+        try:
+            started = time.perf_counter()
+            if made.mode == "fit":
+                self.run, self.steps = self.peer.build_fit(made), FIT_STEPS
+                self.run()
+                return {"build_s": time.perf_counter() - started}
+            self.run, results = self.peer.build(made)
+            self.steps = 1
+            result = self.run()
+            built = time.perf_counter() - started
+            self.run()
+            if save:
+                np.savez(save, **results(result))
+        except Unsupported as reason:
+            return {"unsupported": str(reason)}
+        return {"build_s": built}
+
+    def calibrate(self, target: float) -> dict:
+        """How many calls fill `target` seconds."""
+        assert self.run is not None
+        took = []
+        for _ in range(3 if self.steps == 1 else 1):
+            started = time.perf_counter()
+            self.run()
+            took.append(time.perf_counter() - started)
+        each = min(took)
+        return {"iterations": max(1, round(target / each)), "seconds": each}
+
+    def time(self, iterations: int) -> dict:
+        """One round; also how busy this process was since its last one."""
+        assert self.run is not None
+        wall, cpu = self.left_at
+        waited = max(time.perf_counter() - wall, 1e-9)
+        idle_load = (time.process_time() - cpu) / waited
+        self.run()  # brings caches and sleeping threads back; not counted
+        started = time.perf_counter()
+        for _ in range(iterations):
+            self.run()
+        took = time.perf_counter() - started
+        time.sleep(0.005)  # lets a thread pool stop spinning before the next peer
+        self.left_at = (time.perf_counter(), time.process_time())
+        return {"seconds": took / iterations / self.steps, "idle_load": idle_load}
+
+    def sgemm(self, size: int) -> dict:
+        """Best rate of a square float32 product, in floating operations a second."""
+        product = self.peer.sgemm(size)
+        product()
+        best = float("inf")
+        for _ in range(5):
+            started = time.perf_counter()
+            product()
+            best = min(best, time.perf_counter() - started)
+        return {"flops": 2 * size**3 / best}
+
+
+def main() -> None:
+    """Answer requests until standard input closes."""
+    peer, threads = sys.argv[1], int(sys.argv[2])
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # prints of libraries must not look like answers
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    worker = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if worker is None:
+                worker = Worker(peer, threads)
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Exception as error:
+            traceback.print_exc()
+            message = str(error).strip().splitlines() or [""]
+            answer = {"error": f"{type(error).__name__}: {message[0][:200]}"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
