@@ -6,7 +6,7 @@ rounds are interleaved, so that whatever the machine does meets all of them alik
     python benchmarks/bench.py                      # everything, about 15 minutes
     python benchmarks/bench.py --quick              # under two minutes
     python benchmarks/bench.py --cells LSTM --shapes 64,100,128,128 --mode training
-    python benchmarks/bench.py --mask right --recurrent-dropout 0.2 --peers unrolled keras
+    python benchmarks/bench.py --mask right --recurrent-dropout 0.2
     python benchmarks/bench.py --mode fit --allocator tuned
 """
 
@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     tuned = args.allocator == "tuned"
     source = None if args.installed else args.source
     peers = driver.start(args.peers, args.threads, args.here, source, tuned)
-    rows = []
+    rows, rate = [], None
     command = shlex.join(["python", "benchmarks/bench.py", *(argv or sys.argv[1:])])
     command = re.sub(r" --(hold|source|results|name) ('[^']*'|\S+)", "", command)
     head = report.header(peers, command, args.threads, args.allocator)

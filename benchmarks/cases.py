@@ -81,7 +81,7 @@ class Arrays:
         return weights if self.bias is None else [*weights, self.bias]
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The peer has no such thing; shown in the table, not an error."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from cases import Case
 
 HERE = Path(__file__).resolve().parent

@@ -17,11 +17,12 @@ os.environ["KERAS_BACKEND"] = "jax"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import unrolled
-from cases import GATES, Case
-from peers.on_keras import make_layer
 
 import jax
 import keras
+
+from cases import GATES, Case
+from peers.on_keras import make_layer
 
 MIB = 2**20
 

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+
 from cases import Case
 from driver import Peer, Timing
 
@@ -45,20 +46,19 @@ def header(peers: Iterable[Peer], command: str, threads: int, allocator: str) ->
             continue
         named = ", ".join(f"{k} {v}" for k, v in peer.about["versions"].items())
         lines.append(f"- {peer.name}: {named}; Python {peer.about['python']}")
-    lines += [
-        "",
+    legend = (
         "Milliseconds per call (`fit`: per step): median, and half the interquartile "
         "range. In brackets: that peer's time over the first column's, median of the "
         "rounds, with its quartiles. Input (B,T,D), all outputs (B,T,U) returned; "
-        "training is forward and the gradients of input, weights and initial states.",
-    ]
-    return "\n".join(lines)
+        "training is forward and the gradients of input, weights and initial states."
+    )
+    return "\n".join([*lines, "", legend])
 
 
 def cell(timing: Timing, first: Timing) -> str:
     """One peer's figure in one row."""
     if not timing.seconds:
-        return "FAILED" if timing.note.startswith("FAILED") else "–"
+        return "FAILED" if timing.note.startswith("FAILED") else "-"
     low, middle, high = (1e3 * s for s in timing.quartiles())
     text = f"{middle:.3g} ±{(high - low) / 2:.2g}"
     if timing is first or not first.seconds:
@@ -107,7 +107,7 @@ def _row(case, timings, names, share, sgemm) -> str:
     figures = [cell(timings[name], first) for name in names]
     if share:
         done = first.seconds and case.flops / first.quartiles()[1] / sgemm
-        figures.append(f"{done:.0%}" if done else "–")
+        figures.append(f"{done:.0%}" if done else "-")
     differences = [t.difference for t in timings.values() if t.difference is not None]
-    figures.append(f"{max(differences):.0e}" if differences else "–")
+    figures.append(f"{max(differences):.0e}" if differences else "-")
     return "| " + " | ".join([case.label, *figures]) + " |"

@@ -23,7 +23,7 @@ class Worker:
         if hasattr(self.peer, "start"):
             self.peer.start(threads)
         self.run = None
-        self.steps = 1
+        self.steps, self.warms = 1, True
         self.left_at = (time.perf_counter(), time.process_time())
 
     def hello(self) -> dict:
@@ -34,7 +34,7 @@ class Worker:
         """Compile a case, run it twice, keep its first result if asked to."""
         import numpy as np
 
-        from cases import FIT_STEPS, Case, Unsupported
+        from cases import FIT_STEPS, Case, UnsupportedError
 
         self.run = None  # frees the last case before the next is made
         case["shape"] = tuple(case["shape"])
@@ -42,6 +42,8 @@ class Worker:
         try:
             started = time.perf_counter()
             if made.mode == "fit":
+                if not hasattr(self.peer, "build_fit"):
+                    raise UnsupportedError("no training loop is measured")
                 self.run, self.steps = self.peer.build_fit(made), FIT_STEPS
                 self.run()
                 return {"build_s": time.perf_counter() - started}
@@ -52,20 +54,22 @@ class Worker:
             self.run()
             if save:
                 np.savez(save, **results(result))
-        except Unsupported as reason:
+        except UnsupportedError as reason:
             return {"unsupported": str(reason)}
         return {"build_s": built}
 
     def calibrate(self, target: float) -> dict:
         """How many calls fill `target` seconds."""
         assert self.run is not None
-        took = []
-        for _ in range(3 if self.steps == 1 else 1):
+        each = float("inf")
+        for _ in range(3):
             started = time.perf_counter()
             self.run()
-            took.append(time.perf_counter() - started)
-        each = min(took)
-        return {"iterations": max(1, round(target / each)), "seconds": each}
+            each = min(each, time.perf_counter() - started)
+            if each > target:
+                break
+        self.warms = each < target  # a long call has no need of a call before it
+        return {"iterations": max(1, round(target / each))}
 
     def time(self, iterations: int) -> dict:
         """One round; also how busy this process was since its last one."""
@@ -73,7 +77,8 @@ class Worker:
         wall, cpu = self.left_at
         waited = max(time.perf_counter() - wall, 1e-9)
         idle_load = (time.process_time() - cpu) / waited
-        self.run()  # brings caches and sleeping threads back; not counted
+        if self.warms:
+            self.run()  # brings caches and sleeping threads back; not counted
         started = time.perf_counter()
         for _ in range(iterations):
             self.run()

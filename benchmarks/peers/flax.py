@@ -5,8 +5,9 @@ from __future__ import annotations
 import flax
 import jax
 import numpy as np
-from cases import GATES, Case, Unsupported, arrays
 from flax import linen as nn
+
+from cases import GATES, Case, UnsupportedError, arrays
 
 CELLS = {
     "SimpleRNN": nn.SimpleCell,
@@ -44,11 +45,11 @@ def parameters(case: Case, given) -> dict:
 def build(case: Case):
     """Jit the forward pass, or the forward pass and all its gradients."""
     if case.recurrent_dropout:
-        raise Unsupported("no recurrent dropout")
+        raise UnsupportedError("no recurrent dropout")
     if not case.use_bias:
-        raise Unsupported("its cells always have a bias")
+        raise UnsupportedError("its cells always have a bias")
     if case.mask == "random":
-        raise Unsupported("right-padded sequences only")
+        raise UnsupportedError("right-padded sequences only")
     given = arrays(case)
     jax.config.update("jax_enable_x64", case.dtype == "float64")
     dtype = case.dtype
@@ -86,8 +87,3 @@ def build(case: Case):
         return {k: np.asarray(v, "float32") for k, v in named.items()}
 
     return run, results
-
-
-def build_fit(case: Case):
-    """Flax has no `fit`."""
-    raise Unsupported("no fit")

@@ -4,8 +4,6 @@ from functools import partial
 
 from peers import on_jax
 
-import keras  # after on_jax, which selects the backend
-
 versions = on_jax.versions
-build = partial(on_jax.build, keras.layers)
-build_fit = partial(on_jax.build_fit, keras.layers)
+build = partial(on_jax.build, on_jax.keras.layers)
+build_fit = partial(on_jax.build_fit, on_jax.keras.layers)

@@ -9,6 +9,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import keras
 import numpy as np
+
 from cases import Case, arrays
 from peers.on_keras import make_layer, make_model
 

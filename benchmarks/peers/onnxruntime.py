@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnxruntime as ort
-from cases import Case, Unsupported, arrays
 from onnx import TensorProto, helper, numpy_helper
+
+from cases import Case, UnsupportedError, arrays
 
 OPS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
 ORDER = {"SimpleRNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [0, 1, 2]}  # of Keras's gates
@@ -24,8 +25,8 @@ def versions() -> dict[str, str]:
     return {"onnxruntime": ort.__version__}
 
 
-def model(case: Case, given) -> bytes:
-    """A graph of one operator: X, h0 (, c0) (, lengths) -> Y."""
+def model(case: Case, given, states_out: bool = False) -> bytes:
+    """A graph of one operator: X, h0 (, c0) (, lengths) -> Y, or hn (, cn)."""
     b, t, d, u = case.shape
 
     def rows(a):  # (K, G*U) -> (1, G*U, K)
@@ -39,20 +40,26 @@ def model(case: Case, given) -> bytes:
     names = ["X", "W", "R", "B" if given.bias is not None else ""]
     names += ["lengths" if given.mask is not None else "", "h0"]
     names += ["c0"] if case.cell == "LSTM" else []
+    outputs = ["", "hn", "cn"][: len(names) - 4] if states_out else ["Y"]
     options = {"linear_before_reset": 1} if case.cell == "GRU" else {}
-    node = helper.make_node(OPS[case.cell], names, ["Y"], hidden_size=u, **options)
+    node = helper.make_node(OPS[case.cell], names, outputs, hidden_size=u, **options)
     f32 = TensorProto.FLOAT
     inputs = [helper.make_tensor_value_info("X", f32, [t, b, d])]
     if given.mask is not None:
         info = helper.make_tensor_value_info("lengths", TensorProto.INT32, [b])
         inputs.append(info)
-    for name in names[5:]:
-        inputs.append(helper.make_tensor_value_info(name, f32, [1, b, u]))
+    inputs += [helper.make_tensor_value_info(s, f32, [1, b, u]) for s in names[5:]]
     graph = helper.make_graph(
         [node],
         "one_layer",
         inputs,
-        [helper.make_tensor_value_info("Y", f32, [t, 1, b, u])],
+        [
+            helper.make_tensor_value_info(
+                s, f32, [t, 1, b, u] if s == "Y" else [1, b, u]
+            )
+            for s in outputs
+            if s
+        ],
         [
             numpy_helper.from_array(np.ascontiguousarray(v), k)
             for k, v in weights.items()
@@ -75,13 +82,13 @@ def session(serialized: bytes) -> ort.InferenceSession:
 def build(case: Case):
     """Forward only."""
     if case.mode != "forward":
-        raise Unsupported("inference only")
+        raise UnsupportedError("inference only")
     if case.dtype != "float32":
-        raise Unsupported(f"no {case.dtype} recurrent operators on the CPU")
+        raise UnsupportedError(f"no {case.dtype} recurrent operators on the CPU")
     if case.mask == "random":
-        raise Unsupported("right-padded sequences only")
+        raise UnsupportedError("right-padded sequences only")
     if case.recurrent_dropout:
-        raise Unsupported("no recurrent dropout")
+        raise UnsupportedError("no recurrent dropout")
     given = arrays(case)
     ready = session(model(case, given))
     feed = {"X": np.ascontiguousarray(given.x.swapaxes(0, 1))}
@@ -93,8 +100,3 @@ def build(case: Case):
         return ready.run(["Y"], feed)[0]
 
     return run, lambda y: {"y": y[:, 0].swapaxes(0, 1)}
-
-
-def build_fit(case: Case):
-    """There is nothing to fit."""
-    raise Unsupported("inference only")

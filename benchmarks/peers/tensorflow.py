@@ -9,6 +9,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import tensorflow as tf
+
 from cases import Case, arrays
 from peers.on_keras import make_layer, make_model
 

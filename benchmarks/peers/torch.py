@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from cases import Case, Unsupported, arrays, digits
+
+from cases import Case, UnsupportedError, arrays, digits
 
 LAYERS = {"SimpleRNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
 ORDER = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # of Keras's gates
@@ -30,7 +31,7 @@ def sgemm(size: int):
 def make_layer(case: Case):
     """The layer with the shared weights, rows in torch's gate order."""
     if case.recurrent_dropout:
-        raise Unsupported("no recurrent dropout")
+        raise UnsupportedError("no recurrent dropout")
     given = arrays(case)
     u, cell = case.shape[3], case.cell
     layer = LAYERS[cell](case.shape[2], u, batch_first=True, bias=case.use_bias)
@@ -52,7 +53,7 @@ def make_layer(case: Case):
 def build(case: Case):
     """Forward in inference mode, or forward and all gradients."""
     if case.mask == "random":
-        raise Unsupported("packed sequences are right-padded only")
+        raise UnsupportedError("packed sequences are right-padded only")
     layer, given = make_layer(case)
     dtype = getattr(torch, case.dtype)
     training = case.mode == "training"

@@ -6,6 +6,7 @@ from functools import partial
 os.environ["KERAS_BACKEND"] = "jax"
 
 import unrolled
+
 from peers import on_jax
 
 build = partial(on_jax.build, unrolled)
