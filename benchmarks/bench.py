@@ -61,8 +61,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument(
         "--hold",
         metavar="COMMAND",
-        help="run around each timed case; echoes a line when the machine is ours",
+        help="on a shared machine: runs while timing; must echo a line once it is "
+        "our turn, and ends with its standard input",
     )
+    p.add_argument("--share", metavar="COMMAND", help="the same, while building")
+    p.add_argument("--batch", type=int, default=1, help="cases built, then timed")
     return p.parse_args(argv)
 
 
@@ -122,14 +125,18 @@ def write(path: Path, text: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run, print and write the table; 1 if any peer failed anywhere."""
     args = arguments(argv)
-    rounds = min(args.rounds, 5) if args.quick else args.rounds
-    budget = min(args.budget, 6.0) if args.quick else args.budget
+    plan = driver.Plan(
+        rounds=min(args.rounds, 5) if args.quick else args.rounds,
+        budget=min(args.budget, 6.0) if args.quick else args.budget,
+        alone=args.hold,
+        shared=args.share,
+    )
     tuned = args.allocator == "tuned"
     source = None if args.installed else args.source
     peers = driver.start(args.peers, args.threads, args.here, source, tuned)
     rows, rate = [], None
     command = shlex.join(["python", "benchmarks/bench.py", *(argv or sys.argv[1:])])
-    command = re.sub(r" --(hold|source|results|name) ('[^']*'|\S+)", "", command)
+    command = re.sub(r" --(hold|share|source|results|name) ('[^']*'|\S+)", "", command)
     head = report.header(peers, command, args.threads, args.allocator)
     name = args.name or ("quick" if args.quick else f"bench-{args.allocator}")
     path = args.results / f"{name}.md"
@@ -139,16 +146,15 @@ def main(argv: list[str] | None = None) -> int:
         if rate:
             head += f"\n\nsgemm 4096^3 in torch: {rate / 1e9:.0f} GFLOP/s."
         with tempfile.TemporaryDirectory() as scratch:
-            for case in cases(args):
+            wanted = cases(args)
+            for n in range(0, len(wanted), args.batch):
                 started = time.perf_counter()
-                timings = driver.measure(
-                    peers, case, Path(scratch), rounds, budget, 0.06, args.hold
-                )
-                rows.append((case, timings))
+                batch = wanted[n : n + args.batch]
+                found = driver.measure(peers, batch, Path(scratch), plan)
+                rows += zip(batch, found, strict=True)
                 took = time.perf_counter() - started
-                print(
-                    f"{took:5.1f} s  {case.cell} {case.mode} {case.label}", flush=True
-                )
+                labels = [f"{c.cell} {c.mode} {c.label}" for c in batch]
+                print(f"{took:5.1f} s  {'; '.join(labels)}", flush=True)
                 text = head + "\n" + report.table(list(args.peers), rows, rate)
                 write(path, text)
     finally:

@@ -157,10 +157,7 @@ def build(peers: list[Peer], case: Case, scratch: Path) -> dict[str, Timing]:
         peer.send("build", case=asdict(case), save=str(path))
     for peer in peers:
         answer = peer.answer() if peer in alive else peer.about
-        note = answer.get("unsupported") or answer.get("error")
-        if note:
-            prefix = "" if "unsupported" in answer else "FAILED: "
-            timings[peer.name].note = prefix + note
+        timings[peer.name].note = answer.get("unsupported") or failure(answer)
     saved = [p for p in (scratch / f"{peer.name}.npz" for peer in peers) if p.exists()]
     if not case.recurrent_dropout:
         for path in saved[1:]:
@@ -168,41 +165,60 @@ def build(peers: list[Peer], case: Case, scratch: Path) -> dict[str, Timing]:
     return timings
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure, and how to share the machine meanwhile."""
+
+    rounds: int = 11
+    budget: float = 20.0  # seconds of rounds a case
+    target: float = 0.06  # seconds of a peer's turn
+    alone: str | None = None  # command held while timing
+    shared: str | None = None  # command held while building
+
+
 def measure(
-    peers: list[Peer],
-    case: Case,
-    scratch: Path,
-    rounds: int,
-    budget: float,
-    target: float,
-    holder: str | None,
-) -> dict[str, Timing]:
-    """Time a case: round after round, each peer once a round, the order rotated."""
-    timings = build(peers, case, scratch)
-    ready = [peer for peer in peers if not timings[peer.name].note]
-    with hold(holder):
-        iterations = {}
-        for peer in ready:
-            answer = peer.ask("calibrate", target=target)
-            if "error" in answer:
-                timings[peer.name].note = "FAILED: " + answer["error"]
-            else:
-                iterations[peer.name] = answer["iterations"]
-        ready = [peer for peer in ready if peer.name in iterations]
-        started = time.perf_counter()
-        for n in range(rounds):
-            if n >= 3 and time.perf_counter() - started > budget:
-                break
-            first = n % max(len(ready), 1)
-            for peer in ready[first:] + ready[:first]:
-                timing = timings[peer.name]
-                answer = peer.ask("time", iterations=iterations[peer.name])
-                if "error" in answer:
-                    timing.note = "FAILED: " + answer["error"]
-                    timing.seconds = []
-                    continue
-                timing.seconds.append(answer["seconds"])
-                if n:
-                    timing.idle_load = max(timing.idle_load, answer["idle_load"])
-            ready = [peer for peer in ready if not timings[peer.name].note]
-    return timings
+    peers: list[Peer], cases: list[Case], scratch: Path, plan: Plan
+) -> list[dict[str, Timing]]:
+    """Build some cases, then time one after the other."""
+    with hold(plan.shared):
+        tables = [build(peers, case, scratch) for case in cases]
+    with hold(plan.alone):
+        for number, timings in enumerate(tables):
+            rounds(peers, number, timings, plan)
+    for peer in peers:
+        peer.ask("forget")
+    return tables
+
+
+def rounds(
+    peers: list[Peer], number: int, timings: dict[str, Timing], plan: Plan
+) -> None:
+    """Time a built case: each peer once a round, the order rotated."""
+    iterations = {}
+    for peer in peers:
+        if not timings[peer.name].note:
+            answer = peer.ask("calibrate", number=number, target=plan.target)
+            timings[peer.name].note = failure(answer)
+            iterations[peer.name] = answer.get("iterations")
+    started = time.perf_counter()
+    for n in range(plan.rounds):
+        if n >= 3 and time.perf_counter() - started > plan.budget:
+            break
+        ready = [peer for peer in peers if not timings[peer.name].note]
+        first = n % max(len(ready), 1)
+        for peer in ready[first:] + ready[:first]:
+            timing = timings[peer.name]
+            count = iterations[peer.name]
+            answer = peer.ask("time", number=number, iterations=count)
+            timing.note = failure(answer)
+            if timing.note:
+                timing.seconds = []
+                continue
+            timing.seconds.append(answer["seconds"])
+            if n:
+                timing.idle_load = max(timing.idle_load, answer["idle_load"])
+
+
+def failure(answer: dict) -> str:
+    """The note of an answer that is an error, else nothing."""
+    return "FAILED: " + answer["error"] if "error" in answer else ""

@@ -12,18 +12,28 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class Built:
+    """A case ready to be timed."""
+
+    run: Callable[[], object]
+    steps: int = 1  # training steps in one call
+    warms: bool = True  # whether an uncounted call opens each round
 
 
 class Worker:
-    """Holds the built case between requests."""
+    """Holds the built cases between requests."""
 
     def __init__(self, peer: str, threads: int):
         self.peer = importlib.import_module(f"peers.{peer}")
         self.threads = threads
         if hasattr(self.peer, "start"):
             self.peer.start(threads)
-        self.run = None
-        self.steps, self.warms = 1, True
+        self.built: list[Built] = []
         self.left_at = (time.perf_counter(), time.process_time())
 
     def hello(self) -> dict:
@@ -36,56 +46,60 @@ class Worker:
 
         from cases import FIT_STEPS, Case, UnsupportedError
 
-        self.run = None  # frees the last case before the next is made
         case["shape"] = tuple(case["shape"])
         made = Case(**case)
+        self.built.append(Built(lambda: None))  # keeps the numbering if this fails
         try:
-            started = time.perf_counter()
             if made.mode == "fit":
                 if not hasattr(self.peer, "build_fit"):
                     raise UnsupportedError("no training loop is measured")
-                self.run, self.steps = self.peer.build_fit(made), FIT_STEPS
-                self.run()
-                return {"build_s": time.perf_counter() - started}
-            self.run, results = self.peer.build(made)
-            self.steps = 1
-            result = self.run()
-            built = time.perf_counter() - started
-            self.run()
+                run = self.peer.build_fit(made)
+                self.built[-1] = Built(run, steps=FIT_STEPS)
+                run()
+                return {}
+            run, results = self.peer.build(made)
+            self.built[-1] = Built(run)
+            result = run()
+            run()
             if save:
                 np.savez(save, **results(result))
         except UnsupportedError as reason:
             return {"unsupported": str(reason)}
-        return {"build_s": built}
+        return {}
 
-    def calibrate(self, target: float) -> dict:
+    def forget(self) -> dict:
+        """Free what was built."""
+        self.built.clear()
+        return {}
+
+    def calibrate(self, number: int, target: float) -> dict:
         """How many calls fill `target` seconds."""
-        assert self.run is not None
+        built = self.built[number]
         each = float("inf")
         for _ in range(3):
             started = time.perf_counter()
-            self.run()
+            built.run()
             each = min(each, time.perf_counter() - started)
             if each > target:
                 break
-        self.warms = each < target  # a long call has no need of a call before it
+        built.warms = each < target  # a long call has no need of a call before it
         return {"iterations": max(1, round(target / each))}
 
-    def time(self, iterations: int) -> dict:
+    def time(self, number: int, iterations: int) -> dict:
         """One round; also how busy this process was since its last one."""
-        assert self.run is not None
+        built = self.built[number]
         wall, cpu = self.left_at
         waited = max(time.perf_counter() - wall, 1e-9)
         idle_load = (time.process_time() - cpu) / waited
-        if self.warms:
-            self.run()  # brings caches and sleeping threads back; not counted
+        if built.warms:
+            built.run()  # brings caches and sleeping threads back; not counted
         started = time.perf_counter()
         for _ in range(iterations):
-            self.run()
+            built.run()
         took = time.perf_counter() - started
         time.sleep(0.005)  # lets a thread pool stop spinning before the next peer
         self.left_at = (time.perf_counter(), time.process_time())
-        return {"seconds": took / iterations / self.steps, "idle_load": idle_load}
+        return {"seconds": took / iterations / built.steps, "idle_load": idle_load}
 
     def sgemm(self, size: int) -> dict:
         """Best rate of a square float32 product, in floating operations a second."""
