@@ -90,7 +90,8 @@ class Worker:
         built = self.built[number]
         wall, cpu = self.left_at
         waited = max(time.perf_counter() - wall, 1e-9)
-        idle_load = (time.process_time() - cpu) / waited
+        # too short a wait says nothing but how long a pool takes to fall asleep
+        idle_load = (time.process_time() - cpu) / waited if waited > 0.1 else 0.0
         if built.warms:
             built.run()  # brings caches and sleeping threads back; not counted
         started = time.perf_counter()
