@@ -2,6 +2,7 @@
 # versions another may have. BENCH passes options: make bench BENCH="--quick"
 BENCH ?=
 BENCH_PYTHON ?= python3
+BENCH_PIP := -m pip --disable-pip-version-check --quiet install
 BENCH_PEERS := unrolled keras flax torch onnxruntime tensorflow
 BENCH_ENVS := $(BENCH_PEERS:%=.venv-bench/%/.made)
 
@@ -20,13 +21,13 @@ bench-tensorflow := tensorflow-cpu==2.21.* $(BENCH_KERAS)
 .venv-bench/%/.made: benchmarks/bench.mk
 	@echo "bench: environment for $*"
 	@$(BENCH_PYTHON) -m venv .venv-bench/$*
-	@.venv-bench/$*/bin/python -m pip install -q $(bench-$*) \
+	@.venv-bench/$*/bin/python $(BENCH_PIP) $(bench-$*) \
 		&& touch $@ || echo "bench: $* could not be installed"
 
 bench-envs: $(BENCH_ENVS)
-	@.venv-bench/unrolled/bin/python -m pip install -q .
+	@.venv-bench/unrolled/bin/python $(BENCH_PIP) .
 
-bench: bench-envs
+bench: bench-envs   ## compare speed with other libraries, each in its own place
 	.venv-bench/unrolled/bin/python benchmarks/bench.py --installed $(BENCH)
 
 bench-quick: BENCH += --quick
