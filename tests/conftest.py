@@ -101,6 +101,18 @@ def need():
     return check
 
 
+def pytest_sessionfinish(session) -> None:
+    """Hand a worker process's record to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["record"] = record.dump()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take a worker process's record."""
+    record.merge(getattr(node, "workeroutput", {}).get("record", []))
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Print what the closing note of a release quotes."""
     outcomes = {

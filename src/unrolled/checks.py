@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from jax.core import Tracer
 
 from .arguments import require
 
@@ -95,7 +96,7 @@ def check_lengths(lengths: Any, sequences: Tree, time_major: bool) -> None:
         f"{keras.backend.standardize_dtype(lengths.dtype)} {tuple(lengths.shape)}",
         "one number of valid steps for each sequence",
     )
-    if isinstance(lengths, keras.KerasTensor | jax.core.Tracer) or length is None:
+    if length is None or not _is_concrete(lengths):
         return
     values = np.asarray(lengths)
     require(
@@ -147,12 +148,18 @@ def check_float64(dtype: str, layer: str) -> None:
         ValueError: if `dtype` is float64 and JAX has it switched off.
     """
     require(
-        dtype != "float64" or jax.config.jax_enable_x64,
+        dtype != "float64" or jax.dtypes.canonicalize_dtype("float64") == "float64",
         "dtype",
         "can be float64 only where JAX has it switched on",
         f"dtype='float64' for {layer}",
         'call jax.config.update("jax_enable_x64", True) first',
     )
+
+
+def _is_concrete(array: Any) -> bool:
+    """Whether the values can be looked at: not symbolic, not traced."""
+    symbolic = isinstance(array, keras.KerasTensor)
+    return not symbolic and not isinstance(array, Tracer)
 
 
 def _fits(have: tuple, need: tuple) -> bool:

@@ -203,7 +203,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         """
         return [*super().variables, *jax.tree.leaves(self.states, is_leaf=_is_variable)]
 
-    def _create_states(self, batch_size: int | None) -> None:
+    def _create_states(self, batch_size: Any) -> None:
         checks.require(
             batch_size is not None,
             "batch_size",
