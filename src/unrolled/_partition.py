@@ -56,7 +56,7 @@ def partitioned(
 
         def mapping(value: Any, axis: Any) -> Any:
             names = [
-                "b" if i == axis else f"f{next(count)}" for i in range(len(value.type.shape))
+                "b" if i == axis else f"f{next(count)}" for i in range(len(value.shape))
             ]
             return ArrayMapping(*names)
 
