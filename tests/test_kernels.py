@@ -294,3 +294,21 @@ def test_plan_names_the_reason():
     assert kernels.plan(GRUCell(3, reset_after=False)).spec.kind == "gru_before"
     assert "activation" in kernels.plan(LSTMCell(3, activation="gelu"))
     assert "no fused kernel" in kernels.plan(object())
+
+
+@pytest.mark.skipif(not _native.has_bfloat16(), reason="no bfloat16 products here")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [
+    (1, 1, 1, 1), (1, 7, 3, 17), (3, 5, 17, 3), (17, 9, 3, 16), (33, 12, 28, 40),
+    (4, 6, 30, 400), (2, 4, 129, 129),
+])
+def test_bfloat16(kind, shape):
+    """Rounded operands, exact sums: bfloat16's error and no more."""
+    spec = Spec(kind, flip=True, bf16=True, return_all_states=True)
+    check(spec, make(kind, *shape), values=2e-2, gradients=3e-2)
+    case = make(kind, *shape, mask="holes", resets=True, dropout=True)
+    check(spec, case, values=2e-2, gradients=3e-2)
+    args = (case["x"], case["states"], case["weights"])
+    options = {k: case[k] for k in ("mask", "resets", "constants")}
+    got, want = Fused(spec)(*args, **options), Fused(spec).scan(*args, **options)
+    np.testing.assert_allclose(got.outputs, want.outputs, atol=5e-3)
