@@ -13,11 +13,11 @@ TORCH  := torch==2.13.0
 # What the native core is built from, once it exists; a change rebuilds it.
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
-.PHONY: help demo test lint types docs bench parity sanitize browser clean
+.PHONY: help demo test lint types docs parity sanitize browser clean
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # --- environments: one stamp for each set of extras --------------------------------
 
@@ -56,8 +56,7 @@ types: $(VENV)/stamp-test   ## types of the public modules
 docs: $(VENV)/stamp-test   ## build the documentation into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(VENV)/stamp-test   ## compare speed with other libraries, each in its own place
-	$(BIN)/python benchmarks/bench.py
+include benchmarks/bench.mk   # bench: compare speed with other libraries
 
 parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other libraries
 	$(BIN)/python -m pytest -m parity

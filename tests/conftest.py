@@ -84,17 +84,37 @@ def float64():
         yield
 
 
-def need(condition: bool, what: str) -> None:
-    """Skip for want of `what`; where CI=true that is an error, not a skip."""
-    if condition:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing, and CI must have it")
-    pytest.skip(f"{what} is missing")
+@pytest.fixture(scope="session")
+def need():
+    """need(condition, what): skip for want of `what` (a compiler, a browser, a peer).
+
+    Where CI=true that is an error, not a skip.
+    """
+
+    def check(condition: bool, what: str) -> None:
+        if condition:
+            return
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{what} is missing, and CI must have it")
+        pytest.skip(f"{what} is missing")
+
+    return check
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Print the largest errors against the reference, over all that ran."""
+    """Print what the closing note of a release quotes."""
+    outcomes = {
+        outcome: sum("test_keras_test_passes" in each.nodeid for each in reports)
+        for outcome, reports in terminalreporter.stats.items()
+        if outcome in ("passed", "failed", "xfailed", "skipped")
+    }
+    if any(outcomes.values()):
+        terminalreporter.section("Keras's own recurrent tests, with our classes")
+        named = {"xfailed": "differ on purpose", "skipped": "for other backends"}
+        counts = [f"{n} {named.get(key, key)}" for key, n in outcomes.items() if n]
+        terminalreporter.write_line(
+            f"{sum(outcomes.values())} tests: {', '.join(counts)}"
+        )
     lines = record.lines()
     if lines:
         terminalreporter.section("largest error against the float64 reference")

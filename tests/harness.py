@@ -16,15 +16,27 @@ class Compiled:
     that share shapes share one compilation; None and an array are two.
     """
 
-    def __init__(self, row: Row, features: int, units: int, dtype="float32", **kwargs):
-        """Build the layer for D = features and U = units."""
+    def __init__(
+        self,
+        row: Row,
+        features: int,
+        units: int,
+        dtype="float32",
+        last_only=False,
+        **kwargs,
+    ):
+        """Build the layer for D = features and U = units.
+
+        last_only: return the last output and the final states, the path that
+        stores nothing per step.
+        """
         self.row, self.features, self.units = row, features, units
-        self.dtype = dtype
+        self.dtype, self.last_only = dtype, last_only
         self.layer = row.layer(
             units,
-            return_sequences=True,
+            return_sequences=not last_only,
             return_state=True,
-            return_all_states=True,
+            return_all_states=not last_only,
             dtype=dtype,
             **row.kwargs,
             **kwargs,
@@ -95,6 +107,8 @@ def hold_to_reference(
         start = [np.zeros_like(s) for s in start]
     sequence, state = (batch, steps, units), (batch, units)
     shapes = [sequence, *[state] * row.states, *[sequence] * row.states]
+    if compiled.last_only:
+        shapes = [state] * (1 + row.states)
     cotangents = [single(rng.normal(size=shape)) for shape in shapes]
 
     out, (d_params, dx, d_initial) = compiled(
@@ -110,15 +124,20 @@ def hold_to_reference(
         zero_masked=zero_masked,
     )
     count = row.states
-    ref_dx, ref_initial, ref_params = run.pull(
-        cotangents[0], None, cotangents[1 : 1 + count], cotangents[1 + count :]
+    d_y, d_states, d_all = (
+        cotangents[0],
+        cotangents[1 : 1 + count],
+        cotangents[1 + count :],
     )
-    expected = [run.outputs, *run.states, *run.all_states]
-    labels = [
-        "y",
-        *[f"state{n}" for n in range(count)],
-        *[f"all_states{n}" for n in range(count)],
-    ]
+    labels = ["y", *[f"state{n}" for n in range(count)]]
+    if compiled.last_only:
+        laws = run.pull(None, d_y, d_states, None)
+        expected = [run.last, *run.states]
+    else:
+        laws = run.pull(d_y, None, d_states, d_all)
+        expected = [run.outputs, *run.states, *run.all_states]
+        labels += [f"all_states{n}" for n in range(count)]
+    ref_dx, ref_initial, ref_params = laws
     assert len(out) == len(expected)
     for label, ours, law in zip(labels, out, expected, strict=True):
         assert ours.dtype == dtype

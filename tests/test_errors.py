@@ -201,16 +201,27 @@ PAIRS = [(a, b) for a in CELLS for b in CELLS if a.gates != b.gates]
 )
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 def test_weights_of_another_layer(saved, loaded, suffix, tmp_path):
+    """In files of the same outline: the shapes give the other cell away."""
     path = tmp_path / f"model{suffix}"
-    _save(saved.layer(U, **saved.kwargs), path)
-    model = keras.Sequential([keras.Input((T, D)), loaded.layer(U, **loaded.kwargs)])
-    kinds = saved.layer.__name__, loaded.layer.__name__
+    _save(unrolled.RNN(saved.cell(U, **saved.kwargs)), path)
+    layer = unrolled.RNN(loaded.cell(U, **loaded.kwargs))
+    model = keras.Sequential([keras.Input((T, D)), layer])
+    kind = saved.layer.__name__
     _refuses(
         lambda: model.load_weights(path),
         "kernel must have shape",
-        f"that is a {kinds[0]} kernel; load it with {kinds[0]}",
+        f"that is a {kind} kernel; load it with {kind}",
         str((D, len(loaded.gates) * U)),
     )
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_a_file_with_nothing_for_this_layer(suffix, tmp_path):
+    """Keras files go by the layer's class: an LSTM's file holds no GRU."""
+    path = tmp_path / f"model{suffix}"
+    _save(unrolled.LSTM(U), path)
+    model = keras.Sequential([keras.Input((T, D)), unrolled.GRU(U)])
+    _refuses(lambda: model.load_weights(path), "kernel", "GRU")
 
 
 def test_weights_of_another_width(tmp_path):

@@ -106,6 +106,25 @@ def test_awkward_sizes(row, size, plain, rng):
     )
 
 
+@ROWS
+@DIRECTIONS
+@pytest.mark.parametrize(("batch", "steps"), [(3, 1), (17, 17), (3, 64), (3, 129)])
+def test_the_last_output_alone(row, reverse, batch, steps, rng):
+    """The path that stores nothing per step, also where it walks in chunks."""
+    compiled = Compiled(row, D, U, last_only=True, go_backwards=reverse)
+    for kind in ("holes", "all_masked_row"):
+        hold_to_reference(
+            compiled,
+            rng,
+            batch,
+            steps,
+            mask=draw_mask(kind, rng, batch, steps),
+            resets=draw_resets(True, rng, batch, steps),
+            reverse=reverse,
+            name=f"{row} last of {steps}, {kind}",
+        )
+
+
 def test_every_size_appears_in_every_place():
     for place in range(4):
         assert {size[place] for size in SIZES} == {1, 3, 17, 129}

@@ -9,7 +9,6 @@ the argument's name.
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field
 from typing import Any, dataclass_transform
 
@@ -141,7 +140,8 @@ def _layer_last(parameter: inspect.Parameter) -> bool:
 
 _declare(Declared)
 
-Activation = str | Callable[[Any], Any] | None
-Initializer = str | dict | Callable[..., Any]
-Regularizer = str | dict | Callable[[Any], Any] | None
-Constraint = str | dict | Callable[[Any], Any] | None
+# Names, functions or configurations, as Keras's own get() functions take them.
+Activation = Any
+Initializer = Any
+Regularizer = Any
+Constraint = Any

@@ -195,10 +195,22 @@ class Bidirectional(keras.layers.Layer):
         )
         states = initial_state or []
         forward = self._run(
-            self.forward_layer, sequences, states[:half], mask, training, resets, lengths
+            self.forward_layer,
+            sequences,
+            states[:half],
+            mask,
+            training,
+            resets,
+            lengths,
         )
         backward = self._run(
-            self.backward_layer, sequences, states[half:], mask, training, resets, lengths
+            self.backward_layer,
+            sequences,
+            states[half:],
+            mask,
+            training,
+            resets,
+            lengths,
         )
         merged = self._merge(forward[0], backward[0])
         returned = [*merged, *self._interleave(forward[1:], backward[1:])]
@@ -301,6 +313,10 @@ def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     """What a layer returns, or its shapes, as a tuple of parts."""
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (int, type(None))):
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and isinstance(value[0], (int, type(None)))
+    ):
         return (tuple(value),)
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)

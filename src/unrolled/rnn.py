@@ -275,7 +275,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
 
         result = self._unroll(
-            inputs, states, fresh, _bool(flip(mask)), _bool(flip(resets)), bool(training)
+            inputs,
+            states,
+            fresh,
+            _bool(flip(mask)),
+            _bool(flip(resets)),
+            bool(training),
         )
         if self.stateful:
             self._carry(result.states, rows)
@@ -321,7 +326,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
         pure = purify(step_whole, self.cell, one, states)
         hoist = rows <= HOIST_UP_TO_BATCH and not jax.tree.leaves(pure.variables)
         if hoist:
-            pure = purify(step_projected, self.cell, jax.eval_shape(project, one), states)
+            pure = purify(
+                step_projected, self.cell, jax.eval_shape(project, one), states
+            )
         result = loop.unroll(
             pure.step,
             inputs,

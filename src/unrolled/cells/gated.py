@@ -197,9 +197,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def project_inputs(self, x: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, D)`` to ``(..., B, G*U)``."""
-        return self._affine(
-            x, self.kernel, self._bias(0), constants.get("input_mask")
-        )
+        return self._affine(x, self.kernel, self._bias(0), constants.get("input_mask"))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
         """``(B, U)`` to ``(B, G*U)``."""

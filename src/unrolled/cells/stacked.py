@@ -24,7 +24,8 @@ class StackedRNNCells(Declared, Cell):
 
     Example:
         >>> import keras, unrolled
-        >>> stack = unrolled.StackedRNNCells([unrolled.LSTMCell(8), unrolled.GRUCell(4)])
+        >>> cells = [unrolled.LSTMCell(8), unrolled.GRUCell(4)]
+        >>> stack = unrolled.StackedRNNCells(cells)
         >>> unrolled.RNN(stack)(keras.ops.ones((2, 5, 3))).shape
         (2, 4)
 
