@@ -7,6 +7,7 @@ written in ``native/problem.h``.
 import ctypes
 import functools
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,11 +41,14 @@ class Spec(NamedTuple):
 @functools.cache
 def library() -> tuple[Any, str]:
     """The loaded library, and why there is none (or an empty string)."""
-    path = pathlib.Path(__file__).with_name("_core.so")
-    if not path.exists():
+    # An editable install keeps compiled files apart; the package's path has both.
+    folders = map(pathlib.Path, sys.modules[__package__].__path__)
+    paths = [folder / "_core.so" for folder in folders]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
         return None, "the native kernels were not built when unrolled was installed"
     try:
-        core = ctypes.CDLL(str(path))
+        core = ctypes.CDLL(str(found))
     except OSError as error:
         return None, f"the native kernels do not load ({error})"
     for name in ("unrolled_variant", "unrolled_problem"):
