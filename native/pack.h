@@ -47,21 +47,30 @@ void pack_bias(const float* bias, long U, int first, long panels, float* out) {
       }
 }
 
-// to[c*W + r] = from[r*ld + c] for c in [0, columns), r in [0, rows); rows <= W, others 0.
-UNROLLED_INLINE void transpose(const float* from, long ld, long rows, long columns, float* to,
-                               long to_stride) {
-  for (long c = 0; c < columns; ++c) {
-    float* out = to + c * to_stride;
-#if defined(__AVX512F__)
-    const __m512i step = _mm512_mullo_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_set1_epi32(static_cast<int>(ld)));
-    const __mmask16 keep = static_cast<__mmask16>((1u << rows) - 1);
-    store(out, _mm512_mask_i32gather_ps(_mm512_setzero_ps(), keep, step, from + c, 4));
-#else
-    for (long r = 0; r < W; ++r) out[r] = r < rows ? from[r * ld + c] : 0.0f;
-#endif
+// Transposes W vectors of W floats in registers: each stage swaps the off-diagonal
+// quarters of ever smaller squares.
+template <int S>
+UNROLLED_INLINE void swap_quarters(vf (&row)[W]) {
+  vi low, high;
+#pragma GCC unroll 16
+  for (int l = 0; l < W; ++l) low[l] = l & S ? W + l - S : l, high[l] = l & S ? W + l : l + S;
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) {
+    if (i & S) continue;
+    const vf a = row[i], b = row[i + S];
+    row[i] = shuffle(a, b, low), row[i + S] = shuffle(a, b, high);
   }
+  if constexpr (S > 1) swap_quarters<S / 2>(row);
+}
+
+// to[c*W + r] = from[r*ld + c] for c in [0, columns), r in [0, rows); zeros elsewhere.
+inline void transpose(const float* from, long ld, long rows, long columns, float* to) {
+  vf row[W];
+#pragma GCC unroll 16
+  for (int r = 0; r < W; ++r) row[r] = r < rows ? load_part(from + r * ld, columns) : vf{};
+  swap_quarters<W / 2>(row);
+#pragma GCC unroll 16
+  for (int c = 0; c < W; ++c) store(to + c * W, row[c]);
 }
 
 // Weights (K, G*U) -> transposed panels [panel][slots(columns)][2][W] over rows of K, for
@@ -81,8 +90,8 @@ void pack_transposed(const float* weights, long K, long U, int first, int column
         for (long u = 0; u < padded; u += W) {
           const float* from = weights + row * ld + C::gate(first + i) * U + u;
           const long n = u < U ? smaller(W, U - u) : 0;
-          if (rows) transpose(from, ld, rows, n, part, W);
-          for (long c = rows ? n : 0; c < W; ++c) store(part + c * W, vf{});
+          if (rows && n) transpose(from, ld, rows, n, part);
+          else for (long c = 0; c < W; ++c) store(part + c * W, vf{});
           float* to = out + (p * depth + slots<Op>(i * padded + u)) * 2 * W + half * W;
           for (long c = 0; c < W; c += Op::kPair, to += 2 * W)
             store(to, Op::join(load(part + c * W), load(part + (c + Op::kPair - 1) * W)));

@@ -51,6 +51,17 @@ UNROLLED_INLINE void store_part(float* p, vf v, long n) {
 #endif
 }
 
+// Lane l is lane pick[l] of a, or pick[l] - W of b.
+UNROLLED_INLINE vf shuffle(vf a, vf b, vi pick) {
+#if defined(__clang__) || __GNUC__ < 12
+  vf out;
+  for (int l = 0; l < W; ++l) out[l] = pick[l] < W ? a[pick[l]] : b[pick[l] - W];
+  return out;
+#else
+  return __builtin_shuffle(a, b, pick);
+#endif
+}
+
 // NaN in x passes through both.
 #if defined(__AVX512F__)
 UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm512_min_ps(all(limit), x); }

@@ -2,14 +2,14 @@
 
 import itertools
 
+from unrolled import _native, kernels
+from unrolled._native import Spec
+from unrolled.kernels import Fused, Weights
+
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-
-from unrolled import _native, kernels
-from unrolled._native import Spec
-from unrolled.kernels import Fused, Weights
 
 from . import reference
 
@@ -21,7 +21,9 @@ KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
 VALUES, GRADIENTS = 2e-6, 1e-5
 
 
-def make(kind, B, T, D, U, *, bias=True, mask=None, resets=False, dropout=False, seed=0):
+def make(
+    kind, B, T, D, U, *, bias=True, mask=None, resets=False, dropout=False, seed=0
+):
     """Random float32 arguments of one layer."""
     rng = np.random.default_rng(seed)
     G = _native.GATES[kind]
@@ -72,7 +74,9 @@ def expected(spec, case, cotangents):
         options["recurrent_activation"] = spec.recurrent_activation
     if spec.kind.startswith("gru"):
         options["reset_after"] = spec.kind == "gru_after"
-    cell = getattr(reference, spec.kind.split("_")[0] if "gru" in spec.kind else spec.kind)
+    cell = getattr(
+        reference, spec.kind.split("_")[0] if "gru" in spec.kind else spec.kind
+    )
     run = reference.unroll(
         lambda x, states: cell(params, x, states, **options),
         np.asarray(case["x"], np.float64),
@@ -128,27 +132,56 @@ def check(spec, case, values=VALUES, gradients=GRADIENTS):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("B,T,D,U", [
-    (1, 1, 1, 1), (1, 7, 3, 17), (3, 5, 17, 3), (2, 4, 129, 129), (17, 9, 3, 16),
-    (33, 12, 28, 40), (5, 300, 2, 5), (9, 3, 64, 128), (4, 6, 30, 400),
-])
+@pytest.mark.parametrize(
+    ("B", "T", "D", "U"),
+    [
+        (1, 1, 1, 1),
+        (1, 7, 3, 17),
+        (3, 5, 17, 3),
+        (2, 4, 129, 129),
+        (17, 9, 3, 16),
+        (33, 12, 28, 40),
+        (5, 300, 2, 5),
+        (9, 3, 64, 128),
+        (4, 6, 30, 400),
+    ],
+)
 def test_shapes(kind, B, T, D, U):
     check(Spec(kind, flip=True), make(kind, B, T, D, U))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reverse,flip", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("reverse", "flip"), [(False, False), (True, False), (True, True)]
+)
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("all_states", [False, True])
 @pytest.mark.parametrize("zero", [False, True])
 def test_options(kind, reverse, flip, sequences, all_states, zero):
     if reverse and not flip:
         pytest.skip("the reference's sequences are in processing order")
-    spec = Spec(kind, reverse=reverse, flip=flip, return_sequences=sequences,
-                return_all_states=all_states, zero_masked=zero)
-    for mask, resets in itertools.product((None, "right", "left", "holes"), (False, True)):
-        case = make(kind, 11, 13, 6, 19, mask=mask, resets=resets, bias=resets,
-                    dropout=mask == "holes", seed=3)
+    spec = Spec(
+        kind,
+        reverse=reverse,
+        flip=flip,
+        return_sequences=sequences,
+        return_all_states=all_states,
+        zero_masked=zero,
+    )
+    masks = (None, "right", "left", "holes")
+    for mask, resets in itertools.product(masks, (False, True)):
+        case = make(
+            kind,
+            11,
+            13,
+            6,
+            19,
+            mask=mask,
+            resets=resets,
+            bias=resets,
+            dropout=mask == "holes",
+            seed=3,
+        )
         check(spec, case)
 
 
@@ -163,8 +196,10 @@ def test_activations(kind, act, gate):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_unit_split_with_options(kind):
-    check(Spec(kind, flip=True, reverse=True, return_all_states=True),
-          make(kind, 3, 6, 70, 200, mask="holes", resets=True, dropout=True))
+    check(
+        Spec(kind, flip=True, reverse=True, return_all_states=True),
+        make(kind, 3, 6, 70, 200, mask="holes", resets=True, dropout=True),
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +220,9 @@ def test_masked_nan_does_not_spread(kind):
     case["x"][~case["mask"]] = np.nan
 
     def loss(x, weights):
-        out = Fused(Spec(kind, flip=True))(x, case["states"], weights, mask=case["mask"])
+        out = Fused(Spec(kind, flip=True))(
+            x, case["states"], weights, mask=case["mask"]
+        )
         return (out.outputs**2).sum()
 
     for a, b in zip(
@@ -227,7 +264,10 @@ def test_second_derivatives(kind):
 
     def norm(loss):
         def of(x, weights):
-            return sum((g**2).sum() for g in jax.tree.leaves(jax.grad(loss, (0, 1))(x, weights)))
+            return sum(
+                (g**2).sum()
+                for g in jax.tree.leaves(jax.grad(loss, (0, 1))(x, weights))
+            )
 
         return jax.jit(jax.grad(of, (0, 1)))(case["x"], case["weights"])
 
@@ -280,10 +320,14 @@ def test_export():
         jax.export.DisabledSafetyCheck.custom_call(name)
         for name in ("unrolled_forward", "unrolled_backward")
     ]
-    exported = jax.export.export(run, disabled_checks=checks)(case["x"], case["weights"])
+    exported = jax.export.export(run, disabled_checks=checks)(
+        case["x"], case["weights"]
+    )
     again = jax.export.deserialize(exported.serialize())
     np.testing.assert_allclose(
-        again.call(case["x"], case["weights"]), run(case["x"], case["weights"]), rtol=1e-6
+        again.call(case["x"], case["weights"]),
+        run(case["x"], case["weights"]),
+        rtol=1e-6,
     )
 
 
@@ -298,10 +342,18 @@ def test_plan_names_the_reason():
 
 @pytest.mark.skipif(not _native.has_bfloat16(), reason="no bfloat16 products here")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [
-    (1, 1, 1, 1), (1, 7, 3, 17), (3, 5, 17, 3), (17, 9, 3, 16), (33, 12, 28, 40),
-    (4, 6, 30, 400), (2, 4, 129, 129),
-])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1, 1),
+        (1, 7, 3, 17),
+        (3, 5, 17, 3),
+        (17, 9, 3, 16),
+        (33, 12, 28, 40),
+        (4, 6, 30, 400),
+        (2, 4, 129, 129),
+    ],
+)
 def test_bfloat16(kind, shape):
     """Rounded operands, exact sums: bfloat16's error and no more."""
     spec = Spec(kind, flip=True, bf16=True, return_all_states=True)

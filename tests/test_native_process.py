@@ -1,18 +1,19 @@
 """The native core as a guest in a process: variants, threads, forks, devices."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
 import threading
 
-import jax
-import numpy as np
-import pytest
-
 from unrolled import _native
 from unrolled._native import Spec
 from unrolled.kernels import Fused
+
+import jax
+import numpy as np
+import pytest
 
 from .test_kernels import KINDS, make
 
@@ -29,7 +30,7 @@ def run(code, **environment):
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=os.path.dirname(os.path.dirname(__file__)),
+        cwd=pathlib.Path(__file__).parent.parent,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
@@ -53,8 +54,11 @@ print(_native.variant())
 def test_every_variant(isa):
     code = "from unrolled import _native; print(_native.variant())"
     known = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "UNROLLED_ISA": isa},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code],
+        env={**os.environ, "UNROLLED_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if known.returncode:
         assert f'Got "{isa}"' in known.stderr
@@ -86,19 +90,18 @@ def test_two_python_threads():
     ]
     args = [(c["x"], c["states"], c["weights"]) for c in cases]
     want = [f(*a) for f, a in zip(fused, args, strict=True)]
-    wrong = []
+    wrong = [False] * 4
 
     def work(i):
         for _ in range(50):
-            if not np.allclose(fused[i](*args[i]), want[i], atol=1e-6):
-                wrong.append(i)
+            wrong[i] |= not np.allclose(fused[i](*args[i]), want[i], atol=1e-6)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert not wrong
+    assert not any(wrong)
 
 
 def test_fork():
@@ -145,7 +148,8 @@ def test_batch_parallel():
         args = [case[k] for k in names]
         want = step(*args)
         specs = [P() if k == "weights" else P("batch") for k in names]
-        placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(args, specs)]
+        put = lambda a, s: jax.device_put(a, NamedSharding(mesh, s))
+        placed = [put(a, s) for a, s in zip(args, specs)]
         compiled = step.lower(*placed).compile()
         text = compiled.as_text()
         assert "all-gather" not in text and "all-to-all" not in text, text

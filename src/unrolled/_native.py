@@ -61,7 +61,10 @@ def library() -> tuple[Any, str]:
     return core, ""
 
 
-_TARGETS = {"unrolled_forward": "UnrolledForward", "unrolled_backward": "UnrolledBackward"}
+_TARGETS = {
+    "unrolled_forward": "UnrolledForward",
+    "unrolled_backward": "UnrolledBackward",
+}
 
 
 def variant() -> str:
@@ -95,8 +98,6 @@ _BACKWARD = Layout(
     (*_INPUTS, 0, 2, 0, 0, 0, 0, 0, 0),
     (0, None, None, None, 0, 0),
 )
-
-
 
 
 def forward(spec: Spec, save: bool, *arrays: Any) -> list[Any]:
@@ -148,6 +149,9 @@ def _call(
     layout: Layout, spec: Spec, flags: int, shapes: Sequence[Any], arrays: Sequence[Any]
 ) -> list[Any]:
     """One foreign call. Only arrays that are there go through the transformations."""
+    missing = library()[1]
+    if missing:
+        raise RuntimeError(missing)
     present = tuple(a is not None for a in arrays)
     asked = tuple(None if s is None else tuple(s) for s in shapes)
     call = _transformable(layout, spec, flags, present, asked)

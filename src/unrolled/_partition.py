@@ -1,4 +1,4 @@
-"""Batch-parallel foreign calls: each device works on its own rows, nothing is gathered."""
+"""Batch-parallel foreign calls: each device takes its own rows, nothing is gathered."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +26,11 @@ def partitioned(
         return spec[0] if spec else None
 
     def spec_of(axis: Any, mesh_axes: Any) -> PartitionSpec:
-        return PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, mesh_axes)
+        return (
+            PartitionSpec()
+            if axis is None
+            else PartitionSpec(*[None] * axis, mesh_axes)
+        )
 
     def infer(mesh: Any, arguments: Any, results: Any) -> Any:
         del results

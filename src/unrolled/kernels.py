@@ -16,9 +16,7 @@ from . import _native, loop
 from ._native import Spec
 from .cells import GRUCell, LSTMCell, SimpleRNNCell
 
-_ACTIVATIONS = {
-    getattr(keras.activations, name): name for name in _native.ACTIVATIONS
-}
+_ACTIVATIONS = {getattr(keras.activations, name): name for name in _native.ACTIVATIONS}
 
 
 class Weights(NamedTuple):
@@ -62,7 +60,9 @@ class Fused(NamedTuple):
         Returns:
             What `loop.unroll` returns, in float32.
         """
-        return self._result(_run(self.spec, *_flat(x, states, weights, mask, resets, constants)))
+        return self._result(
+            _run(self.spec, *_flat(x, states, weights, mask, resets, constants))
+        )
 
     def scan(
         self,
@@ -121,7 +121,8 @@ def plan(
         function = getattr(cell, role, keras.activations.sigmoid)
         if function not in _ACTIVATIONS:
             name = getattr(function, "__name__", type(function).__name__)
-            return f"the {role} {name} is not among those fused ({', '.join(_native.ACTIVATIONS)})."
+            known = ", ".join(_native.ACTIVATIONS)
+            return f"the {role} {name} is not among those fused ({known})."
         names.append(_ACTIVATIONS[function])
     dtype = cell.compute_dtype
     if dtype not in ("float32", "bfloat16"):
@@ -192,7 +193,11 @@ def _run_forward(spec: Spec, *args: Any) -> tuple[Any, Any]:
     args = tuple(None if a is None else a.value for a in args)
     out = _train(spec, args)
     kept = _Static((wanted,))
-    visible = [*out[:2], *(out[2:4] if spec.return_all_states else (None, None)), *out[4:6]]
+    visible = [
+        *out[:2],
+        *(out[2:4] if spec.return_all_states else (None, None)),
+        *out[4:6],
+    ]
     h_seq = out[0] if out[2] is None else out[2]
     return visible, (args, h_seq, out[6], out[2] is None, kept)
 
@@ -239,7 +244,10 @@ def _train_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[Any, Any]:
         y, _, hs, cs, h, c = _scan(like, (*exact, *args[_EXACT:]))
         last = 0 if spec.reverse and not spec.flip else -1
         everything = [y, y[:, last], hs, cs, h, c]
-        return [e if o is not None else None for e, o in zip(everything, out[:6], strict=True)]
+        return [
+            e if o is not None else None
+            for e, o in zip(everything, out[:6], strict=True)
+        ]
 
     rates = jax.jvp(scan, args[:_EXACT], dots[:_EXACT])[1]
     # What is saved follows from the arguments; `_back` accounts for them itself.
