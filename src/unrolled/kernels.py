@@ -64,6 +64,10 @@ class Fused(NamedTuple):
             _run(self.spec, *_flat(x, states, weights, mask, resets, constants))
         )
 
+    def __str__(self) -> str:
+        dtype = "bfloat16 products, float32 states" if self.spec.bf16 else "float32"
+        return f"the native {self.spec.kind} kernel ({_native.variant()}), in {dtype}."
+
     def scan(
         self,
         x: jax.Array,

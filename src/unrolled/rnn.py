@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from keras.src import backend
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
-from . import checks, loop
+from . import checks, kernels, loop
 from .arguments import KW_ONLY, Declared
 from .cells.base import Cell
 from .cells.keras_style import as_cell, check_cell
@@ -296,6 +296,37 @@ class RNN(SequenceArguments, keras.layers.Layer):
                 backend.set_keras_mask(output, mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
+    def _fused(self) -> kernels.Fused | str:
+        """The fused function for this layer, or why there is none."""
+        return kernels.plan(
+            self.cell,
+            return_sequences=self.return_sequences,
+            return_all_states=self.return_all_states,
+            reverse=self.go_backwards,
+            zero_masked=self.zero_output_for_mask,
+        )
+
+    def plan(self, input_shape: Tree = None) -> str:
+        """Say what will run this layer here, and why.
+
+        Args:
+            input_shape: ``(B, T, D)``; the answer is the same for all shapes, so it
+                may be left out.
+
+        Returns:
+            One sentence.
+
+        Example:
+            >>> import unrolled
+            >>> class Mine(unrolled.SimpleRNNCell):
+            ...     pass
+            >>> unrolled.RNN(Mine(4)).plan()
+            'the scan: Mine has no fused kernel.'
+        """
+        del input_shape
+        fused = self._fused()
+        return f"the scan: {fused}" if isinstance(fused, str) else str(fused)
+
     def _unroll(
         self,
         inputs: Tree,
@@ -309,6 +340,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
         cell = as_cell(self.cell, self._step_shape)
         rows = jax.tree.leaves(inputs)[0].shape[0]
         constants = cell.get_constants(rows, training)
+        fused = self._fused()
+        if isinstance(fused, kernels.Fused):
+            weights = kernels.weights_of(self.cell)
+            return fused(
+                inputs, states, weights, mask=mask, resets=resets, constants=constants
+            )
 
         def project(x: Tree) -> Tree:
             return cell.project_inputs(x, constants)
