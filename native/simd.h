@@ -97,23 +97,24 @@ UNROLLED_INLINE vf sigmoid(vf x) {
   return reciprocal(1.0f + scale(p, n));
 }
 
-// Odd rational approximation, accurate relative to tanh(x) also near zero; exactly
-// +-1 (to rounding) beyond the clamp.
+// tanh(x) from e = exp(2|x|) - 1: e / (e + 2) near zero, where e is exact to rounding,
+// and 1 - 2 / (e + 2) beyond, so that 1 - tanh(x)^2, which every gradient reads, keeps
+// its digits as tanh(x) nears 1.
 UNROLLED_INLINE vf tanh(vf x) {
-  x = at_least(at_most(x, 7.99881172f), -7.99881172f);
-  const vf s = x * x;
-  vf p = all(-2.76076847742355e-16f);
-  p = p * s + 2.00018790482477e-13f;
-  p = p * s + -8.60467152213735e-11f;
-  p = p * s + 5.12229709037114e-08f;
-  p = p * s + 1.48572235717979e-05f;
-  p = p * s + 6.37261928875436e-04f;
-  p = p * s + 4.89352455891786e-03f;
-  vf q = all(1.19825839466702e-06f);
-  q = q * s + 1.18534705686654e-04f;
-  q = q * s + 2.26843463243900e-03f;
-  q = q * s + 4.89352518554385e-03f;
-  return x * p * reciprocal(q);
+  const vi sign = reinterpret_cast<vi>(x) & static_cast<int>(0x80000000u);
+  const vf a = reinterpret_cast<vf>(reinterpret_cast<vi>(x) ^ sign);
+  const vf t = at_most(a, 9.1f) * 2.88539008f;
+  const vf n = round(t), f = t - n;
+  vf p = all(1.540353e-4f);
+  p = p * f + 1.33335581e-3f;
+  p = p * f + 9.61812911e-3f;
+  p = p * f + 5.55041087e-2f;
+  p = p * f + 2.40226507e-1f;
+  p = p * f + 6.93147181e-1f;
+  const vf e = scale(p * f, n) + (scale(all(1.0f), n) - 1.0f);
+  const vf r = reciprocal(e + 2.0f);
+  const vf y = a < 0.55f ? e * r : 1.0f - 2.0f * r;
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(y) | sign);
 }
 
 UNROLLED_INLINE long smaller(long a, long b) { return a < b ? a : b; }

@@ -84,6 +84,14 @@ def float64():
         yield
 
 
+@pytest.fixture
+def scan_path(monkeypatch):
+    """No native core: layers run the time loop of `unrolled.loop`."""
+    monkeypatch.setattr(
+        "unrolled.kernels.plan", lambda cell, **options: "this test wants the scan."
+    )
+
+
 @pytest.fixture(scope="session")
 def need():
     """need(condition, what): skip for want of `what` (a compiler, a browser, a peer).

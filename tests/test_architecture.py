@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     {"_partition"},
     {
-        *("arguments", "checks", "loop", "pure", "samplers", "losses"),
+        *("arguments", "carried", "checks", "loop", "pure", "samplers", "losses"),
         *("_backend", "_native"),
     },
     {"cells"},
@@ -29,6 +29,7 @@ FLOORS = [
 LEAVES = {"loop", "samplers"}
 # Rooms on one floor that know each other.
 NEIGHBOURS = {
+    ("carried", "arguments"),
     ("checks", "arguments"),
     ("wrappers", "attention"),
     ("attention", "wrappers"),

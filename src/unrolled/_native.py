@@ -42,7 +42,7 @@ class Spec(NamedTuple):
 def library() -> tuple[Any, str]:
     """The loaded library, and why there is none (or an empty string)."""
     # An editable install keeps compiled files apart; the package's path has both.
-    folders = map(pathlib.Path, sys.modules[__package__].__path__)
+    folders = map(pathlib.Path, sys.modules[__name__.rpartition(".")[0]].__path__)
     paths = [folder / "_core.so" for folder in folders]
     found = next((path for path in paths if path.exists()), None)
     if found is None:
@@ -228,7 +228,8 @@ def _transformable(
         )
         wide = _transformable(layout, spec, flags & 16, present, shapes)
         out = []
-        for a, axis in zip(wide(*folded), axes_out, strict=True):
+        results: Any = zip(wide(*folded), axes_out, strict=True)
+        for a, axis in results:
             a = a.reshape(*a.shape[:axis], size, batch, *a.shape[axis + 1 :])
             out.append(jnp.moveaxis(a, axis, 0))
         return out, [True] * len(out)

@@ -12,6 +12,43 @@ from .arguments import require
 Tree = Any
 
 
+def check_call(
+    sequences: Tree,
+    step_shape: Tree,
+    time_major: bool,
+    mask: Any = None,
+    resets: Any = None,
+    lengths: Any = None,
+) -> None:
+    """Check what a recurrent layer is called with, states apart.
+
+    Args:
+        sequences: tree of ``(B, T, ...)``.
+        step_shape: shapes of one step, B apart; None before the layer is built.
+        time_major: whether time is the first axis.
+        mask: ``[B, T]``, a tree of such, or None.
+        resets: ``[B, T]`` or None.
+        lengths: ``[B]`` or None; not together with `mask`.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    check_sequences(sequences, step_shape, time_major)
+    masks = jax.tree.leaves(mask)
+    for each in masks:
+        check_per_step("mask", each, sequences, time_major)
+    check_per_step("resets", resets, sequences, time_major)
+    if lengths is not None:
+        require(
+            not masks,
+            "lengths",
+            "is short for a mask and cannot come with one",
+            "both lengths and mask",
+            "pass one of them",
+        )
+        check_lengths(lengths, sequences, time_major)
+
+
 def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None:
     """Check rank, number of steps and features.
 
