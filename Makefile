@@ -13,7 +13,7 @@ TORCH  := torch==2.13.0
 # What the native core is built from, once it exists; a change rebuilds it.
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
-.PHONY: help demo test lint types docs parity sanitize browser clean
+.PHONY: help demo test lint types docs parity sanitize browser compiler clean
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
@@ -42,7 +42,7 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 	rm -rf runs/demo
 	$(BIN)/python examples/digits.py --out runs/demo
 
-test: lint types docs browser   ## lint, types, documentation, then every test
+test: compiler lint types docs browser   ## lint, types, documentation, then every test
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity' --cov --cov-report=term
 
@@ -61,8 +61,16 @@ include benchmarks/bench.mk   # bench: compare speed with other libraries
 parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other libraries
 	$(BIN)/python -m pytest -m parity
 
-sanitize:   ## nothing to do before there is native code
-	@echo 'There is no native code yet.'
+# The core with a driver of random shapes and options in place of Python.
+sanitize: $(VENV)/stamp-test   ## the native core under the sanitizers
+	$(PIP) install cmake ninja
+	for kind in address,undefined thread; do \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/$$kind -G Ninja \
+	    -DUNROLLED_SANITIZE=$$kind -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python && \
+	  $(BIN)/cmake --build build/$$kind || exit 1; \
+	done
+	build/address,undefined/_core 150 1
+	build/thread/_core 40 2
 
 # Pages are tested in a real browser. Root installs it; others are told to.
 browser:
@@ -71,6 +79,12 @@ browser:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	elif [ -n "$$CI" ]; then echo 'chromium is missing: install it' >&2; exit 1; \
 	else echo 'chromium is missing: the tests of pages will be skipped'; fi
+
+# The install succeeds without a compiler; CI must not test that by accident.
+compiler:
+	@command -v c++ >/dev/null || if [ -n "$$CI" ]; then \
+	  echo 'a C++ compiler is missing: install one' >&2; exit 1; \
+	else echo 'no C++ compiler: the native kernels are not built or tested'; fi
 
 clean:   ## remove everything that was built, the environment too; runs/ stays
 	rm -rf $(VENV) build dist site .coverage .hypothesis .pytest_cache .ruff_cache
