@@ -22,7 +22,9 @@ from unrolled.explain.capture import (
     untouched,
     watched,
 )
+from unrolled.explain.claims import judge
 from unrolled.explain.encode import encode
+from unrolled.explain.experiments import experiments
 from unrolled.explain.ledger import ledgers
 from unrolled.explain.trace import NotDrawn, Reading, Trace, flat, trace
 
@@ -70,7 +72,7 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
         facts["sentence"] = layers[0]["sentence"]
     else:
         facts["notes"].insert(0, "This model has no recurrent layer.")
-    facts["claims"] = []
+    facts["claims"] = judge(facts)
     facts["dictionary"] = words.dictionary(layers)
     facts["limits"] = pack.LIMITS
     return facts
@@ -244,12 +246,11 @@ def _layer(
     inner = tuple(int(n) for n in x_shape[2:])
     facts["returns"] = shapes.returns(layer, kind, steps or 4, inner)
     found, reading = _trace(facts, layer, kind, call, start, budget)
-    facts["experiments"] = {
-        "other_steps": shapes.other_steps(layer, steps or 4, inner),
-        "other_units": shapes.other_units(layer, kind, inner),
-        "other_features": shapes.other_features(layer, inner),
+    facts["experiments"] = shapes.variants(layer, kind, steps or 4, inner) | {
         "sweep": shapes.sweep(kind, facts["D"], kinds.bias_rows(cell, kind), facts["U"]),
     }
+    if reading is not None:
+        facts["experiments"] |= experiments(layer, kind, reading)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0
@@ -264,12 +265,13 @@ def _layer(
 def _trace(
     facts: dict[str, Any], layer: Any, kind: str, call: Call | None, start: Any, budget: int
 ) -> tuple[Trace | None, Reading | None]:
+    reading = None
     try:
         reading = _reading(facts, layer, call, start)
         found = trace(layer, kind, reading)
     except NotDrawn as why:
         facts["trace"] = {"drawn": False, "why": str(why)}
-        return None, None
+        return None, reading
     facts["trace"] = pack.pack(layer, kind, reading, found, budget)
     return found, reading
 

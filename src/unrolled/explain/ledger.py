@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 
 from unrolled.explain import kinds
-from unrolled.explain.encode import number
+from unrolled.explain.encode import number as exact
 from unrolled.explain.trace import Reading, Trace, before, read_weights
 
 LARGEST = 6
+
+
+def number(value: Any) -> Any:
+    """A JSON number with the nine digits that tell float32 values apart."""
+    value = exact(value)
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def ledger(
@@ -94,6 +100,6 @@ def ledgers(
     chosen = sorted({int(at[0]), int(at[len(at) // 2]), int(at[-1])})
     return [
         ledger(layer, kind, reading, found, unit, step, 0)
-        for unit in units[:4]
+        for unit in units[:2]
         for step in chosen
     ]

@@ -210,6 +210,15 @@ def other_features(layer: Any, inner: tuple[int, ...]) -> list[dict[str, Any]]:
     return rows
 
 
+def variants(layer: Any, kind: str, t: int, inner: tuple[int, ...]) -> dict[str, Any]:
+    """The layer with other steps, other units and other features."""
+    return {
+        "other_steps": other_steps(layer, t, inner),
+        "other_units": other_units(layer, kind, inner),
+        "other_features": other_features(layer, inner),
+    }
+
+
 def sweep(kind: str, d: int, bias: int, units: int) -> list[dict[str, int]]:
     """Weights by units, from the formula: for a plot."""
     if kind not in kinds.GATES:

@@ -82,7 +82,8 @@ def run_layer(
     """The layer's own outputs (B,T,P) in input time, and its final states."""
     from unrolled.explain.capture import untouched
 
-    wanted = {"return_sequences": True, "return_state": True} | changes
+    wanted: dict[str, Any] = {"return_sequences": True, "return_state": True}
+    wanted |= {"stateful": False} | changes
     kwargs: dict[str, Any] = {}
     if reading.mask is not None:
         kwargs["mask"] = jnp.asarray(reading.mask)
