@@ -229,7 +229,7 @@ def _sub(step: int) -> str:
 def _weights(layer: Facts, y: float, wide: float) -> str:
     names = [f"{w['name']} {' × '.join(str(k) for k in w['shape'])}" for w in layer["weights"]]
     label = f"One set of weights for every step: {layer['numbers']['params']:,}"
-    detail = "    ".join(names)
+    detail = "  ·  ".join(names)
     width = min(INNER, max(wide, 12 + 8.6 * max(len(label), len(detail))))
     room = int(width / 7.2)
     if len(detail) > room:
@@ -314,11 +314,9 @@ def _outputs(layer: Facts, slots: list[Any], wide: float, top: float, back: bool
         parts.append(_strip(layer, main, step, x, top + 58, 14, 57))
         parts.append(text(x + 7, top + 134, f"{main}{_sub(step + 1)}", "tiny units-ink", "middle"))
         if many or k == last:
-            points = [(x + 7, top + 54), (x + 7, top + 30)]
-            if layer["kind"] != "LSTM":
-                points = [(x + 7, top + 54), (x + 7, top + 14)]
+            points = [(x + 7, top + 141), (x + 7, top + 166)]
             parts.append(line(points, "units-line", "units-end"))
-            parts.append(text(x + 7, points[1][1] - 6, "out", "tiny units-ink", "middle"))
+            parts.append(text(x + 7, top + 182, "output", "tiny units-ink", "middle"))
     return "".join(parts)
 
 
@@ -341,7 +339,10 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         parts.append(text(MARGIN, y, f"What it reads: one column of features per step{tail}", "head"))
         low, high = trace["input"]["min"], trace["input"]["max"]
         tall = float(np.clip(values.shape[0] * 5, 22, 130))
-        parts.append(heat(x, y + 16, wide, tall, shrink(values, MAX_ROWS, MAX_COLUMNS), (low, high)))
+        if low >= 0:  # nothing below zero, as in an image: a ramp of greys
+            values, low, high = values / (high or 1.0), 0.0, 1.0
+        tiles = shrink(values, MAX_ROWS, MAX_COLUMNS)
+        parts.append(heat(x, y + 16, wide, tall, tiles, (low, high), low < 0))
         parts.append(box(x, y + 16, wide, tall, "features-frame"))
         parts += _side(y + 16, tall, "features", layer["D"])
         y += 16 + tall + 36
