@@ -1,0 +1,43 @@
+// "Show me": every claim leads to the control or picture that answers it.
+const SHOW = {
+  steps_slider: ["w-steps", () => slide("steps", 2)], axis_chips: ["chips"],
+  unroll: ["zoom", () => { setZoom(1); setTimeout(() => setZoom(2), still.matches ? 0 : 700); }],
+  unit_click: ["zoom", () => setZoom(4)], cell_box: ["zoom", () => setZoom(1)],
+  cut_off_diagonal: ["tryout", () => tryMode("apart")], figure_row: ["ledger"], strips: ["zoom", () => setZoom(3)],
+  output_colour: ["zoom", () => setZoom(3)],
+  return_toggle: ["flag-return_sequences", () => { setZoom(2); byId("flag-return_sequences").click(); }],
+  fan_in: ["zoom", () => setZoom(4)], kernel_scale: ["w-features", () => slide("features", 2)], formula: ["formula"],
+  rails: ["zoom", () => setZoom(3)], side_by_side: ["beside"], counters: ["counters"], rows: ["rows"],
+  blank_step: ["tryout", () => tryMode("change")], zero_or_mask: ["tryout", () => tryMode("mask")],
+  upstream: ["strip"], state_arrow: ["strip"], two_axes: ["zoom", () => setZoom(2)],
+  units_slider: ["w-units", () => slide("units", 2)], two_batches: ["two-batches"], code: ["code"], configuration: ["configuration"],
+};
+
+function slide(key, times) {
+  const input = byId(`w-${key}`), now = { steps: L.facts.T.value || 10, features: L.facts.D, units: L.facts.U }[key];
+  input.value = now * times;
+  input.dispatchEvent(new Event("input"));
+}
+function tryMode(mode) { byId(`t-${mode}`).click(); }
+
+async function show(kind, layer) {
+  const [id, act] = SHOW[kind], index = facts.layers.findIndex(one => one.id === layer);
+  if (index >= 0 && index !== selection.layer) await useLayer(index);
+  // Panels that exist once per layer carry the layer's id.
+  const target = byId(`${id}-${L.facts.id}`) || byId(id);
+  if (!target) return;
+  const frame = target.closest("section, .panel") || target;
+  target.scrollIntoView({ behavior: still.matches ? "auto" : "smooth", block: target.matches("input") ? "center" : "start" });
+  if (target.matches("details")) target.open = true;
+  const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked, summary") || target;
+  if (!focus.matches("a, button, input, summary, [tabindex]")) focus.tabIndex = -1;
+  focus.focus({ preventScroll: true });
+  if (act) act();
+  frame.classList.add("flash");
+  setTimeout(() => frame.classList.remove("flash"), 1600);
+}
+
+for (const button of document.querySelectorAll("[data-show]")) {
+  button.hidden = !facts.layers.length;
+  button.addEventListener("click", () => show(button.dataset.show, button.dataset.on));
+}

@@ -1,0 +1,106 @@
+// Inside one step: a strip of `units` per gate, the rails of h and c, and, at the
+// last zoom, the wires into one unit. The same columns serve both zooms.
+function columns() {
+  const { facts: f, states } = L, list = [];
+  const add = (key, label, kind, group) => list.push({ key, label, kind, group });
+  add("x", "xₜ", "features", "reads");
+  for (const key of states.slice(0, 1)) add(key, `${key}ₜ₋₁`, "before", "reads");
+  for (const gate of f.gates) if (L.arrays[gate.key] && gate.key !== "h") add(gate.key, gate.key, "gate", "gates");
+  for (const key of states.slice(1)) { add(key, `${key}ₜ₋₁`, "before", "carried"); add(key, `${key}ₜ`, "after", "carried"); }
+  add(states[0], `${states[0]}ₜ`, "after", "out");
+  if (L.arrays.y) add("y", "yₜ", "after", "out");
+  return list;
+}
+
+const activationOf = key => { const gate = L.facts.gates.find(one => one.key === key); return gate ? gate.activation : ""; };
+
+function inside(stage, wide, zoom) {
+  const { facts: f } = L, { example: e, step: t, unit } = selection;
+  const list = columns(), one = zoom === 4, tall = 200, top = 92, height = 380, bottom = top + tall;
+  const gap = Math.min(118, (wide - 24) / list.length), start = (wide - gap * list.length) / 2 + gap / 2;
+  const w = Math.min(26, gap * 0.5);
+  const svg = sv("svg", { viewBox: `0 0 ${wide} ${height}`, class: `figure inside${one ? " single" : ""}`, role: "img",
+    "aria-label": `Inside step ${t + 1}${one ? `, unit ${unit + 1}` : ""}: ${list.map(column => column.label).join(", ")}` });
+  const at = k => start + k * gap, row = L.rowOf(unit), n = L.rows.length;
+  const place = k => list.findIndex(column => column.label === k);
+  const y = top + (row + 0.5) / n * tall;
+  const xs = L.input ? Array.from({ length: f.D }, (_, d) => L.x(e, t, d)) : null;
+  const kx = place("xₜ"), kh = place(`${L.main}ₜ₋₁`);
+  // Rails: what is carried on runs along the top (c) and the bottom (h).
+  list.forEach((column, k) => {
+    if (column.group !== "carried" || column.kind !== "before") return;
+    const rail = top - 30;
+    svg.append(sv("path", { d: `M2 ${rail}H${wide - 6}`, class: "rail", "marker-end": "url(#pp-end-units)" }),
+      sv("path", { d: `M${at(k)} ${rail}V${top - 4}`, class: "wire units", "marker-end": "url(#pp-end-units)" }),
+      sv("path", { d: `M${at(k + 1)} ${top - 2}V${rail}`, class: "wire units" }),
+      sv("text", { x: 4, y: rail - 8, class: "units-ink" }, f.kind === "LSTM" ? `${column.key}: kept × f, added to i × g` : `${column.key} is carried on`));
+  });
+  const floor = bottom + 52;
+  svg.append(sv("path", { d: `M2 ${floor}H${at(kh)}V${bottom + 24}`, class: "rail", "marker-end": "url(#pp-end-units)" }));
+  const kOut = list.findIndex(column => column.key === L.main && column.kind === "after");
+  svg.append(sv("path", { d: `M${at(kOut)} ${bottom + 24}V${floor}H${wide - 6}`, class: "rail", "marker-end": "url(#pp-end-units)" }),
+    sv("text", { x: wide - 8, y: floor + 18, class: "units-ink", "text-anchor": "end" }, `${L.main}: output, and read at the next step`));
+  // Both reads go to every gate.
+  const gates = list.map((column, k) => [column, k]).filter(([column]) => column.group === "gates");
+  const targets = gates.length ? gates : [[list[kOut], kOut]];
+  if (!one) {
+    const bus = bottom + 36, last = at(targets[targets.length - 1][1]);
+    svg.append(sv("path", { d: `M${at(kx)} ${bottom + 24}V${bus}H${last}`, class: "wire soft" }));
+    for (const [, k] of targets) if (gates.length) svg.append(sv("path", { d: `M${at(k)} ${bus}V${bottom + 24}`, class: "wire soft", "marker-end": "url(#pp-end-soft)" }));
+  } else {
+    for (const [, k] of targets) svg.append(fanIn(kx, kh, k));
+  }
+  function fanIn(a, b, k) {
+    const many = Math.min(f.D, 64), from = (column, count, cls) => sv("path", { class: `fan ${cls}`,
+      d: Array.from({ length: count }, (_, m) => `M${at(column) + w / 2} ${(top + (m + 0.5) / count * tall).toFixed(1)}L${at(k) - w / 2} ${y.toFixed(1)}`).join("") });
+    return sv("g", {}, from(a, many, "features"), from(b, Math.min(n, 64), "units"));
+  }
+  list.forEach((column, k) => {
+    const x = at(k) - w / 2, part = sv("g", { class: `column ${column.group}` });
+    const array = L.arrays[column.key];
+    if (column.kind === "features") {
+      const low = L.input ? f.trace.input.min : 0, high = L.input ? Math.max(Math.abs(low), Math.abs(f.trace.input.max)) || 1 : 1;
+      part.append(xs ? strip(low >= 0 ? xs.map(v => v / high) : xs, x, top, w, tall, low >= 0 ? "sequential" : "diverging", high, "features") : patch(x, top, w, tall, "features"));
+    } else if (!array) {
+      part.append(patch(x, top, w, tall, "units"));
+    } else {
+      const values = column.kind === "before" ? L.columnBefore(column.key, e, t) : L.column(column.key, e, t);
+      const whole = strip(values, x, top, w, tall, array.scale, topOf(array));
+      const dim = one && !(k === kh);
+      if (dim) whole.setAttribute("class", "strip dim");
+      part.append(whole);
+      const h = Math.max(tall / n, one ? 14 : 2);
+      part.append(sv("rect", { x: x - 4, y: y - h / 2, width: w + 8, height: h, class: "lit" }));
+      if (one && dim) {
+        const [value, precision] = column.kind === "before" ? L.before(column.key, e, unit, t) : L.value(column.key, e, unit, t);
+        part.append(sv("rect", { x, y: y - 9, width: w, height: 18, fill: colour(value, array.scale, topOf(array)), class: "frame units" }),
+          sv("text", { x: at(k), y: y > top + tall / 2 ? y - 16 : y + 28, class: "strong value", "text-anchor": "middle" }, signed(value, Math.max(precision, 0.004))));
+      }
+    }
+    const size = column.kind === "features" ? f.D : column.key === "y" ? f.P : f.U;
+    part.append(sv("text", { x: at(k), y: top - 9, class: `${column.kind === "features" ? "features-ink" : column.group === "gates" ? "" : "units-ink"} strong`, "text-anchor": "middle" }, column.label),
+      sv("text", { x: at(k), y: bottom + 17, class: "tiny", "text-anchor": "middle" }, column.group === "gates" && gap > 50 && !one ? `${activationOf(column.key)}` : `${count(size)}`));
+    svg.append(part);
+  });
+  svg.append(sv("text", { x: 4, y: 20, class: "steps-ink strong" }, `step ${t + 1} of ${count(L.T)}${L.read(e, t) ? "" : ": masked, so every state is carried over"}`),
+    sv("text", { x: 4, y: height - 14, class: "tiny" }, gates.length ? `${targets.length} × ${plural(f.U, "number")}, each box as high as h` : ""));
+  svg.onclick = event => {
+    const box = svg.getBoundingClientRect(), place = (event.clientY - box.top) / box.height * height;
+    if (place >= top && place <= bottom) select({ unit: L.rows[clamp(Math.floor((place - top) / tall * n), 0, n - 1)] });
+  };
+  put(stage, svg);
+}
+
+// The last step of the arithmetic of one unit, in numbers.
+function unitSums() {
+  const { facts: f } = L, { example: e, unit, step: t } = selection;
+  const v = key => L.value(key, e, unit, t), old = key => L.before(key, e, unit, t);
+  const text = pair => plain(pair[0], Math.max(pair[1], 5e-4));
+  const line = (result, parts, value) => el("p", {}, el("b", {}, result), ` = ${parts} = `, el("b", {}, text(value)));
+  if (!L.read(e, t)) return [el("p", {}, "This step is masked: ", el("b", {}, `${L.main} = ${text(v(L.main))}`), ", carried over unchanged.")];
+  if (f.kind === "LSTM") return [
+    line("c", `f × c before + i × g = ${text(v("f"))} × ${text(old("c"))} + ${text(v("i"))} × ${text(v("g"))}`, v("c")),
+    line("h", `o × ${f.gates[2].activation}(c) = ${text(v("o"))} × ${f.gates[2].activation}(${text(v("c"))})`, v("h"))];
+  if (f.kind === "GRU") return [line("h", `z × h before + (1 − z) × hh = ${text(v("z"))} × ${text(old("h"))} + (1 − ${text(v("z"))}) × ${text(v("hh"))}`, v("h"))];
+  return L.states.map(key => el("p", {}, el("b", {}, key), ` was ${text(old(key))}, is `, el("b", {}, text(v(key)))));
+}
