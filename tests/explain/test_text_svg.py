@@ -54,12 +54,12 @@ def test_figure_is_sound_and_alone(digits):
 
 
 def test_hostile_names_and_numbers(hostile):
-    facts = hostile[2]
+    facts = json.loads(json.dumps(hostile[2]).replace("<script>", "</script>"))
     figure, said = svg.render(facts), text.render(facts)
     tree.fromstring(figure)
     assert "<img" not in figure and "</script" not in figure
     assert "\u202e" not in figure and "\u202e" not in said
-    assert HOSTILE in said  # words stay words
+    assert HOSTILE.replace("<script>", "</script>") in said  # words stay words
     bundle = Explanation(facts)._repr_mimebundle_()
     assert "<img" not in bundle["text/html"]
 

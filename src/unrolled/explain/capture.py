@@ -46,7 +46,7 @@ def leaves(tree: Any) -> list[Any]:
 def quick_compile() -> Iterator[None]:
     """Everything here runs once, so compiling fast beats running fast."""
     name = "jax_disable_most_optimizations"
-    before = getattr(jax.config, name)
+    before = bool(jax.config.values.get(name, False))
     jax.config.update(name, True)
     try:
         yield
