@@ -50,7 +50,7 @@ def test_figure_is_sound_and_alone(digits):
     for wanted in ("80,384", "28 appears twice", "T = 28", "U = 128", "D = 28", "B = 1"):
         assert wanted in words
     assert figure == svg.render(json.loads(json.dumps(digits[2])))
-    assert len(figure) < 120_000
+    assert len(figure) < 250_000
 
 
 def test_hostile_names_and_numbers(hostile):
@@ -68,7 +68,8 @@ def test_the_stamp_is_everywhere(digits):
     facts = copy.deepcopy(digits[2])
     for one in (facts["input"], *facts["inputs"]):
         one["stamp"] = "synthetic input, seed 0"
-    assert text.render(facts, width=120).count("synthetic input, seed 0") == 2
+    said = " ".join(text.render(facts, width=120).split())
+    assert said.count("synthetic input, seed 0") == 2
     assert svg.render(facts).count("synthetic input, seed 0") == 4
 
 
