@@ -43,6 +43,18 @@ def leaves(tree: Any) -> list[Any]:
 
 
 @contextmanager
+def quick_compile() -> Iterator[None]:
+    """Everything here runs once, so compiling fast beats running fast."""
+    name = "jax_disable_most_optimizations"
+    before = bool(jax.config.values.get(name, False))
+    jax.config.update(name, True)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+@contextmanager
 def untouched(layer: Any) -> Iterator[None]:
     """Put variables that are not trained back as they were."""
     kept = [(v, np.asarray(v.value)) for v in _loose(layer)]

@@ -17,6 +17,7 @@ from unrolled.explain.capture import (
     Call,
     Sample,
     fit,
+    quick_compile,
     run,
     synthetic,
     untouched,
@@ -57,6 +58,13 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
     data = synthetic(model, seed) if sample is None else fit(model, sample)
     found = walk.places(model)
     started = {id(p.layer): _carried(p.layer) for p in found}
+    with quick_compile():
+        return _describe(model, data, found, started, seed)
+
+
+def _describe(
+    model: Any, data: Sample, found: list[walk.Place], started: dict[int, Any], seed: int
+) -> dict[str, Any]:
     with untouched(model), watched([p.layer for p in found]) as calls:
         run(model, data)
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
@@ -180,13 +188,14 @@ def _layers(
     for number, (place, layer, start, direction) in enumerate(jobs):
         place.names.append(f"r{number}")
         facts = {"id": f"r{number}", "node": place.id, "direction": direction}
-        result.append(facts)
+        drawn = [one["id"] for one in result if one["trace"]["drawn"]]
+        facts["tried_on"] = drawn[0] if drawn else facts["id"]
         seen = calls.get(id(place.layer)) or []
         if len(seen) > 1:
             notes.append(f"{place.layer.name} is used {len(seen)} times; its first is drawn")
         call = seen[0] if seen else None
-        used = _layer(facts, place, layer, call, start, budget, room)
-        room -= used
+        room -= _layer(facts, place, layer, call, start, budget, room)
+        result.append(facts)
     return result
 
 
@@ -250,7 +259,8 @@ def _layer(
         "sweep": shapes.sweep(kind, facts["D"], kinds.bias_rows(cell, kind), facts["U"]),
     }
     if reading is not None:
-        facts["experiments"] |= experiments(layer, kind, reading)
+        first = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
+        facts["experiments"] |= experiments(layer, kind, reading, first)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0

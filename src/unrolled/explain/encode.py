@@ -72,7 +72,8 @@ def encode(values: Any, code: str) -> dict[str, Any]:
             raw = values.astype("<f2" if code == "f16" else "<f4")
         back = raw.astype(np.float64)
         both = np.isfinite(back) & np.isfinite(wide)
-        blob["precision"] = float(np.abs(back - wide)[both].max()) if both.any() else 0.0
+        gap = np.abs(back[both] - wide[both])
+        blob["precision"] = float(gap.max()) if gap.size else 0.0
     else:
         raise ValueError(f"code must be u8d, q16, f16 or f32. Got {code!r}.")
     blob["data"] = _pack(raw)

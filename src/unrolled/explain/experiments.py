@@ -18,6 +18,7 @@ from unrolled.explain.trace import Reading, difference, flat, run_layer
 
 Result = dict[str, Any]
 MOST_BLANKS = 256
+OWN = ("forget", "zero_or_mask", "output_is_h")
 
 
 def attempt(job: Callable[[], Result]) -> Result:
@@ -42,8 +43,14 @@ def run(
     return run_layer(layer, reading, **changes)
 
 
-def experiments(layer: Any, kind: str, reading: Reading) -> dict[str, Result]:
-    """Everything that is tried on one example of what the layer really read."""
+def experiments(
+    layer: Any, kind: str, reading: Reading, tried_on: str | None = None
+) -> dict[str, Result]:
+    """Everything that is tried on one example of what the layer really read.
+
+    Where the general experiments already ran on another layer of the model
+    (`tried_on`), only those whose numbers differ from layer to layer run again.
+    """
     steps = shapes.affordable(layer, reading.x.shape[1], 8)
     x = reading.x[:1, :steps]
     mask = None if reading.mask is None else reading.mask[:1, :steps]
@@ -62,7 +69,11 @@ def experiments(layer: Any, kind: str, reading: Reading) -> dict[str, Result]:
         "simple_rnn": lambda: simple_rnn(x, kinds.output_size(layer.cell)),
         "every_step": lambda: every_step(layer, x, back),
     }
-    return {key: attempt(job) for key, job in jobs.items()}
+    if tried_on is None:
+        return {key: attempt(job) for key, job in jobs.items()}
+    why = f"tried on {tried_on} only, to save time"
+    skipped = {"ran": False, "why": why, "text": why}
+    return {k: attempt(job) if k in OWN else dict(skipped) for k, job in jobs.items()}
 
 
 def weights_changed(layer: Any, x: np.ndarray) -> Result:

@@ -209,15 +209,15 @@ def edges(model: Any, found: list[Place]) -> list[dict[str, Any]]:
         if role(holder) != "model":
             return
         inner = children(holder)
-        nodes = getattr(holder, "_nodes", None)
-        if "Sequential" in kinds.names(holder) or not nodes:
+        if "Sequential" in kinds.names(holder) or "Functional" not in kinds.names(holder):
             for one, other in zip(inner, inner[1:], strict=False):
                 add(one, other, "data", "")
         else:
-            own = {id(node) for node in nodes}
+            own = {id(one) for one in inner}
             for layer in inner:
                 for node in layer._inbound_nodes:
-                    if id(node) in own:
+                    sources = [t._keras_history.operation for t in node.input_tensors]
+                    if all(id(source) in own for source in sources):
                         _wire_node(layer, node, add)
         for one in inner:
             wire(one)
