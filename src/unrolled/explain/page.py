@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unrolled.explain import page_words, squeeze, style, svg
+from unrolled.explain import page_bytes, page_words, squeeze, style, svg
 
 Facts = dict[str, Any]
 HERE = Path(__file__).with_name("page")
@@ -29,7 +29,7 @@ SCRIPTS = (
 
 def render(facts: Facts) -> str:
     """The whole page as one HTML document; the same bytes for the same facts."""
-    figure = svg.render(facts)
+    figure = svg.render(facts, rows=64)
     styles = [sheet(), *re.findall(r"<style>(.*?)</style>", figure, re.S)]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -50,22 +50,10 @@ def render(facts: Facts) -> str:
 
 
 def embedded(facts: Facts) -> str:
-    """The facts as JSON that cannot end its element or open a comment."""
-    # Claims and dictionary are words in the page already. Ledgers of a layer whose
-    # weights travel along are exact and stay: they are what a recomputation is held to.
-    lean = {k: v for k, v in facts.items() if k not in ("claims", "dictionary")}
-    lean["layers"] = [_lean(layer) for layer in facts["layers"]]
+    """The facts as ASCII JSON that cannot end its element or open a comment."""
+    lean = page_bytes.smaller(facts)
     text = json.dumps(lean, allow_nan=False, separators=(",", ":"))
-    for char in "<>&":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
-
-
-def _lean(layer: Facts) -> Facts:
-    trace = layer["trace"]
-    if not trace.get("drawn"):
-        return layer
-    return layer | {"trace": {k: v for k, v in trace.items() if k != "output"}}
+    return text.replace("<", "\\u003c")
 
 
 @cache

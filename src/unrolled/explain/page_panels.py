@@ -10,6 +10,81 @@ from unrolled.explain import kinds, page_words
 Facts = dict[str, Any]
 
 
+ZOOMS = ("One cell", "Unrolled over time", "Inside one step", "One unit")
+ZOOM = (
+    '<fieldset class="segments"><legend class="unseen">Zoom</legend>'
+    + "".join(
+        f'<label><input type="radio" name="zoom" id="zoom-{k}"{" checked" if k == 2 else ""}>'
+        f'<span><kbd aria-hidden="true">{k}</kbd> {words}</span></label>'
+        for k, words in enumerate(ZOOMS, 1)
+    )
+    + '</fieldset><div class="stage" id="stage" tabindex="0" role="group" data-keys '
+    'aria-describedby="zoom-words zoom-numbers"></div>'
+    '<p class="caption" id="zoom-words"></p><div class="sums" id="zoom-numbers"></div>'
+    '<div class="flags" id="flags">'
+    + "".join(
+        f'<label><input type="checkbox" id="flag-{key}"> {key}</label>'
+        for key in ("return_sequences", "return_state", "stateful")
+    )
+    + '<p class="returned" id="returned" role="status"></p></div>'
+)
+MAPS = (
+    '<p class="small" id="maps-words"></p><div class="maps" id="maps-grid"></div>'
+    '<details class="numbers" id="step-numbers"><summary>The numbers of this step as a table'
+    '</summary><div class="scroll" tabindex="0" role="region" aria-label="Numbers of this step">'
+    '<table id="step-table"><caption></caption><thead></thead><tbody></tbody></table></div>'
+    '</details><p class="tools"><button type="button" id="save-csv">Numbers as CSV</button>'
+    '<button type="button" id="save-svg">Figure as SVG</button>'
+    '<button type="button" id="save-png">Heat maps as PNG</button></p>'
+)
+_CANVAS = '<div class="layer"><canvas aria-hidden="true"></canvas></div>'
+TRACE = (
+    '<p class="lead" id="trace-lead"></p><div class="trace" id="trace-box" tabindex="0" '
+    'role="group" aria-roledescription="chart" data-keys aria-describedby="trace-now">'
+    f'{_CANVAS * 3}</div><p class="keys" id="trace-keys"></p>'
+    '<output id="trace-now" class="now" aria-live="off"></output>'
+    '<p class="small" id="trace-note"></p>'
+)
+LEDGER = (
+    '<p class="lead" id="ledger-lead"></p>'
+    '<div class="tabs" id="ledger-tabs" role="group" aria-label="Gate"></div>'
+    '<div class="ledger" id="ledger-body" data-keys tabindex="0" role="group" '
+    'aria-label="Ledger of the unit"></div>'
+)
+
+
+def bar(facts: Facts) -> str:
+    """The selection: layer, unit, step, example, and play."""
+    options = ""
+    for layer in facts["layers"]:
+        words = page_words.safe(layer["name"])
+        if layer["wrapper"]:
+            words = f"{page_words.safe(layer['wrapper']['name'])}: {layer['direction']}"
+        options += f"<option>{words}</option>"
+    one = " hidden" if len(facts["layers"]) < 2 else ""
+
+    def number(key: str, axis: str) -> str:
+        return (
+            f'<div class="pick {axis}"><label for="pick-{key}">{key}</label>'
+            f'<button type="button" data-by="-1" aria-label="previous {key}">−</button>'
+            f'<input type="number" id="pick-{key}" min="1" step="1" inputmode="numeric">'
+            f'<button type="button" data-by="1" aria-label="next {key}">+</button>'
+            f'<span class="of" id="of-{key}"></span></div>'
+        )
+
+    return (
+        '<div id="bar" class="bar" role="region" aria-label="Selection">'
+        f'<div class="pick"{one}><label for="pick-layer">layer</label>'
+        f'<select id="pick-layer">{options}</select></div>'
+        f"{number('unit', 'units')}{number('step', 'steps')}"
+        '<div class="pick batch" hidden><label for="pick-example">example</label>'
+        '<select id="pick-example"></select></div>'
+        '<button type="button" id="play">▶ Play</button>'
+        '<output id="now" aria-live="off"></output>'
+        '<button type="button" id="help-open">? Help</button></div>'
+    )
+
+
 def title(words: str, facts: Facts, views: str) -> str:
     """A heading, and links to the claims that its panel answers."""
     wanted = views.split()
@@ -36,10 +111,11 @@ def panels(facts: Facts) -> str:
                 "zoom",
                 "From one cell to one unit",
                 "unroll cell_box two_axes return_toggle strips rails output_colour unit_click fan_in",
+                ZOOM,
             ),
-            mount("maps", "Every unit at every step", "unit_click"),
-            mount("trace", "One unit over the real input", ""),
-            mount("ledger", "The ledger of a unit", "figure_row"),
+            mount("maps", "Every unit at every step", "unit_click", MAPS),
+            mount("trace", "One unit over the input", "", TRACE),
+            mount("ledger", "The ledger of a unit", "figure_row", LEDGER),
             mount(
                 "whatif",
                 "What changes if …",
@@ -244,7 +320,7 @@ def _rows_figure(stateful: bool) -> str:
                 parts.append(f'<text x="{left - 8}" y="{y + 16}" class="tiny" text-anchor="end">from 0</text>')
     words = "carried from each row to the same row of the next batch" if stateful else "each row starts from zeros"
     return (
-        f'<svg viewBox="0 0 560 152" class="figure" role="img" aria-label="Two batches of three rows; {words}">'
+        f'<svg viewBox="0 0 560 152" class="figure wide-figure" role="img" aria-label="Two batches of three rows; {words}">'
         f"{''.join(parts)}</svg>"
     )
 

@@ -40,9 +40,7 @@ def body(facts: Facts, figure: str) -> str:
         f'<noscript id="static">{figure}</noscript>',
         '<p id="failed" class="warn" role="alert"></p>',
         _notes(facts) if layers else "",
-        '<div id="bar" class="bar" role="region" aria-label="Selection"></div>'
-        if layers
-        else "",
+        page_panels.bar(facts) if layers else "",
         _strip(facts),
         page_panels.panels(facts) if layers else "",
         _claims(facts) if layers else "",
@@ -194,6 +192,11 @@ def _title(words: str, facts: Facts, views: str) -> str:
 VERDICTS = {"shown": "✓ shown", "failed": "✗ contradicted", "does not apply": "– does not apply"}
 
 
+def coded(words: str) -> str:
+    """Escaped text whose `quoted` words are set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", safe(words))
+
+
 def _claims(facts: Facts) -> str:
     rows = []
     for claim in facts["claims"]:
@@ -201,7 +204,7 @@ def _claims(facts: Facts) -> str:
         on = f' data-on="{claim["layer"]}"' if claim["layer"] else ""
         rows.append(
             f'<li id="claim-{claim["id"]}" class="claim {verdict.split()[0]}">'
-            f'<p class="heard"><span class="n">{claim["id"]}</span> “{safe(claim["heard"])}”</p>'
+            f'<p class="heard"><span class="n">{claim["id"]}</span> {coded(claim["heard"])}</p>'
             f'<p class="truth">{safe(claim["truth"])}</p>'
             f'<p class="executed"><b>{VERDICTS[verdict]}</b> {safe(claim["executed"])}</p>'
             f'<button type="button" hidden data-show="{claim["view"]}"{on}>'

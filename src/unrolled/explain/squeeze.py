@@ -1,7 +1,6 @@
 """Hand-written script and style, made smaller: comments and idle spaces go.
 
-Nothing is renamed and no line is joined to another, so what runs reads like the
-source. Strings, templates and regular expressions pass through untouched.
+Nothing is renamed, so what runs reads like the source. Strings and regular expressions pass through untouched.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 _WORD = re.compile(r"[\w$]")
 # A slash after one of these starts a regular expression, not a division.
 _BEFORE_REGEX = set("(,=:[!&|?{};\n")
+_OPEN = set("\n;{,([:?&|")
 
 
 def script(source: str) -> str:
@@ -22,20 +22,26 @@ def script(source: str) -> str:
         if source.startswith("//", at):
             at = source.find("\n", at) if "\n" in source[at:] else end
         elif char in "'\"`" or (char == "/" and _last(out) in _BEFORE_REGEX):
-            stop = _template(source, at) if char == "`" else _quoted(source, at, char)
-            out.append(source[at:stop])
-            at = stop
+            if char == "`":
+                piece, at = _template(source, at)
+            else:
+                stop = _quoted(source, at, char)
+                piece, at = source[at:stop], stop
+            out.append(piece)
         elif char.isspace():
             stop = at
             while stop < end and source[stop].isspace():
                 stop += 1
             if "\n" in source[at:stop]:
-                if out and out[-1] != "\n":
+                # A line may be joined to the next where nothing can end between them.
+                if out and _last(out) not in _OPEN and source[stop : stop + 1] != "}":
                     out.append("\n")
             elif stop < end and _needed(_last(out), source[stop]):
                 out.append(" ")
             at = stop
         else:
+            if char == "}" and out and out[-1] == ";":
+                out.pop()
             out.append(char)
             at += 1
     return "".join(out).strip() + "\n"
@@ -64,26 +70,34 @@ def _quoted(source: str, at: int, quote: str) -> int:
     return at + 1
 
 
-def _template(source: str, at: int) -> int:
-    """End of a template literal, with the expressions and templates inside it."""
-    at += 1
+def _template(source: str, at: int) -> tuple[str, int]:
+    """A template literal from `at`, the expressions in it squeezed; and its end."""
+    out, at = ["`"], at + 1
     while source[at] != "`":
-        if source[at] == "\\":
-            at += 2
-        elif source.startswith("${", at):
-            depth, at = 1, at + 2
-            while depth:
-                if source[at] == "`":
-                    at = _template(source, at)
-                    continue
-                if source[at] in "'\"":
-                    at = _quoted(source, at, source[at])
-                    continue
-                depth += {"{": 1, "}": -1}.get(source[at], 0)
-                at += 1
+        if source.startswith("${", at):
+            stop = _expression(source, at + 2)
+            out.append("${" + script(source[at + 2 : stop]).strip() + "}")
+            at = stop + 1
         else:
+            step = 2 if source[at] == "\\" else 1
+            out.append(source[at : at + step])
+            at += step
+    return "".join(out) + "`", at + 1
+
+
+def _expression(source: str, at: int) -> int:
+    """Where the closing brace of a template's expression is."""
+    depth = 1
+    while True:
+        if source[at] == "`":
+            at = _template(source, at)[1]
+        elif source[at] in "'\"":
+            at = _quoted(source, at, source[at])
+        else:
+            depth += {"{": 1, "}": -1}.get(source[at], 0)
+            if not depth:
+                return at
             at += 1
-    return at + 1
 
 
 def style(source: str) -> str:

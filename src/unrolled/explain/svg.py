@@ -39,8 +39,8 @@ INNER = WIDTH - 2 * MARGIN
 MOST_LAYERS = 6
 
 
-def render(facts: Facts) -> str:
-    """The whole figure as an SVG document."""
+def render(facts: Facts, rows: int = MAX_ROWS) -> str:
+    """The whole figure as an SVG document, heat maps of at most so many rows."""
     y = 64.0
     body = [text(MARGIN, y, facts["title"], "kicker")]
     stamps = [one["stamp"] for one in facts["inputs"] if one["stamp"]]
@@ -54,7 +54,7 @@ def render(facts: Facts) -> str:
             y += 8
             body.append(line([(MARGIN, y), (WIDTH - MARGIN, y)], "rule"))
             y += 20
-        piece, y = _layer(layer, facts, y + 28)
+        piece, y = _layer(layer, facts, y + 28, rows)
         body.append(f'<g role="group" aria-label="{safe(layer["name"])}">{piece}</g>')
     hidden = len(facts["layers"]) - MOST_LAYERS
     if hidden > 0:
@@ -122,9 +122,10 @@ def css() -> str:
         ".uf .pin{fill:none;stroke:var(--soft);stroke-dasharray:1.5 4;stroke-linecap:round}"
         ".uf .wire{fill:none;stroke:var(--soft);stroke-width:1.75}"
         ".uf .skipped{fill:var(--paper);fill-opacity:.55}"
-        ".uf .dx,.uf .sx{fill:var(--missing)}"
+        ".uf .dx,.uf .sx{fill:var(--missing);color:var(--missing)}"
+        ".uf .heat path{fill:none;stroke:currentColor}"
         + axes
-        + "".join(f".uf .d{k}{{fill:var(--d{k})}}.uf .s{k}{{fill:var(--s{k})}}" for k in range(LEVELS))
+        + "".join(f".uf .d{k}{{fill:var(--d{k});color:var(--d{k})}}.uf .s{k}{{color:var(--s{k})}}" for k in range(LEVELS))
     )
 
 
@@ -139,7 +140,7 @@ def _variables(theme: str) -> str:
     return style.css_variables(theme).replace(": ", ":").replace("; ", ";") + colours
 
 
-def _layer(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
+def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     parts = [text(MARGIN, y, f"{layer['name']} = {layer['code']}"[:110], "code")]
     y += 40
     rows = wrap(layer["sentence"], 84)
@@ -155,7 +156,7 @@ def _layer(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         return "".join(parts), y
     piece, y = _unrolled(layer, y)
     parts.append(piece)
-    piece, y = _maps(layer, facts, y + 46)
+    piece, y = _maps(layer, facts, y + 46, most)
     parts.append(piece)
     piece, y = _numbers(layer, y + 40)
     return "".join([*parts, piece]), y
@@ -320,7 +321,7 @@ def _outputs(layer: Facts, slots: list[Any], wide: float, top: float, back: bool
     return "".join(parts)
 
 
-def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
+def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     """What the layer read and what its state became, on one time axis."""
     trace = layer["trace"]
     if not trace["drawn"]:
@@ -341,7 +342,7 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         tall = float(np.clip(values.shape[0] * 5, 22, 130))
         if low >= 0:  # nothing below zero, as in an image: a ramp of greys
             values, low, high = values / (high or 1.0), 0.0, 1.0
-        tiles = shrink(values, MAX_ROWS, MAX_COLUMNS)
+        tiles = shrink(values, most, MAX_COLUMNS)
         parts.append(heat(x, y + 16, wide, tall, tiles, (low, high), low < 0))
         parts.append(box(x, y + 16, wide, tall, "features-frame"))
         parts += _side(y + 16, tall, "features", layer["D"])
@@ -355,7 +356,7 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         head = f"{key}, the {row['name']}: one row per unit, one column per step"
         parts.append(text(MARGIN, y, head + (f" ({cut})" if cut else "") + tail, "head"))
         tall = float(np.clip(values.shape[0] * 3, 40, 260))
-        parts.append(heat(x, y + 16, wide, tall, shrink(values, MAX_ROWS, MAX_COLUMNS), bounds))
+        parts.append(heat(x, y + 16, wide, tall, shrink(values, most, MAX_COLUMNS), bounds))
         parts.append(_skipped(trace, x, y + 16, wide, tall))
         parts.append(box(x, y + 16, wide, tall, "units-frame"))
         parts += _side(y + 16, tall, "units", trace["units"]["of"])
@@ -364,8 +365,8 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         if steps > 1:
             parts.append(text(x + wide, y + 20, f"step {steps:,}", "tiny steps-ink", "end"))
         parts.append(legend(x + max(wide / 2, 80) - 70, y + 10, *bounds))
-        if values.shape[1] > MAX_COLUMNS or values.shape[0] > MAX_ROWS:
-            words = f"drawn as means over at most {MAX_ROWS} x {MAX_COLUMNS} tiles"
+        if values.shape[1] > MAX_COLUMNS or values.shape[0] > most:
+            words = f"drawn as means over at most {most} x {MAX_COLUMNS} tiles"
             parts.append(text(x, y + 40, words, "tiny"))
         y += 56
     return "".join(parts), y - 10

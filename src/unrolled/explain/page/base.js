@@ -16,8 +16,10 @@ function fill(node, attributes, children) {
 }
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const tx = (x, y, style, ...words) => sv("text", { x, y, class: style }, ...words);
+const pa = (d, style) => sv("path", { d, class: style });
+const bx = (x, y, width, height, style) => sv("rect", { x, y, width, height, class: style });
 const put = (node, ...children) => { node.replaceChildren(...children.flat().filter(Boolean)); return node; };
-const name = words => el("bdi", {}, words);
 const say = (node, words) => { if (node.textContent !== words) node.textContent = words; };
 
 // "NaN", "Infinity" and "-Infinity" are strings in the facts.
@@ -44,9 +46,16 @@ const plain = (value, precision) => signed(value, precision).replace(/^\+/, "");
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 const sub = n => String(n).replace(/\d/g, digit => SUBSCRIPTS[digit]);
 
-async function inflate(text) {
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
-  for (let k = 0; k < bytes.length; k++) bytes[k] = binary.charCodeAt(k);
+// Bytes as text in base 91: thirteen bits to two characters (page_bytes.py).
+const digit91 = code => code - 33 - (code > 34) - (code > 60) - (code > 92);
+async function inflate({ data: text, bytes: size }) {
+  const bytes = new Uint8Array(size);
+  let bits = 0, held = 0, n = 0;
+  for (let k = 0; k < text.length; k += 2) {
+    held = (held << 13) | (digit91(text.charCodeAt(k)) * 91 + digit91(text.charCodeAt(k + 1)));
+    bits += 13;
+    while (bits > 7) { bits -= 8; bytes[n++] = held >> bits; held &= (1 << bits) - 1; }
+  }
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -60,7 +69,7 @@ function half(bits) {
 // A blob as {shape, precision, at(k)}; `codes` keeps the bytes of u8d, which is all
 // that a heat map needs.
 async function decode(blob) {
-  const raw = await inflate(blob.data), { code, shape, precision } = blob;
+  const raw = await inflate(blob), { code, shape, precision } = blob;
   const last = shape[shape.length - 1] || 1;
   if (code === "u8d") {
     for (let k = 0; k < raw.length; k++) if (k % last) raw[k] += raw[k - 1];

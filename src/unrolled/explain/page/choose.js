@@ -3,42 +3,32 @@ const UNIT_PAGE = 10;
 let playing = 0, spoken = 0;
 
 view("bar", root => {
-  const number = (id, label, on) => {
-    const input = el("input", { id, type: "number", step: 1, inputmode: "numeric" });
-    input.addEventListener("change", () => on(Number(input.value) | 0));
-    const button = (by, text) => el("button", { type: "button", "aria-label": text, onclick: () => id === "pick-unit" ? moveUnit(by) : select({ step: selection.step + by }) }, by < 0 ? "−" : "+");
-    const of = el("span", { class: "of" });
-    const axis = id === "pick-unit" ? "units" : "steps";
-    return { input, of, node: el("div", { class: `pick ${axis}` }, el("label", { for: id }, label), button(-1, `previous ${label}`), input, button(1, `next ${label}`), of) };
-  };
-  const unit = number("pick-unit", "unit", n => select({ unit: n - 1 }));
-  const step = number("pick-step", "step", n => select({ step: n - 1 }));
-  const example = el("select", { id: "pick-example", onchange: () => select({ example: example.selectedIndex }) });
-  const exampleBox = el("div", { class: "pick batch" }, el("label", { for: "pick-example" }, "example"), example);
-  const layer = el("select", { id: "pick-layer", onchange: () => useLayer(layer.selectedIndex) },
-    facts.layers.map(one => el("option", {}, one.wrapper ? `${one.wrapper.name}: ${one.direction}` : one.name)));
-  const layerBox = el("div", { class: "pick" }, el("label", { for: "pick-layer" }, "layer"), layer);
-  layerBox.hidden = facts.layers.length < 2;
-  const play = el("button", { type: "button", id: "play", onclick: togglePlay }, "▶ Play");
-  const now = el("output", { id: "now", "aria-live": "off" });
-  const help = el("button", { type: "button", id: "help-open", onclick: openHelp }, "? Help");
-  put(root, layerBox, unit.node, step.node, exampleBox, play, now, help);
+  const unit = byId("pick-unit"), step = byId("pick-step"), example = byId("pick-example"), layer = byId("pick-layer");
+  unit.addEventListener("change", () => select({ unit: unit.value - 1 }));
+  step.addEventListener("change", () => select({ step: step.value - 1 }));
+  example.addEventListener("change", () => select({ example: example.selectedIndex }));
+  layer.addEventListener("change", () => useLayer(layer.selectedIndex));
+  for (const button of root.querySelectorAll("[data-by]")) button.addEventListener("click", () => {
+    const by = Number(button.dataset.by);
+    if (button.closest(".units")) moveUnit(by); else select({ step: selection.step + by });
+  });
+  byId("play").addEventListener("click", togglePlay);
+  byId("help-open").addEventListener("click", openHelp);
   return changed => {
     if (changed.has("layer")) {
       layer.selectedIndex = selection.layer;
-      exampleBox.hidden = L.E < 2;
+      example.parentElement.hidden = L.E < 2;
       put(example, Array.from({ length: L.E }, (_, k) => el("option", {}, String(k + 1))));
-      const last = L.rows[L.rows.length - 1] + 1;
-      Object.assign(unit.input, { min: 1, max: last });
-      Object.assign(step.input, { min: 1, max: L.T });
-      say(unit.of, `of ${count(L.facts.U)}`);
-      say(step.of, `of ${count(L.T)}`);
-      play.hidden = !L.drawn || L.T < 2;
+      unit.max = L.rows[L.rows.length - 1] + 1;
+      step.max = L.T;
+      say(byId("of-unit"), `of ${count(L.facts.U)}`);
+      say(byId("of-step"), `of ${count(L.T)}`);
+      byId("play").hidden = !L.drawn || L.T < 2;
     }
-    unit.input.value = selection.unit + 1;
-    step.input.value = selection.step + 1;
+    unit.value = selection.unit + 1;
+    step.value = selection.step + 1;
     example.selectedIndex = selection.example;
-    say(now, reading());
+    say(byId("now"), reading());
   };
 });
 

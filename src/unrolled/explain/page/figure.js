@@ -1,34 +1,26 @@
 // The figure with four zooms: 1 one rolled cell, 2 unrolled over time, 3 inside one
 // step, 4 one unit. Time runs only to the right, units only downwards.
-const ZOOMS = ["One cell", "Unrolled over time", "Inside one step", "One unit"];
 const CAPTIONS = [
   l => `One cell, ${plural(l.facts.U, "unit")} wide. It is called ${l.facts.T.value ? count(l.facts.T.value) : "T"} times; what it returns goes back in.`,
   l => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(l.facts.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
-  l => `Step by step each box emits exactly ${plural(l.facts.U, "number")}, one per unit. The lit row is one unit.`,
+  l => `Inside a step each box emits exactly ${plural(l.facts.U, "number")}, one per unit. The lit row is one unit.`,
   l => `One unit: one number per gate${l.states.includes("c") ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(l.facts.D, "feature")} and all ${count(l.facts.U)} values of h.`,
 ];
 
 function setZoom(zoom) {
   select({ zoom });
-  const radio = byId(`zoom-${zoom}`);
+  const radio = byId(`zoom-${selection.zoom}`);
   if (radio) radio.checked = true;
 }
 
 view("zoom", root => {
-  const options = ZOOMS.map((label, k) => el("label", {},
-    el("input", { type: "radio", name: "zoom", id: `zoom-${k + 1}`, checked: k === 1, onchange: () => setZoom(k + 1) }),
-    el("span", {}, el("kbd", { "aria-hidden": "true" }, String(k + 1)), " " + label)));
-  const picker = el("fieldset", { class: "segments" }, el("legend", { class: "unseen" }, "Zoom"), options);
-  const stage = el("div", { class: "stage", tabindex: 0, role: "group", "data-keys": true, "aria-describedby": "zoom-words zoom-numbers" });
-  const caption = el("p", { class: "caption", id: "zoom-words" });
-  const numbers = el("div", { class: "sums", id: "zoom-numbers" });
-  const flags = returnFlags();
-  put(root, picker, stage, caption, numbers, flags.node);
+  for (let k = 1; k < 5; k++) byId(`zoom-${k}`).addEventListener("change", () => setZoom(k));
+  const stage = byId("stage"), caption = byId("zoom-words"), numbers = byId("zoom-numbers"), flags = returnFlags();
   let drawnAs = "";
   return changed => {
     const zoom = selection.zoom, wide = Math.max(260, stage.clientWidth);
     const rebuild = `${selection.layer} ${wide} ${zoom > 2 ? zoom : "unrolled"}`;
-    stage.setAttribute("aria-label", `${ZOOMS[zoom - 1]}: unit ${selection.unit + 1}, step ${selection.step + 1}`);
+    stage.setAttribute("aria-label", `Zoom ${zoom}: unit ${selection.unit + 1}, step ${selection.step + 1}`);
     if (zoom <= 2) {
       if (rebuild !== drawnAs || changed.has("theme")) put(stage, sv("svg"));
       unrolled(stage, wide, zoom, flags.outputs());
@@ -45,13 +37,11 @@ view("zoom", root => {
 // return_sequences and its friends, over the executed table.
 function returnFlags() {
   const keys = ["return_sequences", "return_state", "stateful"];
-  const boxes = keys.map(key => el("input", { type: "checkbox", id: `flag-${key}`, onchange: () => refresh("flags") }));
-  const line = el("p", { class: "returned", id: "returned", role: "status" });
-  const node = el("div", { class: "flags" }, keys.map((key, k) => el("label", {}, boxes[k], " " + key)), line);
+  const boxes = keys.map(key => byId(`flag-${key}`)), line = byId("returned"), node = byId("flags");
+  for (const box of boxes) box.addEventListener("change", () => refresh("flags"));
   let of = null;
   const row = () => ((L.facts.returns || {}).rows || []).find(one => keys.every((key, k) => one[key] === boxes[k].checked));
   return {
-    node,
     outputs: () => {
       if (of !== L) { of = L; keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }); }
       return { all: boxes[0].checked, state: boxes[1].checked, stateful: boxes[2].checked };
@@ -80,7 +70,7 @@ function slots(T, room, step) {
 const CELL = { top: 112, tall: 150, wide: 46 };
 function unrolled(stage, wide, zoom, out) {
   const svg = stage.firstElementChild, { facts: f, T, drawn } = L;
-  const rolled = zoom === 1, left = 58, pitch = 78, height = 400;
+  const rolled = zoom === 1, left = 58, pitch = 78, height = 420;
   const list = slots(T, Math.max(3, Math.floor((wide - left - 26) / pitch)), selection.step);
   const gap = Math.min(110, (wide - left - 26) / list.length), middle = wide / 2;
   const place = k => rolled ? middle : left + gap * (k + 0.5);
@@ -97,18 +87,18 @@ function unrolled(stage, wide, zoom, out) {
   if (base) base.remove();
   const plate = rolled ? [middle - Math.min(150, wide / 2 - 4), Math.min(300, wide - 8)] : [left - 20, wide - left + 6];
   base = sv("g", { class: "base" },
-    sv("rect", { x: plate[0], y: 6, width: plate[1], height: 44, rx: 6, class: "plate" }),
-    sv("text", { x: plate[0] + 12, y: 24, class: "strong" }, wide < 420 ? `one set: ${count(f.numbers.params)} weights` : `One set of weights for every step: ${count(f.numbers.params)}`),
-    sv("text", { x: plate[0] + 12, y: 42, class: "tiny" }, fitText(f.weights.map(w => `${w.name} ${w.shape.join("×")}`).join(" · "), plate[1] - 20)),
+    bx(plate[0], 6, plate[1], 44, "plate"),
+    tx(plate[0] + 12, 24, "strong", wide < 420 ? `one set: ${count(f.numbers.params)} weights` : `One set of weights for every step: ${count(f.numbers.params)}`),
+    tx(plate[0] + 12, 42, "tiny", fitText(f.weights.map(w => `${w.name} ${w.shape.join("×")}`).join(" · "), plate[1] - 20)),
     rolled ? [] : axes(f, left, wide, top, tall, height, T));
   if (rolled) {
-    const x = middle + cw / 2, loop = `M${x} ${top + tall * 0.7}h52v-${tall * 0.7 + 34}H${middle - cw / 2 - 52}v${tall * 0.7 + 34}h44`;
-    base.append(sv("path", { d: loop, class: "rail", "marker-end": "url(#pp-end-units)" }),
-      sv("text", { x: x + 60, y: top + 26, class: "units-ink" }, many ? "h, c" : main),
-      sv("text", { x: x + 60, y: top + 48, class: "steps-ink strong" }, `× ${f.T.value ? count(f.T.value) : "T"}`),
-      sv("text", { x: x + 60, y: top + 66, class: "tiny" }, "steps"),
-      sv("text", { x: middle - cw / 2 - 60, y: top + 60, class: "units-ink", "text-anchor": "end" }, `${count(f.U)}`),
-      sv("text", { x: middle - cw / 2 - 60, y: top + 78, class: "tiny", "text-anchor": "end" }, "units high"));
+    const x = middle + cw / 2, loop = `M${x} ${top + tall * 0.7}h52v-${tall * 0.7 + 22}H${middle - cw / 2 - 52}v${tall * 0.7 + 22}h44`;
+    base.append(pa(loop, "rail"),
+      tx(x + 60, top + 26, "units-ink", many ? "h, c" : main),
+      tx(x + 60, top + 48, "steps-ink strong", `× ${f.T.value ? count(f.T.value) : "T"}`),
+      tx(x + 60, top + 66, "tiny", "steps"),
+      tx(middle - cw / 2 - 60, top + 60, "units-ink end", `${count(f.U)}`),
+      tx(middle - cw / 2 - 60, top + 78, "tiny end", "units high"));
   }
   svg.prepend(base);
   list.forEach((t, k) => {
@@ -121,7 +111,7 @@ function unrolled(stage, wide, zoom, out) {
       svg.append(group);
     }
     const front = t === selection.step;
-    put(group, t === null ? sv("text", { y: top + tall / 2, class: "dots" }, "· · ·") : copyOf(t, front, { e, array, drawn, out, gap, rolled, last: k === list.length - 1, first: k === 0, many }));
+    put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, gap, rolled, last: k === list.length - 1, first: k === 0, many }));
     group.setAttribute("class", front ? "copy chosen" : "copy");
     group.style.transform = `translate(${place(k)}px,0)`;
     group.style.opacity = rolled && !front ? 0 : 1;
@@ -135,12 +125,12 @@ const fitText = (text, room) => text.length * 6.6 > room ? text.slice(0, Math.ma
 
 // Two perpendicular axes: units down, steps to the right.
 function axes(f, left, wide, top, tall, height, T) {
-  const y = height - 26;
+  const y = height - 24;
   return [
-    sv("path", { d: `M${left - 34} ${top}v${tall}`, class: "axis units", "marker-end": "url(#pp-end-units)" }),
-    sv("text", { transform: `translate(${left - 42} ${top + tall / 2}) rotate(-90)`, class: "units-ink", "text-anchor": "middle" }, `${plural(f.U, "unit")}`),
-    sv("path", { d: `M${left - 14} ${y}H${wide - 10}`, class: "axis steps", "marker-end": "url(#pp-end-steps)" }),
-    sv("text", { x: left - 14, y: y + 20, class: "steps-ink" }, `time: ${plural(T, "step")}${L.back ? ", read from the last to the first" : ""}`),
+    pa(`M${left - 34} ${top}v${tall}`, "axis units to"),
+    sv("text", { transform: `translate(${left - 42} ${top + tall / 2}) rotate(-90)`, class: "units-ink mid" }, plural(f.U, "unit")),
+    pa(`M${left - 14} ${y}H${wide - 10}`, "axis steps to"),
+    tx(left - 14, y + 18, "steps-ink", `time: ${plural(T, "step")}${L.back ? ", read from the last to the first" : ""}`),
   ];
 }
 
@@ -149,30 +139,28 @@ function copyOf(t, front, { e, array, drawn, out, gap, rolled, last, first, many
   const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall, f = L.facts;
   const values = drawn ? L.column(L.main, e, t) : null;
   const skipped = !L.read(e, t), parts = [];
-  if (!rolled) parts.push(sv("path", { d: `M0 50V${top}`, class: "pin" }));
-  parts.push(sv("rect", { x: -half, y: top, width: wide, height: tall, rx: 7, class: "cell" }));
+  if (!rolled) parts.push(pa(`M-14 50V${top}`, "pin"));
+  parts.push(bx(-half, top, wide, tall, "cell"));
   parts.push(values ? strip(values, -10, top + 10, 20, tall - 20, array.scale, topOf(array)) : patch(-10, top + 10, 20, tall - 20, "units"));
   const row = L.rowOf(selection.unit), tallRow = (tall - 20) / L.rows.length;
-  if (front) parts.push(sv("rect", { x: -14, y: top + 10 + row * tallRow - 1, width: 28, height: Math.max(tallRow, 1) + 2, class: "lit" }));
+  if (front) parts.push(bx(-14, top + 10 + row * tallRow - 1, 28, Math.max(tallRow, 1) + 2, "lit"));
   // What it reads, from below; a masked step is not read.
-  if (!skipped) parts.push(sv("path", { d: `M0 ${bottom + 36}V${bottom + 3}`, class: "wire features", "marker-end": "url(#pp-end-features)" }));
-  const x = L.input ? Array.from({ length: f.D }, (_, d) => L.x(e, t, d)) : null;
-  const low = L.input ? f.trace.input.min : 0, high = L.input ? Math.max(Math.abs(low), Math.abs(f.trace.input.max)) || 1 : 1;
-  parts.push(x ? strip(low >= 0 ? x.map(v => v / high) : x, -9, bottom + 38, 18, 54, low >= 0 ? "sequential" : "diverging", high, "features") : patch(-9, bottom + 38, 18, 54, "features"));
-  parts.push(sv("text", { y: bottom + 108, class: "features-ink tiny", "text-anchor": "middle" }, `x${sub(t + 1)}${skipped ? " skip" : ""}`));
+  if (!skipped) parts.push(pa(`M0 ${bottom + 36}V${bottom + 3}`, "wire features to"));
+  parts.push(inputStrip(e, t, -9, bottom + 38, 18, 54));
+  parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
   if (!rolled) {
     const [a, b] = L.back ? [-half - 2, -gap + half + 5] : [half + 2, gap - half - 5];
     const end = L.back ? first : last;
     const stop = end ? (L.back ? -half - 14 : half + 14) : b;
-    const rail = (y, word) => [sv("path", { d: `M${a} ${y}H${stop}`, class: "rail", "marker-end": "url(#pp-end-units)" }), sv("text", { x: (a + stop) / 2, y: y - 6, class: "tiny units-ink", "text-anchor": "middle" }, end ? "" : word)];
+    const rail = (y, word) => [pa(`M${a} ${y}H${stop}`, "rail"), tx((a + stop) / 2, y - 6, "tiny units-ink mid", end ? "" : word)];
     parts.push(...rail(top + tall * 0.78, L.main));
     if (many) parts.push(...rail(top + tall * 0.22, L.states[1]));
   }
   const final = L.back ? t === 0 : t === L.T - 1;
   const lit = out.all || final;
-  if (lit) parts.push(sv("path", { d: `M0 ${top}V${top - 22}`, class: "wire units", "marker-end": "url(#pp-end-units)" }));
-  parts.push(sv("text", { x: 4, y: top - 28, class: lit ? "out" : "out off", "text-anchor": "middle" }, `${L.main}${sub(t + 1)}`));
-  if (final && out.state && many && !rolled) parts.push(sv("text", { x: 4, y: top - 44, class: "out", "text-anchor": "middle" }, `+ h, ${L.states[1]}`));
-  if (!rolled && front) parts.push(sv("text", { y: bottom + 124, class: "steps-ink tiny", "text-anchor": "middle" }, `step ${t + 1}`));
+  if (lit || rolled) parts.push(pa(`M12 ${top}V${top - (rolled ? 38 : 22)}`, "wire units to"));
+  parts.push(tx(12, top - (rolled ? 44 : 28), `mid out${lit || rolled ? "" : " off"}`, `${L.main}${sub(t + 1)}`));
+  if (final && out.state && many && !rolled) parts.push(tx(12, top - 44, "out mid", `+ h, ${L.states[1]}`));
+  if (!rolled && front) parts.push(tx(0, bottom + 124, "steps-ink tiny mid", `step ${t + 1}`));
   return parts;
 }

@@ -24,29 +24,29 @@ function inside(stage, wide, zoom) {
   const at = k => start + k * gap, row = L.rowOf(unit), n = L.rows.length;
   const place = k => list.findIndex(column => column.label === k);
   const y = top + (row + 0.5) / n * tall;
-  const xs = L.input ? Array.from({ length: f.D }, (_, d) => L.x(e, t, d)) : null;
   const kx = place("xₜ"), kh = place(`${L.main}ₜ₋₁`);
   // Rails: what is carried on runs along the top (c) and the bottom (h).
   list.forEach((column, k) => {
     if (column.group !== "carried" || column.kind !== "before") return;
-    const rail = top - 30;
-    svg.append(sv("path", { d: `M2 ${rail}H${wide - 6}`, class: "rail", "marker-end": "url(#pp-end-units)" }),
-      sv("path", { d: `M${at(k)} ${rail}V${top - 4}`, class: "wire units", "marker-end": "url(#pp-end-units)" }),
-      sv("path", { d: `M${at(k + 1)} ${top - 2}V${rail}`, class: "wire units" }),
-      sv("text", { x: 4, y: rail - 8, class: "units-ink" }, f.kind === "LSTM" ? `${column.key}: kept × f, added to i × g` : `${column.key} is carried on`));
+    const rail = top - 30, into = top + 16, side = w / 2 + 9;
+    svg.append(pa(`M2 ${rail}H${at(k) - side}V${into}h5`, "rail"), pa(`M${at(k) + w / 2 + 3} ${into}H${at(k + 1) - w / 2 - 4}`, "rail"),
+      pa(`M${at(k + 1) + w / 2 + 2} ${into}h7V${rail}H${wide - 6}`, "rail"),
+      tx(4, rail - 8, "units-ink", f.kind === "LSTM" ? "c: kept × f, then i × g is added" : `${column.key} is carried on`));
+    if (f.kind === "LSTM" && gap > 70) svg.append(tx(at(k) + gap / 2, into - 8, "tiny mid", "× f"), tx(at(k) + gap / 2, into + 20, "tiny mid", "+ i × g"),
+      pa(`M${at(k + 1) + w / 2 + 3} ${bottom - 16}H${at(k + 2) - w / 2 - 4}`, "wire units to"), tx(at(k + 1) + gap / 2, bottom - 24, "tiny mid", `× o`));
   });
   const floor = bottom + 52;
-  svg.append(sv("path", { d: `M2 ${floor}H${at(kh)}V${bottom + 24}`, class: "rail", "marker-end": "url(#pp-end-units)" }));
+  svg.append(pa(`M2 ${floor}H${at(kh)}V${bottom + 24}`, "rail"));
   const kOut = list.findIndex(column => column.key === L.main && column.kind === "after");
-  svg.append(sv("path", { d: `M${at(kOut)} ${bottom + 24}V${floor}H${wide - 6}`, class: "rail", "marker-end": "url(#pp-end-units)" }),
-    sv("text", { x: wide - 8, y: floor + 18, class: "units-ink", "text-anchor": "end" }, `${L.main}: output, and read at the next step`));
+  svg.append(pa(`M${at(kOut)} ${bottom + 24}V${floor}H${wide - 6}`, "rail"),
+    tx(wide - 8, floor + 18, "units-ink end", `${L.main}: output, and read at the next step`));
   // Both reads go to every gate.
   const gates = list.map((column, k) => [column, k]).filter(([column]) => column.group === "gates");
   const targets = gates.length ? gates : [[list[kOut], kOut]];
   if (!one) {
     const bus = bottom + 36, last = at(targets[targets.length - 1][1]);
-    svg.append(sv("path", { d: `M${at(kx)} ${bottom + 24}V${bus}H${last}`, class: "wire soft" }));
-    for (const [, k] of targets) if (gates.length) svg.append(sv("path", { d: `M${at(k)} ${bus}V${bottom + 24}`, class: "wire soft", "marker-end": "url(#pp-end-soft)" }));
+    svg.append(pa(`M${at(kx)} ${bottom + 24}V${bus}H${last}`, "wire soft"));
+    for (const [, k] of targets) if (gates.length) svg.append(pa(`M${at(k)} ${bus}V${bottom + 24}`, "wire soft to"));
   } else {
     for (const [, k] of targets) svg.append(fanIn(kx, kh, k));
   }
@@ -59,8 +59,7 @@ function inside(stage, wide, zoom) {
     const x = at(k) - w / 2, part = sv("g", { class: `column ${column.group}` });
     const array = L.arrays[column.key];
     if (column.kind === "features") {
-      const low = L.input ? f.trace.input.min : 0, high = L.input ? Math.max(Math.abs(low), Math.abs(f.trace.input.max)) || 1 : 1;
-      part.append(xs ? strip(low >= 0 ? xs.map(v => v / high) : xs, x, top, w, tall, low >= 0 ? "sequential" : "diverging", high, "features") : patch(x, top, w, tall, "features"));
+      part.append(inputStrip(e, t, x, top, w, tall));
     } else if (!array) {
       part.append(patch(x, top, w, tall, "units"));
     } else {
@@ -70,20 +69,20 @@ function inside(stage, wide, zoom) {
       if (dim) whole.setAttribute("class", "strip dim");
       part.append(whole);
       const h = Math.max(tall / n, one ? 14 : 2);
-      part.append(sv("rect", { x: x - 4, y: y - h / 2, width: w + 8, height: h, class: "lit" }));
+      part.append(bx(x - 4, y - h / 2, w + 8, h, "lit"));
       if (one && dim) {
         const [value, precision] = column.kind === "before" ? L.before(column.key, e, unit, t) : L.value(column.key, e, unit, t);
         part.append(sv("rect", { x, y: y - 9, width: w, height: 18, fill: colour(value, array.scale, topOf(array)), class: "frame units" }),
-          sv("text", { x: at(k), y: y > top + tall / 2 ? y - 16 : y + 28, class: "strong value", "text-anchor": "middle" }, signed(value, Math.max(precision, 0.004))));
+          tx(at(k), y > top + tall / 2 ? y - 16 : y + 28, "strong value mid", signed(value, Math.max(precision, 0.004))));
       }
     }
     const size = column.kind === "features" ? f.D : column.key === "y" ? f.P : f.U;
-    part.append(sv("text", { x: at(k), y: top - 9, class: `${column.kind === "features" ? "features-ink" : column.group === "gates" ? "" : "units-ink"} strong`, "text-anchor": "middle" }, column.label),
-      sv("text", { x: at(k), y: bottom + 17, class: "tiny", "text-anchor": "middle" }, column.group === "gates" && gap > 50 && !one ? `${activationOf(column.key)}` : `${count(size)}`));
+    part.append(tx(at(k), top - 9, `${column.kind === "features" ? "features-ink" : column.group === "gates" ? "" : "units-ink"} strong mid`, column.label),
+      tx(at(k), bottom + 17, "tiny mid", column.group === "gates" && gap > 90 ? `${count(size)} · ${activationOf(column.key)}` : count(size)));
     svg.append(part);
   });
-  svg.append(sv("text", { x: 4, y: 20, class: "steps-ink strong" }, `step ${t + 1} of ${count(L.T)}${L.read(e, t) ? "" : ": masked, so every state is carried over"}`),
-    sv("text", { x: 4, y: height - 14, class: "tiny" }, gates.length ? `${targets.length} × ${plural(f.U, "number")}, each box as high as h` : ""));
+  svg.append(tx(4, 20, "steps-ink strong", `step ${t + 1} of ${count(L.T)}${L.read(e, t) ? "" : ": masked, so every state is carried over"}`),
+    tx(4, height - 14, "tiny", f.equations[f.equations.length - 1] || ""));
   svg.onclick = event => {
     const box = svg.getBoundingClientRect(), place = (event.clientY - box.top) / box.height * height;
     if (place >= top && place <= bottom) select({ unit: L.rows[clamp(Math.floor((place - top) / tall * n), 0, n - 1)] });

@@ -34,6 +34,8 @@ async function readLayer(layer) {
       }),
     ]);
     me.keys = trace.arrays.map(row => row.key);
+    const { min, max } = trace.input || { min: 0, max: 1 };
+    me.range = { gray: min >= 0, top: Math.max(Math.abs(min), Math.abs(max)) || 1 };
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
     me.rows = Array.from({ length: Math.min(layer.U, 4096) }, (_, k) => k);
@@ -45,7 +47,8 @@ async function readLayer(layer) {
   const at = new Map(me.rows.map((unit, row) => [unit, row]));
   const fine = new Map((drawn ? trace.detail.units : []).map((unit, row) => [unit, row]));
   me.rowOf = unit => at.has(unit) ? at.get(unit) : -1;
-  me.firstStep = drawn ? Math.min(me.T - 1, Math.floor(me.T / 3)) : 0;
+  me.firstStep = Math.floor(me.T * 0.6);
+  if (me.mask) for (let t = 0; t < me.T; t++) if (me.mask[0][me.firstStep] !== "1") me.firstStep = (me.firstStep + 1) % me.T;
 
   // [value, precision] of an array at (example, unit, step); finer where it was kept.
   me.value = (key, e, unit, t) => {

@@ -28,10 +28,8 @@ function ledgerHere(layer, w, run, e, unit, t) {
   return { gates: rows, precision: Math.max(precision, 5e-7), here: true };
 }
 
-view("ledger", root => {
-  const lead = el("p", { class: "lead" }), tabs = el("div", { class: "tabs", role: "group", "aria-label": "Gate" });
-  const body = el("div", { class: "ledger", "data-keys": true, tabindex: 0, role: "group", "aria-label": "Ledger of the unit" });
-  put(root, lead, tabs, body);
+view("ledger", () => {
+  const lead = byId("ledger-lead"), tabs = byId("ledger-tabs"), body = byId("ledger-body");
   let gate = 0, last = null;
   return async changed => {
     const layer = L, { example: e, unit, step: t } = selection, f = layer.facts;
@@ -42,6 +40,7 @@ view("ledger", root => {
       return;
     }
     let found = f.ledgers.find(one => one.unit === unit && one.step === t && one.example === e);
+    if (found && !found.whole) expand(found, f);
     if (!found && layer.read(e, t)) {
       const run = layer.runs && layer.runs[e] || await baseline(layer, e);
       if (layer !== L || unit !== selection.unit || t !== selection.step) return;
@@ -54,6 +53,16 @@ view("ledger", root => {
     put(body, ledgerTable(found, found.gates[gate]));
   };
 });
+
+// The page keeps terms as [from, index, weight, value]; the rest follows.
+function expand(found, f) {
+  found.whole = true;
+  found.gates.forEach((gate, k) => {
+    Object.assign(gate, { name: f.gates[k].name, activation: f.gates[k].activation });
+    gate.terms = gate.terms.map(([from, index, weight, value]) => ({ from, index, weight, value,
+      product: real(weight) * real(value) * (from === "h" && gate.scaled_by !== null ? real(gate.scaled_by) : 1) }));
+  });
+}
 
 function elsewhere(layer, e, t) {
   if (!layer.read(e, t)) return el("p", {}, "This step is masked: nothing was added up. The state is carried over.");

@@ -8,7 +8,7 @@ view("strip", root => {
       if (!a || !b) return null;
       const y = node => node.getBoundingClientRect().top - box.top + 24, x = 26 - (k % 3) * 9;
       const d = a === b ? `M36 ${y(a) - 8}H${x}v20h6` : `M36 ${y(a)}H${x}V${y(b)}h6`;
-      return sv("path", { d, class: "rail", "marker-end": "url(#pp-end-units)" }, sv("title", {}, edge.text));
+      return sv("path", { d, class: "rail" }, sv("title", {}, edge.text));
     }));
     for (const row of root.querySelectorAll("[data-node]")) row.classList.toggle("current", L.facts.node === row.dataset.node);
   };
@@ -32,7 +32,7 @@ let tokens = null;
 window.unrolled = { facts, selection, select, setZoom, useLayer, show, get layer() { return L; }, recompute, baseline, csv };
 start().catch(error => {
   document.documentElement.classList.remove("live");
-  const found = still_svg();
+  const found = staticFigure();
   if (found) byId("zoom").append(found);
   say(byId("failed"), `The interactive part did not start: ${error.message}. The words and the figure hold all the same.`);
 });

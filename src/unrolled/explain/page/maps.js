@@ -2,12 +2,11 @@
 // cursor of its own layer, so that moving it never repaints the picture.
 const MEANINGS = { h: "what the layer says", c: "what it keeps", i: "how much is let in", f: "how much is kept", g: "what could be written", o: "how much is shown", z: "how much stays as it was", r: "how much of h is read", hh: "what could be written", y: "what the cell returns" };
 
-view("maps", root => {
-  const words = el("p", { class: "small", id: "maps-words" }), grid = el("div", { class: "maps" });
-  const table = el("details", { class: "numbers" }), tbody = el("tbody"), thead = el("thead"), caption = el("caption");
-  table.append(el("summary", {}, "The numbers of this step as a table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Numbers of this step" }, el("table", { id: "step-table" }, caption, thead, tbody)));
+view("maps", () => {
+  const words = byId("maps-words"), grid = byId("maps-grid"), table = byId("step-numbers");
+  const [caption, thead, tbody] = byId("step-table").children;
   table.addEventListener("toggle", () => refresh("table"));
-  put(root, words, grid, table, exporters());
+  for (const [id, act] of [["save-csv", () => download(csv(), "text/csv", "csv")], ["save-svg", saveSvg], ["save-png", savePng]]) byId(id).addEventListener("click", act);
   let maps = [];
   const rebuild = () => {
     maps = L.keys.map(key => heatMap(key));

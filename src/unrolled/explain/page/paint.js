@@ -56,12 +56,12 @@ function picture(array, layer, e) {
 }
 
 // The same for plain numbers [row][step].
-function pictureOf(rows, steps, value, scale, top) {
+function pictureOf(rows, steps, value, scale, top, stops = scale) {
   if (!theme) readTheme();
   const image = new ImageData(Math.max(steps, 1), Math.max(rows, 1));
   for (let r = 0; r < rows; r++) for (let t = 0; t < steps; t++) {
     const v = value(r, t);
-    const parts = Number.isFinite(v) ? ramp(scale, shareOf(v, scale, top)) : rgb(theme.missing);
+    const parts = Number.isFinite(v) ? ramp(stops, shareOf(v, scale, top)) : rgb(theme.missing);
     image.data.set([...parts, 255], 4 * (r * steps + t));
   }
   return canvasOf(image);
@@ -93,20 +93,18 @@ function strip(values, x, y, w, h, scale, top, frame) {
 // The same area where nothing was traced: the pattern of its axis.
 const patch = (x, y, w, h, axis) => sv("rect", { x, y, width: w, height: h, fill: `url(#pp-${axis})`, class: `frame ${axis}` });
 
-function legend(scale, top, unitText) {
+// What step t reads; an input without negative numbers is a ramp of greys.
+function inputStrip(e, t, x, y, w, h) {
+  if (!L.input) return patch(x, y, w, h, "features");
+  const { gray, top } = L.range;
+  return strip(Array.from({ length: L.facts.D }, (_, d) => L.x(e, t, d) / (gray ? top : 1)), x, y, w, h, gray ? "sequential" : "diverging", top, "features");
+}
+
+function legend(scale, top) {
   const bar = el("canvas", { class: "ramp", width: 96, height: 1, "aria-hidden": "true" });
-  const paint = () => {
-    const g = bar.getContext("2d");
-    for (let k = 0; k < 96; k++) {
-      g.fillStyle = `rgb(${ramp(scale, k / 95).join()})`;
-      g.fillRect(k, 0, 1, 1);
-    }
-  };
-  if (!theme) readTheme();
-  paint();
-  const low = scale === "sequential" ? "0" : "−" + top.toPrecision(2);
-  const high = scale === "sequential" ? "1" : "+" + top.toPrecision(2);
-  return el("span", { class: "legend" }, low, bar, high, unitText || "");
+  bar.getContext("2d").drawImage(pictureOf(1, 96, (_, k) => k / 95, "sequential", 1, scale), 0, 0);
+  const most = top.toPrecision(2), ends = scale === "sequential" ? ["0", "1"] : ["−" + most, "+" + most];
+  return el("span", { class: "legend" }, ends[0], bar, ends[1]);
 }
 
 // Draw onto a canvas at the screen's own resolution.

@@ -16,15 +16,9 @@ function csv() {
   return `${L.stamp ? `# ${L.stamp}\n` : ""}${lines.join("\n")}\n`;
 }
 
-const still_svg = () => new DOMParser().parseFromString(byId("static").textContent, "text/html").querySelector("svg");
+const staticFigure = () => new DOMParser().parseFromString(byId("static").textContent, "text/html").querySelector("svg");
 
-function exporters() {
-  const button = (text, act) => el("button", { type: "button", onclick: act }, text);
-  return el("p", { class: "tools" },
-    button("Numbers as CSV", () => download(csv(), "text/csv", "csv")),
-    button("Figure as SVG", () => download(new XMLSerializer().serializeToString(still_svg()), "image/svg+xml", "svg")),
-    button("Heat maps as PNG", savePng));
-}
+function saveSvg() { download(new XMLSerializer().serializeToString(staticFigure()), "image/svg+xml", "svg"); }
 
 function savePng() {
   const maps = [...document.querySelectorAll("#maps .heat canvas:first-child")];

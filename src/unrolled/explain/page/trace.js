@@ -1,13 +1,8 @@
 // One unit over the real input: what was read above, the unit's numbers below, on
 // one time axis.
 view("trace", root => {
-  const lead = el("p", { class: "lead" });
-  const box = el("div", { class: "trace", tabindex: 0, role: "group", "aria-roledescription": "chart", "data-keys": true, "aria-describedby": "trace-now" });
-  const input = el("canvas", { "aria-hidden": "true" }), chart = el("canvas", { "aria-hidden": "true" });
-  const note = el("p", { class: "small", id: "trace-note" }), now = el("output", { id: "trace-now", class: "now", "aria-live": "off" });
-  const top = el("div", { class: "layer" }, input), low = el("div", { class: "layer" }, chart), key = el("p", { class: "keys" });
-  box.append(top, low);
-  put(root, lead, box, key, now, note);
+  const lead = byId("trace-lead"), box = byId("trace-box"), note = byId("trace-note"), now = byId("trace-now"), key = byId("trace-keys");
+  const [input, states, gates] = box.querySelectorAll("canvas"), top = input.parentElement, chart = states;
   box.addEventListener("pointerdown", event => {
     const area = chart.getBoundingClientRect();
     if (L.drawn) select({ step: Math.floor((event.clientX - area.left) / area.width * L.T) });
@@ -23,8 +18,8 @@ view("trace", root => {
     const tall = L.input ? clamp(f.D * 5, 20, 140) : 0, stamp = `${f.id} ${e} ${wide} ${changed.has("theme")}`;
     top.hidden = !L.input;
     if (L.input && (drawn !== stamp || changed.has("theme"))) {
-      const range = f.trace.input, gray = range.min >= 0, high = Math.max(Math.abs(range.min), Math.abs(range.max)) || 1;
-      source = pictureOf(f.D, L.T, (d, s) => gray ? L.x(e, s, d) / high : L.x(e, s, d), gray ? "sequential" : "diverging", high);
+      const { gray, top } = L.range;
+      source = pictureOf(f.D, L.T, (d, s) => L.x(e, s, d) / (gray ? top : 1), gray ? "sequential" : "diverging", top);
     }
     drawn = stamp;
     if (L.input) {
@@ -33,9 +28,13 @@ view("trace", root => {
       g.drawImage(source, 0, 0, wide, tall);
       cursor(g, t, w, tall);
     }
-    lines(sized(chart, wide, 190), wide, 190, w, e, unit, t);
+    const keys = L.keys.filter(one => L.rowOf(unit) < L.arrays[one].shape[1]);
+    const state = one => L.arrays[one].role === "state" || L.arrays[one].role === "output", inner = keys.filter(one => !state(one));
+    lines(sized(states, wide, 150), wide, 150, w, e, unit, t, keys.filter(state));
+    gates.parentElement.hidden = !inner.length;
+    if (inner.length) lines(sized(gates, wide, 110), wide, 110, w, e, unit, t, inner);
     box.setAttribute("aria-label", `Unit ${unit + 1}: ${L.keys.join(", ")} over ${plural(L.T, "step")}`);
-    put(key, L.keys.map((one, k) => { const mark = el("i", { class: `line k${k % 6}` }); return el("span", {}, mark, `${one} ${L.arrays[one].name}`); }));
+    put(key, [keys.filter(state), inner].flatMap(list => list.map((one, k) => el("span", {}, sv("svg", { class: `line ${state(one) ? "units" : ""}`, viewBox: "0 0 40 6" }, sv("path", { d: "M0 3H40", "stroke-dasharray": DASHES[k % 4].join(" ") })), `${one} ${L.arrays[one].name}`))));
     say(now, `step ${t + 1}: ` + L.keys.filter(one => L.rowOf(unit) < L.arrays[one].shape[1]).map(one => `${one} ${signed(...L.value(one, e, unit, t))}`).join("   "));
     say(note, inputWords(f, t, e));
   };
@@ -56,10 +55,9 @@ function cursor(g, t, w, tall) {
   }
 }
 
-// States as thick lines, gates as thin dashed ones: never told apart by colour alone.
-const DASHES = [[], [9, 3], [2, 3], [6, 3, 2, 3], [12, 4], [1, 2]];
-function lines(g, wide, tall, w, e, unit, t) {
-  const keys = L.keys.filter(key => L.rowOf(unit) < L.arrays[key].shape[1]);
+// States above, gates below; dashes tell lines apart, never colour alone.
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+function lines(g, wide, tall, w, e, unit, t, keys) {
   let top = 1;
   const series = keys.map(key => Array.from({ length: L.T }, (_, s) => L.value(key, e, unit, s)[0]));
   for (const one of series) for (const value of one) if (Number.isFinite(value)) top = Math.max(top, Math.abs(value));
@@ -68,9 +66,9 @@ function lines(g, wide, tall, w, e, unit, t) {
   for (const level of [1, 0, -1]) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
   if (L.mask) for (let s = 0; s < L.T; s++) if (!L.read(e, s)) veil(g, s * w, w, tall);
   keys.forEach((key, k) => {
-    const state = L.arrays[key].role === "state" || L.arrays[key].role === "output";
-    g.strokeStyle = state ? theme.units : theme.soft; g.lineWidth = state ? 2.5 : 1.25;
-    g.setLineDash(DASHES[L.keys.indexOf(key) % 6]);
+    g.strokeStyle = L.states.includes(key) || key === "y" ? theme.units : theme.ink;
+    g.lineWidth = 2.25 - 0.25 * k;
+    g.setLineDash(DASHES[k % 4]);
     g.beginPath();
     let pen = false;
     series[k].forEach((value, s) => {

@@ -54,16 +54,16 @@ function toScale(f, now, base) {
   const { G, bias_rows: b } = f.numbers.formula, wide = 300, tall = 200;
   const most = Math.max(now.units + now.features, base.units + base.features), high = Math.max(now.units, base.units) * G;
   const k = Math.min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(selection.unit) / Math.max(f.U, 1);
-  const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure", role: "img", "aria-label": `Weights to scale: ${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
+  const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure small-figure", role: "img", "aria-label": `Weights to scale: ${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
   for (let g = 0, y = 18; g < G; g++) {
     const h = Math.max(now.units * k, 1), fw = Math.max(now.features * k, 1), uw = Math.max(now.units * k, 1);
     svg.append(patch(0, y, fw, h, "features"), patch(fw + 2, y, uw, h, "units"));
-    if (b) svg.append(sv("rect", { x: fw + uw + 4, y, width: 2, height: h, class: "frame soft" }));
-    svg.append(sv("rect", { x: -1, y: y + row * h, width: fw + uw + 8, height: Math.max(h / now.units, 1.5), class: "lit" }),
-      sv("text", { x: fw + uw + 12, y: y + Math.min(h, 13), class: "tiny" }, f.gates[g].key));
+    if (b) svg.append(bx(fw + uw + 4, y, 2, h, "frame soft"));
+    svg.append(bx(-1, y + row * h, fw + uw + 8, Math.max(h / now.units, 1.5), "lit"),
+      tx(fw + uw + 12, y + Math.min(h, 13), "tiny", f.gates[g].key));
     y += h + 4;
   }
-  svg.append(sv("text", { x: 0, y: 12, class: "tiny features-ink" }, `D = ${count(now.features)}`), sv("text", { x: 76, y: 12, class: "tiny units-ink" }, `U = ${count(now.units)} down and across`));
+  svg.append(tx(0, 12, "tiny features-ink", `D = ${count(now.features)}`), tx(76, 12, "tiny units-ink", `U = ${count(now.units)} down and across`));
   return svg;
 }
 
@@ -73,9 +73,9 @@ function sweep(f, now) {
   const mx = Math.max(now.units, points[points.length - 1].units), total = u => amounts(f, { steps: 1, batch: 1, features: now.features, units: u }).weights;
   const x = u => 8 + u / mx * (wide - 20), y = v => tall - 24 - v / total(mx) * (tall - 50);
   const d = Array.from({ length: 41 }, (_, k) => k / 40 * mx).map((u, k) => `${k ? "L" : "M"}${x(u).toFixed(1)} ${y(total(u)).toFixed(1)}`).join("");
-  return sv("svg", { viewBox: `0 0 ${wide} ${tall}`, class: "figure", role: "img", "aria-label": `Weights against units: ${count(total(now.units))} at ${now.units} units` },
-    sv("path", { d: `M8 ${tall - 24}H${wide - 8}`, class: "wire soft" }), sv("path", { d, class: "wire units" }),
+  return sv("svg", { viewBox: `0 0 ${wide} ${tall}`, class: "figure small-figure", role: "img", "aria-label": `Weights against units: ${count(total(now.units))} at ${now.units} units` },
+    pa(`M8 ${tall - 24}H${wide - 8}`, "wire soft"), pa(d, "wire units"),
     sv("circle", { cx: x(now.units), cy: y(total(now.units)), r: 5, class: "dot" }),
-    sv("text", { x: clamp(x(now.units) - 8, 90, wide), y: Math.max(y(total(now.units)) - 10, 14), "text-anchor": "end", class: "strong" }, count(total(now.units))),
-    sv("text", { x: 8, y: tall - 6, class: "tiny" }, "units →"), sv("text", { x: wide - 8, y: tall - 6, class: "tiny", "text-anchor": "end" }, count(mx)));
+    tx(clamp(x(now.units) - 8, 90, wide), Math.max(y(total(now.units)) - 10, 14), "strong", count(total(now.units))),
+    tx(8, tall - 6, "tiny", "units →"), tx(wide - 8, tall - 6, "tiny end", count(mx)));
 }
