@@ -26,6 +26,7 @@ const say = (node, words) => { if (node.textContent !== words) node.textContent 
 const real = value => typeof value === "string" ? Number(value) : value;
 const count = value => value === null || value === undefined ? "?" : Math.round(value).toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+const sentence = words => `${words[0].toUpperCase()}${words.slice(1)}.`;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 // How many decimals a stored precision carries: half a last digit is never below it.

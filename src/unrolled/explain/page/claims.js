@@ -1,15 +1,17 @@
-// "Show me": every claim leads to the control or picture that answers it.
+// "Show me": every claim leads to the control or picture that answers it: a zoom, or
+// an element and what to do with it.
+const tryMode = mode => ["tryout", () => byId(`t-${mode}`).click()];
 const SHOW = {
   steps_slider: ["w-steps", () => slide("steps", 2)], axis_chips: ["chips"],
   unroll: ["zoom", () => { setZoom(1); setTimeout(() => setZoom(2), still.matches ? 0 : 700); }],
-  unit_click: ["zoom", () => setZoom(4)], cell_box: ["zoom", () => setZoom(1)],
-  cut_off_diagonal: ["tryout", () => tryMode("apart")], figure_row: ["ledger"], strips: ["zoom", () => setZoom(3)],
-  output_colour: ["zoom", () => setZoom(3)],
+  unit_click: 4, cell_box: 1,
+  cut_off_diagonal: tryMode("apart"), figure_row: ["ledger"], strips: 3,
+  output_colour: 3,
   return_toggle: ["flag-return_sequences", () => { setZoom(2); byId("flag-return_sequences").click(); }],
-  fan_in: ["zoom", () => setZoom(4)], kernel_scale: ["w-features", () => slide("features", 2)], formula: ["formula"],
-  rails: ["zoom", () => setZoom(3)], side_by_side: ["beside"], counters: ["counters"], rows: ["rows"],
-  blank_step: ["tryout", () => tryMode("change")], zero_or_mask: ["tryout", () => tryMode("mask")],
-  upstream: ["strip"], state_arrow: ["strip"], two_axes: ["zoom", () => setZoom(2)],
+  fan_in: 4, kernel_scale: ["w-features", () => slide("features", 2)], formula: ["formula"],
+  rails: 3, side_by_side: ["beside"], counters: ["counters"], rows: ["rows"],
+  blank_step: tryMode("change"), zero_or_mask: tryMode("mask"),
+  upstream: ["strip"], state_arrow: ["strip"], two_axes: 2,
   units_slider: ["w-units", () => slide("units", 2)], two_batches: ["two-batches"], code: ["code"], configuration: ["configuration"],
 };
 
@@ -18,10 +20,9 @@ function slide(key, times) {
   input.value = now * times;
   input.dispatchEvent(new Event("input"));
 }
-function tryMode(mode) { byId(`t-${mode}`).click(); }
 
 async function show(kind, layer) {
-  const [id, act] = SHOW[kind], index = facts.layers.findIndex(one => one.id === layer);
+  const goal = SHOW[kind], [id, act] = goal > 0 ? ["zoom", () => setZoom(goal)] : goal, index = facts.layers.findIndex(one => one.id === layer);
   if (index >= 0 && index !== selection.layer) await useLayer(index);
   // Panels that exist once per layer carry the layer's id.
   const target = byId(`${id}-${L.facts.id}`) || byId(id);

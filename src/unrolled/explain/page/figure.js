@@ -67,13 +67,15 @@ function slots(T, room, step) {
   return [0, ...(from > 1 ? [null] : []), ...middle, ...(from + inner < T - 1 ? [null] : []), T - 1];
 }
 
-const CELL = { top: 112, tall: 150, wide: 46 };
+const CELL = { top: 112, tall: 150, wide: 42 };
 function unrolled(stage, wide, zoom, out) {
   const svg = stage.firstElementChild, { facts: f, T, drawn } = L;
-  const rolled = zoom === 1, left = 58, pitch = 78, height = 420;
-  const list = slots(T, Math.max(3, Math.floor((wide - left - 26) / pitch)), selection.step);
-  const gap = Math.min(110, (wide - left - 26) / list.length), middle = wide / 2;
-  const place = k => rolled ? middle : left + gap * (k + 0.5);
+  const rolled = zoom === 1, left = 58, height = 420;
+  const list = slots(T, Math.max(5, Math.floor((wide - left - 26) / 78)), selection.step), middle = wide / 2;
+  // Left-out steps take half the room of a drawn one.
+  const room = list.map(t => t === null ? 0.5 : 1), gap = Math.min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
+  const places = room.map((share, k) => left + gap * (room.slice(0, k).reduce((a, b) => a + b, 0) + share / 2));
+  const place = k => rolled ? middle : places[k];
   svg.setAttribute("viewBox", `0 0 ${wide} ${height}`);
   svg.setAttribute("class", rolled ? "figure rolled" : "figure");
   svg.setAttribute("role", "img");
@@ -111,7 +113,7 @@ function unrolled(stage, wide, zoom, out) {
       svg.append(group);
     }
     const front = t === selection.step;
-    put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, gap, rolled, last: k === list.length - 1, first: k === 0, many }));
+    put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, rolled, many, to: L.back ? places[k - 1] - places[k] : places[k + 1] - places[k], beside: list[L.back ? k - 1 : k + 1] }));
     group.setAttribute("class", front ? "copy chosen" : "copy");
     group.style.transform = `translate(${place(k)}px,0)`;
     group.style.opacity = rolled && !front ? 0 : 1;
@@ -135,7 +137,7 @@ function axes(f, left, wide, top, tall, height, T) {
 }
 
 // One drawing of the cell at step t.
-function copyOf(t, front, { e, array, drawn, out, gap, rolled, last, first, many }) {
+function copyOf(t, front, { e, array, drawn, out, rolled, many, to, beside }) {
   const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall, f = L.facts;
   const values = drawn ? L.column(L.main, e, t) : null;
   const skipped = !L.read(e, t), parts = [];
@@ -149,9 +151,8 @@ function copyOf(t, front, { e, array, drawn, out, gap, rolled, last, first, many
   parts.push(inputStrip(e, t, -9, bottom + 38, 18, 54));
   parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
   if (!rolled) {
-    const [a, b] = L.back ? [-half - 2, -gap + half + 5] : [half + 2, gap - half - 5];
-    const end = L.back ? first : last;
-    const stop = end ? (L.back ? -half - 14 : half + 14) : b;
+    const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);
+    const stop = end ? sign * (half + 14) : to - sign * (beside === null ? 8 : half + 5);
     const rail = (y, word) => [pa(`M${a} ${y}H${stop}`, "rail"), tx((a + stop) / 2, y - 6, "tiny units-ink mid", end ? "" : word)];
     parts.push(...rail(top + tall * 0.78, L.main));
     if (many) parts.push(...rail(top + tall * 0.22, L.states[1]));

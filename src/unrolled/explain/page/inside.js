@@ -73,7 +73,7 @@ function inside(stage, wide, zoom) {
       if (one && dim) {
         const [value, precision] = column.kind === "before" ? L.before(column.key, e, unit, t) : L.value(column.key, e, unit, t);
         part.append(sv("rect", { x, y: y - 9, width: w, height: 18, fill: colour(value, array.scale, topOf(array)), class: "frame units" }),
-          tx(at(k), y > top + tall / 2 ? y - 16 : y + 28, "strong value mid", signed(value, Math.max(precision, 0.004))));
+          tx(at(k), y > top + tall / 2 ? y - 16 : y + 28, "strong value mid", signed(value, Math.max(precision, gap > 56 && Math.abs(value) < 0.05 ? 4e-4 : 4e-3))));
       }
     }
     const size = column.kind === "features" ? f.D : column.key === "y" ? f.P : f.U;
@@ -82,7 +82,7 @@ function inside(stage, wide, zoom) {
     svg.append(part);
   });
   svg.append(tx(4, 20, "steps-ink strong", `step ${t + 1} of ${count(L.T)}${L.read(e, t) ? "" : ": masked, so every state is carried over"}`),
-    tx(4, height - 14, "tiny", f.equations[f.equations.length - 1] || ""));
+    tx(4, height - 14, "tiny", wide > 640 && f.equations[f.equations.length - 1] || ""));
   svg.onclick = event => {
     const box = svg.getBoundingClientRect(), place = (event.clientY - box.top) / box.height * height;
     if (place >= top && place <= bottom) select({ unit: L.rows[clamp(Math.floor((place - top) / tall * n), 0, n - 1)] });

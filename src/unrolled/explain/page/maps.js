@@ -17,7 +17,7 @@ view("maps", () => {
     table.hidden = false;
     if (changed.has("layer") || !maps.length || maps[0].of !== L) rebuild();
     const cut = [L.facts.trace.units.text, L.facts.trace.steps.text, L.facts.trace.examples.text, ...(L.facts.trace.notes || [])].filter(Boolean);
-    say(words, `${cut.length ? `Shown: ${cut.join("; ")}. ` : ""}Every row is one unit, every column one step. ${L.facts.trace.check.text[0].toUpperCase()}${L.facts.trace.check.text.slice(1)}.`);
+    say(words, `${cut.length ? `Shown: ${cut.join("; ")}. ` : ""}Every row is one unit, every column one step. ${sentence(L.facts.trace.check.text)}`);
     const repaint = ["layer", "example", "theme", "size"].some(key => changed.has(key));
     for (const map of maps) map.update(repaint);
     if (table.open) stepTable(caption, thead, tbody);

@@ -43,7 +43,7 @@ view("tryout", root => {
       if (mode === "mask") { const t0 = layer.back ? amount : from - 1; if (t0 >= 0 && t0 < layer.T) run.last.h.forEach((value, u) => { moved = Math.max(moved, Math.abs(value - run.states.h[t0][u])); }); }
       return mode === "mask" ? `${title.slice(3)}: over those steps h moves by up to ${plain(moved, 5e-4)}` : `The last h moves by up to ${plain(most, 5e-4)} (unit ${who + 1})`;
     });
-    say(result, `${far.join("; ")}.${base.steps < layer.T ? ` Recomputed over ${base.steps} of ${layer.T} steps.` : ""} ${f.embedded.text[0].toUpperCase()}${f.embedded.text.slice(1)}.${layer.stamp ? ` (${layer.stamp})` : ""}`);
+    say(result, `${far.join("; ")}.${base.steps < layer.T ? ` Recomputed over ${base.steps} of ${layer.T} steps.` : ""} ${sentence(f.embedded.text)}${layer.stamp ? ` (${layer.stamp})` : ""}`);
     put(maps, [["h, as it was", base, null], ...runs.map(([title, run]) => [title, run, null]), ...runs.slice(0, 1).map(([, run]) => ["the change", run, base])].map(([title, run, minus]) => runMap(title, run, minus)));
     for (const draw of maps.children) draw.paint();
   };
