@@ -49,9 +49,16 @@ def load_model(path: Path) -> Any:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         advice = ""
-        if "custom" in str(error).lower() or "could not locate class" in str(error).lower():
-            advice = " A custom class must be registered; use explain() from Python then."
-        raise fail(f"{path.name} could not be read as a Keras model: {reason}{advice}") from error
+        if (
+            "custom" in str(error).lower()
+            or "could not locate class" in str(error).lower()
+        ):
+            advice = (
+                " A custom class must be registered; use explain() from Python then."
+            )
+        raise fail(
+            f"{path.name} could not be read as a Keras model: {reason}{advice}"
+        ) from error
 
 
 def load_sample(path: Path | None) -> Any:
@@ -63,7 +70,9 @@ def load_sample(path: Path | None) -> Any:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise fail(f"{path.name} could not be read as .npy or .npz numbers: {error}") from error
+        raise fail(
+            f"{path.name} could not be read as .npy or .npz numbers: {error}"
+        ) from error
     if isinstance(loaded, np.ndarray):
         return loaded
     arrays = {key: loaded[key] for key in loaded.files}
@@ -74,18 +83,28 @@ def load_sample(path: Path | None) -> Any:
 def explain(
     model: Annotated[Path, typer.Argument(help="A .keras or .h5 model file.")],
     sample: Annotated[
-        Path | None, typer.Option(help="A .npy example or batch (or .npz by input name).")
+        Path | None,
+        typer.Option(help="A .npy example or batch (or .npz by input name)."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the interactive page here.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the interactive page here."),
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Write the static figure here.")] = None,
-    facts: Annotated[Path | None, typer.Option(help="Write the plain facts here.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the static figure here.")
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="Write the plain facts here.")
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the words.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Show the page.")] = False,
 ) -> None:
     """Show what units, cells and time steps are in a model."""
-    wanted = [(output, ".html", "-o"), (svg, ".svg", "--svg"), (facts, ".json", "--facts")]
+    wanted = [
+        (output, ".html", "-o"),
+        (svg, ".svg", "--svg"),
+        (facts, ".json", "--facts"),
+    ]
     for path, suffix, option in wanted:
         if path is not None and path.suffix.lower() != suffix:
             raise fail(f"{option} wants a name that ends in {suffix}. Got {path.name}.")
@@ -103,7 +122,9 @@ def explain(
     console = Console(highlight=False)
     paths = [path for path, _, _ in wanted if path is not None]
     if not result.facts["layers"]:
-        console.print(Text("This model has no recurrent layer, so there is nothing to unroll."))
+        console.print(
+            Text("This model has no recurrent layer, so there is nothing to unroll.")
+        )
     elif text or not paths:
         show(result.facts, console)
     for path in paths:

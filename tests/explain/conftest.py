@@ -78,11 +78,16 @@ def reviews():
 def seq2seq():
     """Encoder, nested model, and a decoder that starts from the encoder's state."""
     keras.utils.set_random_seed(7)
-    source, target = keras.Input((6, 3), name="source"), keras.Input((4, 2), name="target")
+    source, target = (
+        keras.Input((6, 3), name="source"),
+        keras.Input((4, 2), name="target"),
+    )
     _, h, c = keras.layers.LSTM(5, return_state=True, name="encoder")(source)
     decoder = keras.layers.LSTM(5, return_sequences=True, name="decoder")
     out = decoder(target, initial_state=[h, c])
-    inside = keras.Sequential([keras.Input((4, 5)), keras.layers.SimpleRNN(3)], name="inner")
+    inside = keras.Sequential(
+        [keras.Input((4, 5)), keras.layers.SimpleRNN(3)], name="inner"
+    )
     model = keras.Model([source, target], inside(out), name="translate")
     sample = {"source": random(2, 6, 3), "target": random(2, 4, 2)}
     return model, sample, describe(model, sample)

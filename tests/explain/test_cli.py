@@ -78,7 +78,9 @@ def test_bad_samples_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("width", ["40", "100"])
-def test_narrow_terminals_and_hostile_layer_names(hostile, width, monkeypatch, tmp_path):
+def test_narrow_terminals_and_hostile_layer_names(
+    hostile, width, monkeypatch, tmp_path
+):
     import unrolled.cli as cli
 
     monkeypatch.setenv("COLUMNS", width)

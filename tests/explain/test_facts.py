@@ -86,7 +86,10 @@ def test_checked_figures(digits):
 def test_bidirectional_counts():
     layer = L.Bidirectional(L.LSTM(128))
     layer.build((None, 28, 28))
-    facts = [kinds.numbers(h.cell, "LSTM", 28, 28) for h in (layer.forward_layer, layer.backward_layer)]
+    facts = [
+        kinds.numbers(h.cell, "LSTM", 28, 28)
+        for h in (layer.forward_layer, layer.backward_layer)
+    ]
     assert sum(f["params"] for f in facts) == layer.count_params() == 160_768
     assert layer.compute_output_shape((None, 28, 28)) == (None, 256)
 
@@ -107,7 +110,9 @@ MASKS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_traces_and_ledgers_equal_the_layer(kind, bias, mask, back):
     keras.utils.set_random_seed(1)
-    layer = built(KINDS[kind](3, use_bias=bias, bias_initializer="normal", go_backwards=back), 4)
+    layer = built(
+        KINDS[kind](3, use_bias=bias, bias_initializer="normal", go_backwards=back), 4
+    )
     read = None if MASKS[mask] is None else np.array(MASKS[mask], bool)
     reading = Reading(random(2, 5, 4), read)
     found = trace(layer, kind, reading)
@@ -190,13 +195,21 @@ def test_masked_bidirectional_stack(reviews):
 def test_encoder_state_reaches_the_decoder(seq2seq):
     _, _, facts = seq2seq
     names = {n["id"]: n["name"] for n in facts["strip"]["nodes"]}
-    state = {(names[e["from"]], names[e["to"]]) for e in facts["strip"]["edges"] if e["kind"] == "state"}
+    state = {
+        (names[e["from"]], names[e["to"]])
+        for e in facts["strip"]["edges"]
+        if e["kind"] == "state"
+    }
     assert state == {("encoder", "decoder")}
     layers = {one["name"]: one for one in facts["layers"]}
     assert len(layers) == 3 and all(one["trace"]["drawn"] for one in layers.values())
     end = decode(layers["encoder"]["trace"]["arrays"][1]["blob"])[:, :, -1]
     start = decode(layers["decoder"]["trace"]["initial"]["c"])
-    assert np.allclose(start, end, atol=layers["encoder"]["trace"]["arrays"][1]["blob"]["precision"] * 1.01)
+    assert np.allclose(
+        start,
+        end,
+        atol=layers["encoder"]["trace"]["arrays"][1]["blob"]["precision"] * 1.01,
+    )
     nested = next(n for n in facts["strip"]["nodes"] if n["name"] == "inner")
     inside = next(n for n in facts["strip"]["nodes"] if n["name"] == "simple_rnn")
     assert inside["parent"] == nested["id"] and inside["depth"] == 1
@@ -223,7 +236,9 @@ def test_stateful_gru_is_left_as_it_was():
     model(random(2, 5, 4, seed=9))
     before = [np.asarray(s.value) for s in layer.states]
     facts = describe(model, random(5, 4))
-    assert all(np.array_equal(a, s.value) for a, s in zip(before, layer.states, strict=True))
+    assert all(
+        np.array_equal(a, s.value) for a, s in zip(before, layer.states, strict=True)
+    )
     one = facts["layers"][0]
     assert one["trace"]["drawn"] and np.any(decode(one["trace"]["initial"]["h"]))
     assert any(e["kind"] == "batch" for e in facts["strip"]["edges"])
@@ -285,12 +300,16 @@ def test_blobs_survive_everything():
         back = decode(blob)
         odd = ~np.isfinite(values)
         assert np.array_equal(back[odd], values[odd], equal_nan=True)
-        assert np.abs(back[~odd] - values[~odd]).max() <= min(allowed, blob["precision"] + 1e-12)
+        assert np.abs(back[~odd] - values[~odd]).max() <= min(
+            allowed, blob["precision"] + 1e-12
+        )
     with pytest.raises(ValueError, match="u8d"):
         encode(values, "zip")
 
 
-@pytest.mark.parametrize("bad", [np.zeros(28), np.zeros((28, 27)), np.zeros((0, 28, 28))])
+@pytest.mark.parametrize(
+    "bad", [np.zeros(28), np.zeros((28, 27)), np.zeros((0, 28, 28))]
+)
 def test_a_sample_that_does_not_fit(digits, bad):
     with pytest.raises(ValueError, match=r"shape \(28, 28\) or \(B, 28, 28\)"):
         describe(digits[0], bad)

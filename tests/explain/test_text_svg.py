@@ -47,7 +47,14 @@ def test_figure_is_sound_and_alone(digits):
     outside = figure.replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|<script|<image|@import|href=", outside)
     words = " ".join(root.itertext())
-    for wanted in ("80,384", "28 appears twice", "T = 28", "U = 128", "D = 28", "B = 1"):
+    for wanted in (
+        "80,384",
+        "28 appears twice",
+        "T = 28",
+        "U = 128",
+        "D = 28",
+        "B = 1",
+    ):
         assert wanted in words
     assert figure == svg.render(json.loads(json.dumps(digits[2])))
     assert len(figure) < 250_000

@@ -50,7 +50,9 @@ class Explanation:
 
     def json(self) -> str:
         """The facts as JSON text, the same bytes for the same facts."""
-        return json.dumps(self.facts, allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+        return (
+            json.dumps(self.facts, allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write page.html, figure.svg or facts.json; the suffix decides.
@@ -80,7 +82,9 @@ class Explanation:
             raise
         return path
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> dict[str, str]:
         """Text, and HTML that reads without scripts: the figure, then the page."""
         figure = self.svg()
         try:

@@ -87,7 +87,8 @@ def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
             if "sequences" in arguments:
                 arguments["x"] = arguments.pop("sequences")
             traced = any(
-                isinstance(leaf, jax.core.Tracer) for leaf in leaves((arguments, output))
+                isinstance(leaf, jax.core.Tracer)
+                for leaf in leaves((arguments, output))
             )
             calls[id(layer)].append(Call(arguments, output, traced))
             return output
@@ -156,7 +157,9 @@ def synthetic(model: Any, seed: int) -> Sample:
     for _, shape, dtype in declared:
         free = [n for n, size in enumerate(shape) if size is None and n > 0]
         if free:
-            notes.append(f"T is not fixed by the model: {SYNTHETIC_STEPS} steps were run")
+            notes.append(
+                f"T is not fixed by the model: {SYNTHETIC_STEPS} steps were run"
+            )
         full = [1 if n == 0 else SYNTHETIC_STEPS for n in range(len(shape))]
         full = [f if s is None else s for s, f in zip(shape, full, strict=True)]
         if len(full) <= 2 and vocabulary:
@@ -207,12 +210,16 @@ def fit(model: Any, sample: Any) -> Sample:
     for number, array in enumerate(given):
         shape = declared[number][1] if declared else None
         arrays.append(_fit_one(array, shape, notes))
-    names = [name for name, _, _ in declared] or [f"input {n}" for n in range(len(arrays))]
+    names = [name for name, _, _ in declared] or [
+        f"input {n}" for n in range(len(arrays))
+    ]
     shapes = [s for _, s, _ in declared] or [None] * len(arrays)
     return Sample(arrays, names, shapes, False, sorted(set(notes)))
 
 
-def _fit_one(array: np.ndarray, shape: list[Any] | None, notes: list[str]) -> np.ndarray:
+def _fit_one(
+    array: np.ndarray, shape: list[Any] | None, notes: list[str]
+) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"sample must hold numbers. Got an array of {array.dtype}.")
     if array.dtype == np.float64:

@@ -34,7 +34,9 @@ class Case:
         if not result["ran"]:
             return truth, result["text"], None, {}
         evidence = {name: result[name] for name in wanted}
-        if any(isinstance(v, str) and v[-2:] in ("aN", "ty") for v in evidence.values()):
+        if any(
+            isinstance(v, str) and v[-2:] in ("aN", "ty") for v in evidence.values()
+        ):
             text = f"{result['text']}; NaN or infinity in the numbers leaves no verdict"
             return truth, text, None, evidence
         return truth, result["text"], bool(held(result)), evidence
@@ -69,7 +71,12 @@ def c2(c: Case) -> Judged:
         r["params"] != c.numbers["params"] or r["D"] == c.d for r in wide if r["ran"]
     )
     held = held and same_weights([r for r in long if r["ran"]], c)
-    return truth, f"{text}; {more}", held if ran and also else None, {"D": c.d, "T": c.t}
+    return (
+        truth,
+        f"{text}; {more}",
+        held if ran and also else None,
+        {"D": c.d, "T": c.t},
+    )
 
 
 def c3(c: Case) -> Judged:
@@ -88,7 +95,9 @@ def c4(c: Case) -> Judged:
     blobs = [a["blob"]["shape"] for a in c.trace["arrays"] if a["role"] == "state"]
     e, steps = len(c.trace["examples"]["shown"]), c.trace["steps"]["shown"][1]
     held = all(shape[0] == e and shape[-1] == steps for shape in blobs)
-    text = f"stepped the cell: each state is (examples, units, steps) = {tuple(blobs[0])}"
+    text = (
+        f"stepped the cell: each state is (examples, units, steps) = {tuple(blobs[0])}"
+    )
     return truth, text, held, {"shapes": blobs}
 
 
@@ -96,13 +105,24 @@ def c5(c: Case) -> Judged:
     truth = f"One cell, {plural(c.u, 'unit')} wide."
     arrays = listed([f"{w['name']} {tuple(w['shape'])}" for w in c.layer["weights"]])
     text = f"counted its weights: one set, {arrays}"
-    return truth, text, c.numbers["params"] > 0 or None, {"arrays": len(c.layer["weights"])}
+    return (
+        truth,
+        text,
+        c.numbers["params"] > 0 or None,
+        {"arrays": len(c.layer["weights"])},
+    )
 
 
 def c6(c: Case) -> Judged:
-    truth = "All units read the whole h of the step before, through the recurrent kernel."
+    truth = (
+        "All units read the whole h of the step before, through the recurrent kernel."
+    )
     return c.experiment(
-        "units_talk", truth, lambda r: r["max_change"] > 0, "max_change", "separate_params"
+        "units_talk",
+        truth,
+        lambda r: r["max_change"] > 0,
+        "max_change",
+        "separate_params",
     )
 
 
@@ -129,9 +149,16 @@ def c7(c: Case) -> Judged:
 def c8(c: Case) -> Judged:
     gates = c.layer["gates"]
     if not c.known:
-        return "Each box emits `units` values.", f"a {c.kind} cell has no known gates", None, {}
-    truth = f"Each box emits exactly {c.u:,} values; {plural(len(gates), 'box')}".replace(
-        "boxs", "boxes"
+        return (
+            "Each box emits `units` values.",
+            f"a {c.kind} cell has no known gates",
+            None,
+            {},
+        )
+    truth = (
+        f"Each box emits exactly {c.u:,} values; {plural(len(gates), 'box')}".replace(
+            "boxs", "boxes"
+        )
     )
     truth += f", {len(gates) * c.u:,} in all."
     columns = next(w["shape"][-1] for w in c.layer["weights"] if w["name"] == "kernel")
@@ -163,13 +190,17 @@ def c10(c: Case) -> Judged:
 
 def c11(c: Case) -> Judged:
     truth = f"Every unit sees all {plural(c.d, 'feature')} of the step."
-    return c.experiment("fan_in", truth, lambda r: r["moved"] > 1 or r["of"] == 1, "moved", "of")
+    return c.experiment(
+        "fan_in", truth, lambda r: r["moved"] > 1 or r["of"] == 1, "moved", "of"
+    )
 
 
 def c12(c: Case) -> Judged:
     rows, text, ran = c.runs("other_features")
     truth = f"The kernel maps any D (here {c.d:,}) to "
-    truth += f"{len(c.layer['gates']) * c.u:,} columns." if c.known else "its own width."
+    truth += (
+        f"{len(c.layer['gates']) * c.u:,} columns." if c.known else "its own width."
+    )
     held = ran and all(r["output"][-1] == c.layer["P"] for r in rows)
     return truth, text, held if ran else None, {"D": [r["D"] for r in rows]}
 
@@ -177,7 +208,12 @@ def c12(c: Case) -> Judged:
 def c13(c: Case) -> Judged:
     formula = c.numbers["formula"]
     if not formula:
-        return "It depends on the cell.", f"a {c.kind} cell has no known formula", None, {}
+        return (
+            "It depends on the cell.",
+            f"a {c.kind} cell has no known formula",
+            None,
+            {},
+        )
     g = formula["G"]
     truth = f"This {c.kind} has {'one such matrix' if g == 1 else f'{g} of them'}: "
     truth += formula["numeric"] + "."
@@ -188,17 +224,26 @@ def c13(c: Case) -> Judged:
 def c14(c: Case) -> Judged:
     if c.kind != "LSTM":
         why = f"a {c.kind} has no c" if c.known else "this cell names its own states"
-        return "c is the gated memory; h is both output and recurrent input.", why, None, {}
+        return (
+            "c is the gated memory; h is both output and recurrent input.",
+            why,
+            None,
+            {},
+        )
     truth = f"c ({c.u:,} numbers) is the gated memory; h ({c.u:,}) is output and recurrent input."
     if not c.trace["drawn"] or not any(a["key"] == "o" for a in c.trace["arrays"]):
         return truth, c.stepped, None, {}
-    text = "rebuilt h_t = o * tanh(c_t) at every step from the gates: it is the layer's h"
+    text = (
+        "rebuilt h_t = o * tanh(c_t) at every step from the gates: it is the layer's h"
+    )
     return truth, text, True, dict(c.trace["check"])
 
 
 def c15(c: Case) -> Judged:
     truth = f"It has h: SimpleRNN({c.u}) carries {plural(c.u, 'number')} per example."
-    return c.experiment("simple_rnn", truth, lambda r: r["difference"] > 0, "difference")
+    return c.experiment(
+        "simple_rnn", truth, lambda r: r["difference"] > 0, "difference"
+    )
 
 
 def c16(c: Case) -> Judged:
@@ -214,12 +259,17 @@ def c16(c: Case) -> Judged:
 def c17(c: Case) -> Judged:
     truth = "Rows of a batch are independent and parallel; order across calls is `stateful`."
     return c.experiment(
-        "rows_independent", truth, lambda r: r["max_difference"] < 1e-3, "max_difference"
+        "rows_independent",
+        truth,
+        lambda r: r["max_difference"] < 1e-3,
+        "max_difference",
     )
 
 
 def c18(c: Case) -> Judged:
-    truth = "It may have lost it: what an early step still does to the end can be measured."
+    truth = (
+        "It may have lost it: what an early step still does to the end can be measured."
+    )
     return c.experiment("forget", truth, lambda r: True, "most", "least")
 
 
@@ -278,12 +328,17 @@ def c23(c: Case) -> Judged:
     if not ran:
         return truth, text, None, {}
     sizes = [r["params"] for r in rows]
-    held = all(a != c.numbers["params"] or r["units"] == c.u for a, r in zip(sizes, rows, strict=True))
+    held = all(
+        a != c.numbers["params"] or r["units"] == c.u
+        for a, r in zip(sizes, rows, strict=True)
+    )
     return truth, text, held, {"units": [r["units"] for r in rows], "params": sizes}
 
 
 def c24(c: Case) -> Judged:
-    truth = "Row i's final state starts row i of the next batch; shapes and weights stay."
+    truth = (
+        "Row i's final state starts row i of the next batch; shapes and weights stay."
+    )
     return c.experiment(
         "stateful",
         truth,
@@ -296,7 +351,11 @@ def c24(c: Case) -> Judged:
 def c25(c: Case) -> Judged:
     truth = "Wrap the cell: your code sees h at every step, inside the compiled loop."
     return c.experiment(
-        "every_step", truth, lambda r: r["max_difference"] < 1e-3, "max_difference", "code"
+        "every_step",
+        truth,
+        lambda r: r["max_difference"] < 1e-3,
+        "max_difference",
+        "code",
     )
 
 
@@ -315,27 +374,32 @@ def c26(c: Case) -> Judged:
 
 CLAIMS: list[tuple[int, str, str, Callable[[Case], Judged]]] = [
     (1, "`units` is the sequence length", "steps_slider", c1),
-    (2, "\"input size\" is the number of elements in the sequence", "axis_chips", c2),
+    (2, '"input size" is the number of elements in the sequence', "axis_chips", c2),
     (3, "n steps need n units, or n cells", "unroll", c3),
     (4, "each unit has a hidden vector", "unit_click", c4),
-    (5, "\"one block\" against \"N cells\"", "cell_box", c5),
+    (5, '"one block" against "N cells"', "cell_box", c5),
     (6, "`units=n` is n independent RNNs", "cut_off_diagonal", c6),
     (7, "a unit is the whole textbook figure", "figure_row", c7),
-    (8, "\"size\" is not the number of nodes", "strips", c8),
+    (8, '"size" is not the number of nodes', "strips", c8),
     (9, "output size and hidden size are different settings", "output_colour", c9),
-    (10, "`return_sequences` passes \"all N outputs\" on", "return_toggle", c10),
+    (10, '`return_sequences` passes "all N outputs" on', "return_toggle", c10),
     (11, "one lagged input per unit", "fan_in", c11),
     (12, "the input must be `units` wide", "kernel_scale", c12),
     (13, "one [state+input, state] matrix", "formula", c13),
-    (14, "an LSTM carries \"hidden state = memory\" plus \"previous output\"", "rails", c14),
+    (
+        14,
+        'an LSTM carries "hidden state = memory" plus "previous output"',
+        "rails",
+        c14,
+    ),
     (15, "a simple RNN stores nothing", "side_by_side", c15),
     (16, "the storage is mainly the weights", "counters", c16),
     (17, "150 characters = batch of 3 x 50 read one after the other", "rows", c17),
-    (18, "the last output \"contains all\" earlier information", "blank_step", c18),
+    (18, 'the last output "contains all" earlier information', "blank_step", c18),
     (19, "pad with zeros to give input only once", "zero_or_mask", c19),
     (20, "an embedding has to do with the cell size", "upstream", c20),
     (21, "the encoder's output is the decoder's input", "state_arrow", c21),
-    (22, "\"hidden layer\" means the unrolled picture", "two_axes", c22),
+    (22, '"hidden layer" means the unrolled picture', "two_axes", c22),
     (23, "128 is special; more is better", "units_slider", c23),
     (24, "(asked) what does `stateful` change?", "two_batches", c24),
     (25, "(asked) how do I use h at each step?", "code", c25),

@@ -63,7 +63,11 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
 
 
 def _describe(
-    model: Any, data: Sample, found: list[walk.Place], started: dict[int, Any], seed: int
+    model: Any,
+    data: Sample,
+    found: list[walk.Place],
+    started: dict[int, Any],
+    seed: int,
 ) -> dict[str, Any]:
     with untouched(model), watched([p.layer for p in found]) as calls:
         run(model, data)
@@ -103,7 +107,9 @@ def _model(model: Any) -> dict[str, Any]:
 def _inputs(data: Sample, model: Any, seed: int) -> dict[str, Any]:
     stamp = f"synthetic input, seed {seed}" if data.synthetic else None
     rows = []
-    for name, array, declared in zip(data.names, data.arrays, data.declared, strict=True):
+    for name, array, declared in zip(
+        data.names, data.arrays, data.declared, strict=True
+    ):
         whole = array[: pack.MAX_EXAMPLES]
         small = whole.size <= pack.INPUT_NUMBERS
         code = "f32" if whole.size <= 20_000 else "q16"
@@ -181,7 +187,9 @@ def _layers(
             jobs.append((place, layer.backward_layer, halves[1], "backward"))
         elif place.role == "recurrent":
             back = getattr(layer, "go_backwards", False)
-            jobs.append((place, layer, started[id(layer)], "backward" if back else "forward"))
+            jobs.append(
+                (place, layer, started[id(layer)], "backward" if back else "forward")
+            )
     budget = pack.TRACE_BYTES // max(len(jobs), 1)
     room = pack.EMBED_WEIGHTS
     result: list[dict[str, Any]] = []
@@ -192,7 +200,9 @@ def _layers(
         facts["tried_on"] = drawn[0] if drawn else facts["id"]
         seen = calls.get(id(place.layer)) or []
         if len(seen) > 1:
-            notes.append(f"{place.layer.name} is used {len(seen)} times; its first is drawn")
+            notes.append(
+                f"{place.layer.name} is used {len(seen)} times; its first is drawn"
+            )
         call = seen[0] if seen else None
         room -= _layer(facts, place, layer, call, start, budget, room)
         result.append(facts)
@@ -256,7 +266,9 @@ def _layer(
     facts["returns"] = shapes.returns(layer, kind, steps or 4, inner)
     found, reading = _trace(facts, layer, kind, call, start, budget)
     facts["experiments"] = shapes.variants(layer, kind, steps or 4, inner) | {
-        "sweep": shapes.sweep(kind, facts["D"], kinds.bias_rows(cell, kind), facts["U"]),
+        "sweep": shapes.sweep(
+            kind, facts["D"], kinds.bias_rows(cell, kind), facts["U"]
+        ),
     }
     if reading is not None:
         first = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
@@ -273,7 +285,12 @@ def _layer(
 
 
 def _trace(
-    facts: dict[str, Any], layer: Any, kind: str, call: Call | None, start: Any, budget: int
+    facts: dict[str, Any],
+    layer: Any,
+    kind: str,
+    call: Call | None,
+    start: Any,
+    budget: int,
 ) -> tuple[Trace | None, Reading | None]:
     reading = None
     try:
@@ -286,7 +303,9 @@ def _trace(
     return found, reading
 
 
-def _reading(facts: dict[str, Any], layer: Any, call: Call | None, start: Any) -> Reading:
+def _reading(
+    facts: dict[str, Any], layer: Any, call: Call | None, start: Any
+) -> Reading:
     if call is None:
         raise NotDrawn("this layer did not run on the sample, so nothing is drawn")
     if call.traced:

@@ -133,7 +133,9 @@ def fan_in(layer: Any, x: np.ndarray) -> Result:
 
 def _split(x: np.ndarray, n: int, back: bool) -> tuple[np.ndarray, slice]:
     """What is processed before the last n steps, and where those steps lie."""
-    return (x[:, n:], slice(0, n)) if back else (x[:, : x.shape[1] - n], slice(-n, None))
+    return (
+        (x[:, n:], slice(0, n)) if back else (x[:, : x.shape[1] - n], slice(-n, None))
+    )
 
 
 def zero_or_mask(layer: Any, kind: str, x: np.ndarray, back: bool) -> Result:

@@ -107,7 +107,9 @@ def state_sizes(cell: Any) -> list[tuple[int, ...]]:
 
 def output_size(cell: Any) -> int:
     size = getattr(cell, "output_size", None)
-    return int(size) if isinstance(size, (int, np.integer)) else prod(state_sizes(cell)[0])
+    return (
+        int(size) if isinstance(size, (int, np.integer)) else prod(state_sizes(cell)[0])
+    )
 
 
 def states(cell: Any, kind: str) -> list[dict[str, Any]]:

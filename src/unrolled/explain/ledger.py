@@ -24,7 +24,13 @@ def number(value: Any) -> Any:
 
 
 def ledger(
-    layer: Any, kind: str, reading: Reading, found: Trace, unit: int, step: int, row: int
+    layer: Any,
+    kind: str,
+    reading: Reading,
+    found: Trace,
+    unit: int,
+    step: int,
+    row: int,
 ) -> dict[str, Any]:
     """One unit at one step of one example; sums in float64."""
     cell, u = layer.cell, layer.cell.units
@@ -51,7 +57,9 @@ def ledger(
         h_terms = weight * source * share
         biases = [float(b) for b in bias[:, column]] if "bias" in w else []
         scaled = [b * (share if n == 1 else 1.0) for n, b in enumerate(biases)]
-        terms = [("x", n, w["kernel"][n, column], x[n], x_terms[n]) for n in range(len(x))]
+        terms = [
+            ("x", n, w["kernel"][n, column], x[n], x_terms[n]) for n in range(len(x))
+        ]
         terms += [(label, n, weight[n], source[n], h_terms[n]) for n in range(u)]
         terms.sort(key=lambda term: (-abs(term[4]), term[0], term[1]))
         rest = float(sum(term[4] for term in terms[LARGEST:]))

@@ -126,7 +126,8 @@ def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
             role = "gate" if which == kinds.SIGMOID else "candidate"
             rows.append(({"key": key, "name": name, "role": role}, found.gates[key]))
     same = any(
-        v.shape == found.output.shape and np.array_equal(v, found.output, equal_nan=True)
+        v.shape == found.output.shape
+        and np.array_equal(v, found.output, equal_nan=True)
         for v in flat.values()
     )
     if kind not in kinds.GATES and not same:

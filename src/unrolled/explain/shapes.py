@@ -120,7 +120,11 @@ def returns(layer: Any, kind: str, t: int, inner: tuple[int, ...]) -> dict[str, 
         }
         row: dict[str, Any] = dict(flags)
         row |= {"current": list(flags.values()) == current, "ran": False, "error": None}
-        row |= {"shapes": [], "text": [], "meaning": meanings(layer, kind, flags, steps)}
+        row |= {
+            "shapes": [],
+            "text": [],
+            "meaning": meanings(layer, kind, flags, steps),
+        }
         try:
             result = twin(layer, **flags, **extra)(ones(batch, steps, inner))
             row["shapes"] = shapes_of(result)

@@ -115,8 +115,24 @@ THEMES = {
 # Values of states and candidates: negative is blue, positive is red, zero is the
 # neutral middle; lightness is symmetric, so the sign also needs its mark (- or +).
 DIVERGING = {
-    "light": ("#123f75", "#3d7ab5", "#9cc3e0", "#f2f2f0", "#f0b196", "#c8563f", "#7a1323"),
-    "dark": ("#a9d3f5", "#5b9bd3", "#2f567c", "#23262d", "#84412f", "#dd7357", "#ffc5ae"),
+    "light": (
+        "#123f75",
+        "#3d7ab5",
+        "#9cc3e0",
+        "#f2f2f0",
+        "#f0b196",
+        "#c8563f",
+        "#7a1323",
+    ),
+    "dark": (
+        "#a9d3f5",
+        "#5b9bd3",
+        "#2f567c",
+        "#23262d",
+        "#84412f",
+        "#dd7357",
+        "#ffc5ae",
+    ),
 }
 # Gates are shares between 0 and 1: one neutral ramp, paper to ink.
 SEQUENTIAL = {
@@ -174,7 +190,9 @@ def css_variables(theme: str) -> str:
     pairs = [(f"--{key}", value) for key, value in THEMES[theme].items()]
     for axis in AXES.values():
         tone: Tone = getattr(axis, theme)
-        pairs += [(f"--{axis.key}-{part}", getattr(tone, part)) for part in tone._fields]
+        pairs += [
+            (f"--{axis.key}-{part}", getattr(tone, part)) for part in tone._fields
+        ]
     return " ".join(f"{name}: {value};" for name, value in pairs)
 
 

@@ -125,7 +125,11 @@ def css() -> str:
         ".uf .dx,.uf .sx{fill:var(--missing);color:var(--missing)}"
         ".uf .heat path{fill:none;stroke:currentColor}"
         + axes
-        + "".join(f".uf .d{k}{{fill:var(--d{k});color:var(--d{k})}}.uf .s{k}{{color:var(--s{k})}}" for k in range(LEVELS))
+        + "".join(
+            f".uf .d{k}{{fill:var(--d{k});color:var(--d{k})}}"
+            f".uf .s{k}{{color:var(--s{k})}}"
+            for k in range(LEVELS)
+        )
     )
 
 
@@ -204,14 +208,30 @@ def _unrolled(layer: Facts, y: float) -> tuple[str, float]:
         left = MARGIN + k * wide
         middle = left + wide * 0.42
         if step is None:
-            parts.append(text(left + wide / 2, top + tall / 2 + 6, "· · ·", "lead soft", "middle"))
+            parts.append(
+                text(
+                    left + wide / 2, top + tall / 2 + 6, "· · ·", "lead soft", "middle"
+                )
+            )
             continue
-        parts.append(_cell(layer, step, middle, top, tall, k == (len(slots) - 1 if back else 0)))
+        parts.append(
+            _cell(layer, step, middle, top, tall, k == (len(slots) - 1 if back else 0))
+        )
         parts.append(line([(middle, y + 50), (middle, top - 3)], "pin"))
         parts.append(swatch(middle - 9, low, 18, 58, "features"))
-        parts.append(line([(middle, low - 4), (middle, top + tall + 6)], "features-line", "features-end"))
-        parts.append(text(middle + 18, low + 34, f"x{_sub(step + 1)}", "soft features-ink"))
-        parts.append(text(middle, low + 92, f"step {step + 1}", "tiny steps-ink", "middle"))
+        parts.append(
+            line(
+                [(middle, low - 4), (middle, top + tall + 6)],
+                "features-line",
+                "features-end",
+            )
+        )
+        parts.append(
+            text(middle + 18, low + 34, f"x{_sub(step + 1)}", "soft features-ink")
+        )
+        parts.append(
+            text(middle, low + 92, f"step {step + 1}", "tiny steps-ink", "middle")
+        )
     parts.append(_rails(slots, wide, top, tall, two, keys, back))
     parts.append(_outputs(layer, slots, wide, top, back))
     base = low + 106
@@ -228,7 +248,10 @@ def _sub(step: int) -> str:
 
 
 def _weights(layer: Facts, y: float, wide: float) -> str:
-    names = [f"{w['name']} {' × '.join(str(k) for k in w['shape'])}" for w in layer["weights"]]
+    names = [
+        f"{w['name']} {' × '.join(str(k) for k in w['shape'])}"
+        for w in layer["weights"]
+    ]
     label = f"One set of weights for every step: {layer['numbers']['params']:,}"
     detail = "  ·  ".join(names)
     width = min(INNER, max(wide, 12 + 8.6 * max(len(label), len(detail))))
@@ -273,7 +296,13 @@ def _strip(
 
 
 def _rails(
-    slots: list[Any], wide: float, top: float, tall: float, two: bool, keys: list[str], back: bool
+    slots: list[Any],
+    wide: float,
+    top: float,
+    tall: float,
+    two: bool,
+    keys: list[str],
+    back: bool,
 ) -> str:
     """Arrows that carry the state from one step to the next."""
     parts = []
@@ -301,7 +330,9 @@ def _rails(
     return "".join(parts)
 
 
-def _outputs(layer: Facts, slots: list[Any], wide: float, top: float, back: bool) -> str:
+def _outputs(
+    layer: Facts, slots: list[Any], wide: float, top: float, back: bool
+) -> str:
     """h drawn as a column of units between the steps, and where the output leaves."""
     parts = []
     many = layer["config"].get("return_sequences")
@@ -313,7 +344,11 @@ def _outputs(layer: Facts, slots: list[Any], wide: float, top: float, back: bool
         x = MARGIN + k * wide + wide * 0.42 + 62
         parts.append(box(x - 1, top + 57, 16, 59, "paper"))
         parts.append(_strip(layer, main, step, x, top + 58, 14, 57))
-        parts.append(text(x + 7, top + 134, f"{main}{_sub(step + 1)}", "tiny units-ink", "middle"))
+        parts.append(
+            text(
+                x + 7, top + 134, f"{main}{_sub(step + 1)}", "tiny units-ink", "middle"
+            )
+        )
         if many or k == last:
             points = [(x + 7, top + 141), (x + 7, top + 166)]
             parts.append(line(points, "units-line", "units-end"))
@@ -326,7 +361,9 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     trace = layer["trace"]
     if not trace["drawn"]:
         rows = wrap("Not drawn: " + trace["why"] + ".", 120)
-        words = paragraph(MARGIN, y, "Not drawn: " + trace["why"] + ".", "soft", 120, 22)
+        words = paragraph(
+            MARGIN, y, "Not drawn: " + trace["why"] + ".", "soft", 120, 22
+        )
         return words, y + 22 * (len(rows) - 1)
     x, wide = MARGIN + 74.0, INNER - 74.0 - 20
     steps = trace["steps"]["shown"][1]
@@ -337,7 +374,14 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     parts = []
     if trace["input"]:
         values = decode(trace["input"])[0].T  # (D, T)
-        parts.append(text(MARGIN, y, f"What it reads: one column of features per step{tail}", "head"))
+        parts.append(
+            text(
+                MARGIN,
+                y,
+                f"What it reads: one column of features per step{tail}",
+                "head",
+            )
+        )
         low, high = trace["input"]["min"], trace["input"]["max"]
         tall = float(np.clip(values.shape[0] * 5, 22, 130))
         if low >= 0:  # nothing below zero, as in an image: a ramp of greys
@@ -354,16 +398,22 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
         cut = trace["units"]["text"] or ""
         cut = "; ".join(part for part in (cut, trace["steps"]["text"]) if part)
         head = f"{key}, the {row['name']}: one row per unit, one column per step"
-        parts.append(text(MARGIN, y, head + (f" ({cut})" if cut else "") + tail, "head"))
+        parts.append(
+            text(MARGIN, y, head + (f" ({cut})" if cut else "") + tail, "head")
+        )
         tall = float(np.clip(values.shape[0] * 3, 40, 260))
-        parts.append(heat(x, y + 16, wide, tall, shrink(values, most, MAX_COLUMNS), bounds))
+        parts.append(
+            heat(x, y + 16, wide, tall, shrink(values, most, MAX_COLUMNS), bounds)
+        )
         parts.append(_skipped(trace, x, y + 16, wide, tall))
         parts.append(box(x, y + 16, wide, tall, "units-frame"))
         parts += _side(y + 16, tall, "units", trace["units"]["of"])
         y += 16 + tall
         parts.append(text(x, y + 20, "1", "tiny steps-ink"))
         if steps > 1:
-            parts.append(text(x + wide, y + 20, f"step {steps:,}", "tiny steps-ink", "end"))
+            parts.append(
+                text(x + wide, y + 20, f"step {steps:,}", "tiny steps-ink", "end")
+            )
         parts.append(legend(x + max(wide / 2, 80) - 70, y + 10, *bounds))
         if values.shape[1] > MAX_COLUMNS or values.shape[0] > most:
             words = f"drawn as means over at most {most} x {MAX_COLUMNS} tiles"
@@ -398,6 +448,14 @@ def _skipped(trace: Facts, x: float, y: float, wide: float, tall: float) -> str:
             parts.append(box(x + k * step, y, (end - k) * step, tall, "skipped"))
             if (end - k) * step > 130:
                 middle = x + (k + end) / 2 * step
-                parts.append(text(middle, y + tall / 2 + 5, "masked: carried over", "tiny", "middle"))
+                parts.append(
+                    text(
+                        middle,
+                        y + tall / 2 + 5,
+                        "masked: carried over",
+                        "tiny",
+                        "middle",
+                    )
+                )
         k = max(end, k + 1)
     return "".join(parts)

@@ -21,7 +21,11 @@ MAX_COLUMNS, MAX_ROWS = 160, 128
 
 def safe(text: Any) -> str:
     """Escaped text without characters that XML forbids."""
-    kept = (c for c in clean(text) if c not in "\ufffe\uffff" and not 0xD800 <= ord(c) < 0xE000)
+    kept = (
+        c
+        for c in clean(text)
+        if c not in "\ufffe\uffff" and not 0xD800 <= ord(c) < 0xE000
+    )
     return escape("".join(kept), {'"': "&quot;"})
 
 
@@ -42,16 +46,16 @@ def wrap(words: str, characters: int) -> list[str]:
     return textwrap.wrap(clean(words), characters) or [""]
 
 
-def paragraph(x: float, y: float, words: str, css: str, characters: int, line: float) -> str:
+def paragraph(
+    x: float, y: float, words: str, css: str, characters: int, line: float
+) -> str:
     rows = wrap(words, characters)
     return "".join(text(x, y + k * line, row, css) for k, row in enumerate(rows))
 
 
 def box(x: float, y: float, w: float, h: float, css: str, r: float = 0) -> str:
     round_ = f' rx="{n(r)}"' if r else ""
-    return (
-        f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}"{round_} class="{css}"/>'
-    )
+    return f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}"{round_} class="{css}"/>'
 
 
 def line(points: list[tuple[float, float]], css: str, end: str = "") -> str:
@@ -84,7 +88,9 @@ def chips(x: float, y: float, layer: Facts) -> str:
     return "".join(parts)
 
 
-def quantise(values: np.ndarray, low: float, high: float, diverging: bool) -> np.ndarray:
+def quantise(
+    values: np.ndarray, low: float, high: float, diverging: bool
+) -> np.ndarray:
     """Level per value (0..14); -1 where the value is not a finite number."""
     if diverging:
         top = max(abs(low), abs(high)) or 1.0
@@ -109,7 +115,12 @@ def shrink(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def heat(
-    x: float, y: float, w: float, h: float, values: np.ndarray, bounds: tuple[float, float],
+    x: float,
+    y: float,
+    w: float,
+    h: float,
+    values: np.ndarray,
+    bounds: tuple[float, float],
     diverging: bool = True,
 ) -> str:
     """Rows x columns as one path per level; equal neighbours become one run."""

@@ -26,7 +26,9 @@ def clean(text: Any) -> str:
     hidden = {"\u061c", "\u200e", "\u200f", *map(chr, (*range(0x202A, 0x202F),))}
     hidden |= set(map(chr, range(0x2066, 0x206A)))
     return "".join(
-        "�" if c in hidden or (ord(c) < 32 and c not in "\n") or 126 < ord(c) < 160 else c
+        "�"
+        if c in hidden or (ord(c) < 32 and c not in "\n") or 126 < ord(c) < 160
+        else c
         for c in str(text)
     )
 
@@ -41,7 +43,9 @@ def render(facts: Facts, *, width: int = 80, ascii_only: bool = False) -> str:
 
 def show(facts: Facts, console: Console, *, ascii_only: bool | None = None) -> None:
     """Print to a rich console; NO_COLOR and the width are the console's business."""
-    plain = console.encoding.lower().find("utf") < 0 if ascii_only is None else ascii_only
+    plain = (
+        console.encoding.lower().find("utf") < 0 if ascii_only is None else ascii_only
+    )
     page = _Page(console, plain)
     page.line(clean(facts["title"]), "bold")
     page.gap()
@@ -198,7 +202,9 @@ def levels(values: Any, blob: Facts, ascii_only: bool) -> str:
     marks = style.LEVELS_ASCII if ascii_only else style.LEVELS
     span = (blob["max"] - blob["min"]) or 1.0
     return "".join(
-        marks[min(7, max(0, int((v - blob["min"]) / span * 8)))] if np.isfinite(v) else "?"
+        marks[min(7, max(0, int((v - blob["min"]) / span * 8)))]
+        if np.isfinite(v)
+        else "?"
         for v in np.asarray(values)
     )
 
@@ -207,7 +213,10 @@ def _claims(page: _Page, claims: list[Facts]) -> None:
     shown = [one for one in claims if one["verdict"] != "does not apply"]
     if not shown:
         return
-    page.line(f"What people say, checked on this model ({len(shown)} of {len(claims)})", "bold")
+    page.line(
+        f"What people say, checked on this model ({len(shown)} of {len(claims)})",
+        "bold",
+    )
     for one in shown:
         bad = one["verdict"] == "failed"
         page.wrapped(f"{one['id']:>2}. heard: {one['heard']}")

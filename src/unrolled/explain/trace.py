@@ -137,7 +137,9 @@ def step_cell(layer: Any, reading: Reading) -> tuple[Any, ...]:
             read = jnp.asarray(reading.mask[:, t])
 
             def pick(fresh: Any, old: Any, read: Any = read) -> Any:
-                return jnp.where(read.reshape([-1] + [1] * (fresh.ndim - 1)), fresh, old)
+                return jnp.where(
+                    read.reshape([-1] + [1] * (fresh.ndim - 1)), fresh, old
+                )
 
             new = jax.tree.map(pick, new, states)
             held = jnp.zeros_like(output) if held is None else held
@@ -242,7 +244,9 @@ def trace(layer: Any, kind: str, reading: Reading) -> Trace:
             own_output, own_final = run_layer(layer, reading)
     except Exception as error:  # a stranger's cell may raise anything
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise NotDrawn(f"the cell could not be stepped by itself: {first[0]}") from error
+        raise NotDrawn(
+            f"the cell could not be stepped by itself: {first[0]}"
+        ) from error
     scale = max(
         [float(np.nanmax(np.abs(a), initial=0, where=np.isfinite(a))) for a in series]
         + [0.0]

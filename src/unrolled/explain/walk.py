@@ -209,7 +209,9 @@ def edges(model: Any, found: list[Place]) -> list[dict[str, Any]]:
         if role(holder) != "model":
             return
         inner = children(holder)
-        if "Sequential" in kinds.names(holder) or "Functional" not in kinds.names(holder):
+        if "Sequential" in kinds.names(holder) or "Functional" not in kinds.names(
+            holder
+        ):
             for one, other in zip(inner, inner[1:], strict=False):
                 add(one, other, "data", "")
         else:

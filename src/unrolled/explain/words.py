@@ -64,7 +64,9 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
         each = plural(sizes[0], "number")
         return f"Its {len(sizes)} states are each {each} per example."
     words = listed([f"{size:,}" for size in sizes])
-    return f"Its state is {words} {'number' if sizes == [1] else 'numbers'} per example."
+    return (
+        f"Its state is {words} {'number' if sizes == [1] else 'numbers'} per example."
+    )
 
 
 def output_sentence(facts: dict[str, Any]) -> str:
@@ -73,7 +75,9 @@ def output_sentence(facts: dict[str, Any]) -> str:
     if facts["kind"] in kinds.GATES:
         if not many:
             return "The output is h."
-        return f"The output is h at {f'each of the {t:,} steps' if t else 'every step'}."
+        return (
+            f"The output is h at {f'each of the {t:,} steps' if t else 'every step'}."
+        )
     each = " at every step" if many else ""
     return f"The output is {plural(facts['P'], 'number')} per example{each}."
 
@@ -81,7 +85,9 @@ def output_sentence(facts: dict[str, Any]) -> str:
 def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """The four chips."""
     t, b = facts["T"], facts["B"]
-    open_steps = "the model leaves it open" if t["declared"] is None else "fixed by the model"
+    open_steps = (
+        "the model leaves it open" if t["declared"] is None else "fixed by the model"
+    )
     return [
         {
             "key": "batch",
@@ -180,8 +186,20 @@ def dictionary(layers: list[dict[str, Any]]) -> dict[str, Any]:
             {"word": "cell", "means": "the function of one step", "never": "a copy"},
             {"word": "time step", "means": "one position", "never": "a unit or a cell"},
             {"word": "features", "means": "width of one step's input", "never": "T"},
-            {"word": "batch", "means": "independent sequences", "never": "windows of one"},
-            {"word": "state", "means": "h, or h and c, carried on", "never": "the output"},
-            {"word": "gate", "means": "a block of `units` numbers", "never": "one number"},
+            {
+                "word": "batch",
+                "means": "independent sequences",
+                "never": "windows of one",
+            },
+            {
+                "word": "state",
+                "means": "h, or h and c, carried on",
+                "never": "the output",
+            },
+            {
+                "word": "gate",
+                "means": "a block of `units` numbers",
+                "never": "one number",
+            },
         ],
     }

@@ -1,0 +1,114 @@
+"""torch.nn recurrent layers, and a bare training loop for the main job."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cases import Case, UnsupportedError, arrays, digits
+
+LAYERS = {"SimpleRNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
+ORDER = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # of Keras's gates
+
+
+def start(threads: int) -> None:
+    """Use exactly this many threads."""
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+
+
+def versions() -> dict[str, str]:
+    """Torch, and its BLAS."""
+    return {"torch": torch.__version__, "mkl": str(torch.backends.mkl.is_available())}
+
+
+def sgemm(size: int):
+    """A square float32 product."""
+    a, b, out = (torch.rand(size, size) for _ in range(3))
+    return lambda: torch.mm(a, b, out=out)
+
+
+def make_layer(case: Case):
+    """The layer with the shared weights, rows in torch's gate order."""
+    if case.recurrent_dropout:
+        raise UnsupportedError("no recurrent dropout")
+    given = arrays(case)
+    u, cell = case.shape[3], case.cell
+    layer = LAYERS[cell](case.shape[2], u, batch_first=True, bias=case.use_bias)
+
+    def rows(a):  # (K, G*U) -> (G*U, K)
+        blocks = np.split(a, len(ORDER[cell]), axis=-1)
+        return torch.tensor(np.concatenate([blocks[i] for i in ORDER[cell]], -1).T)
+
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(rows(given.kernel))
+        layer.weight_hh_l0.copy_(rows(given.recurrent_kernel))
+        if given.bias is not None:
+            two = given.bias if cell == "GRU" else [given.bias, 0 * given.bias]
+            layer.bias_ih_l0.copy_(rows(two[0]))
+            layer.bias_hh_l0.copy_(rows(two[1]))
+    return layer.to(getattr(torch, case.dtype)), given
+
+
+def build(case: Case):
+    """Forward in inference mode, or forward and all gradients."""
+    if case.mask == "random":
+        raise UnsupportedError("packed sequences are right-padded only")
+    layer, given = make_layer(case)
+    dtype = getattr(torch, case.dtype)
+    training = case.mode == "training"
+    x = torch.tensor(given.x, dtype=dtype, requires_grad=training)
+    states = [
+        torch.tensor(s[None], dtype=dtype, requires_grad=training) for s in given.states
+    ]
+    start_state = tuple(states) if len(states) == 2 else states[0]
+    rnn = torch.nn.utils.rnn
+    lengths = None if given.mask is None else torch.tensor(given.mask.sum(1))
+
+    def forward():
+        if lengths is None:
+            return layer(x, start_state)[0]
+        packed = rnn.pack_padded_sequence(x, lengths, True, enforce_sorted=False)
+        y = layer(packed, start_state)[0]
+        return rnn.pad_packed_sequence(y, True, total_length=case.shape[1])[0]
+
+    if not training:
+
+        def run():
+            with torch.inference_mode():
+                return forward()
+
+        return run, lambda y: {"y": y.float().numpy()}
+
+    wanted = [x, *layer.parameters(), *states]
+    dy = torch.tensor(given.dy, dtype=dtype)
+
+    def run():
+        y = forward()
+        return y, torch.autograd.grad(y, wanted, dy)
+
+    def results(result):
+        y, gradients = result
+        return {"y": y.detach().float().numpy(), "dx": gradients[0].float().numpy()}
+
+    return run, results
+
+
+def build_fit(case: Case):
+    """One epoch: slice a batch, forward, loss, backward, Adam; nothing else."""
+    x, y = (torch.tensor(a) for a in digits())
+    y = y.long()
+    layer = LAYERS[case.cell](28, case.shape[3], batch_first=True)
+    head = torch.nn.Linear(case.shape[3], 10)
+    optimizer = torch.optim.Adam([*layer.parameters(), *head.parameters()], 1e-3)
+    batch = case.shape[0]
+
+    def run():
+        for rows in torch.randperm(len(x)).split(batch):
+            out, _ = layer(x[rows])
+            loss = torch.nn.functional.cross_entropy(head(out[:, -1]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return run

@@ -1,0 +1,25 @@
+"""Unrolled: recurrent networks for Keras 3 on JAX."""
+
+from . import _backend as _backend  # isort: skip  (Keras must not load before)
+
+from .accelerate import accelerate
+from .bidirectional import Bidirectional
+from .cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .layers import GRU, LSTM, SimpleRNN
+from .rnn import RNN
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "Cell",
+    "GRUCell",
+    "LSTMCell",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "StackedRNNCells",
+    "accelerate",
+]

@@ -1,0 +1,322 @@
+"""Two directions over the same sequences."""
+
+import inspect
+from typing import Any, Literal
+
+import jax
+import keras
+from jax import numpy as jnp
+
+from .arguments import require
+
+_MERGES = ("concat", "sum", "mul", "ave", None)
+_IN_COMMON = ("return_sequences", "return_state", "stateful")
+
+
+@keras.saving.register_keras_serializable("unrolled")
+class Bidirectional(keras.layers.Layer):
+    """One layer reads the sequence forwards, another backwards.
+
+    Args:
+        layer: a recurrent layer; the forward layer is made from its configuration.
+        merge_mode: how the two outputs become one: ``"concat"`` (2*U wide), the
+            default, ``"sum"``, ``"mul"``, ``"ave"``, or None for both apart.
+        weights: initial weights, the forward layer's first.
+        backward_layer: the layer for the other direction, default one like `layer`.
+        name: of the layer.
+        **kwargs: as for ``keras.layers.Layer``.
+
+    Call arguments are those of `RNN`. `initial_state` holds the forward states,
+    then the backward ones; so do the states returned. Outputs of both layers are in
+    the order of the input. `resets` mark where a new piece begins: neither
+    direction looks beyond it, so that the result equals running the pieces apart.
+    On masked steps a layer with return_sequences=True emits zeros, as in Keras.
+
+    Raises:
+        ValueError: if the two layers do not fit each other, or `merge_mode` is
+            none of those above.
+
+    Example:
+        >>> import keras, unrolled
+        >>> unrolled.Bidirectional(unrolled.GRU(8))(keras.ops.ones((2, 5, 3))).shape
+        (2, 16)
+
+    Source: Schuster and Paliwal, 1997; ``keras.layers.Bidirectional``.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat",
+        weights: Any = None,
+        backward_layer: Any = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for argument, value in (("layer", layer), ("backward_layer", backward_layer)):
+            require(
+                isinstance(value, keras.layers.Layer)
+                or (value is None and argument == "backward_layer"),
+                argument,
+                "must be a recurrent layer",
+                repr(value),
+                "for example unrolled.LSTM(64)",
+            )
+        require(
+            merge_mode in _MERGES,
+            "merge_mode",
+            f"must be one of {_MERGES}",
+            repr(merge_mode),
+            "None returns both outputs",
+        )
+        super().__init__(name=name, **kwargs)
+        self.merge_mode = merge_mode
+        self.forward_layer = _remake(layer, "forward", layer.go_backwards)
+        if backward_layer is None:
+            self.backward_layer = _remake(layer, "backward", not layer.go_backwards)
+        else:
+            self.backward_layer = backward_layer
+        self._check_pair()
+        for each in (self.forward_layer, self.backward_layer):
+            each.zero_output_for_mask = each.return_sequences
+        self.supports_masking = True
+        self._weights_to_set = weights
+
+    def _check_pair(self) -> None:
+        forward, backward = self.forward_layer, self.backward_layer
+        require(
+            forward.go_backwards != backward.go_backwards,
+            "backward_layer",
+            "must differ from layer in go_backwards",
+            f"go_backwards={backward.go_backwards} for both",
+            "pass go_backwards=True to one of them",
+        )
+        for name in _IN_COMMON:
+            require(
+                getattr(forward, name) == getattr(backward, name),
+                "backward_layer",
+                f"must have the same value for {name} as layer, "
+                f"{getattr(forward, name)}",
+                getattr(backward, name),
+                "make the two agree",
+            )
+
+    @property
+    def return_sequences(self) -> bool:
+        """Whether the output has a time axis."""
+        return self.forward_layer.return_sequences
+
+    @property
+    def return_state(self) -> bool:
+        """Whether final states follow the output."""
+        return self.forward_layer.return_state
+
+    @property
+    def return_all_states(self) -> bool:
+        """Whether the states after every step follow."""
+        return getattr(self.forward_layer, "return_all_states", False)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether states are carried from batch to batch."""
+        return self.forward_layer.stateful
+
+    @property
+    def states(self) -> Any:
+        """The carried states, forward first; None if there are none."""
+        if self.forward_layer.states is None:
+            return None
+        return [*self.forward_layer.states, *self.backward_layer.states]
+
+    def reset_state(self) -> None:
+        """Forget the carried states of both layers."""
+        self.forward_layer.reset_state()
+        self.backward_layer.reset_state()
+
+    reset_states = reset_state
+
+    @property
+    def _time_axis(self) -> int:
+        return 0 if getattr(self.forward_layer, "time_major", False) else 1
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Build both layers."""
+        del initial_state_shape
+        for each in (self.forward_layer, self.backward_layer):
+            if not each.built:
+                each.build(sequences_shape)
+                each.built = True
+        if self._weights_to_set is not None:
+            self.set_weights(self._weights_to_set)
+        self.built = True
+
+    def compute_output_shape(
+        self, sequences_shape: Any, initial_state_shape: Any = None
+    ) -> Any:
+        """Shapes of what `call` returns."""
+        del initial_state_shape
+        both = [
+            _as_tuple(each.compute_output_shape(sequences_shape))
+            for each in (self.forward_layer, self.backward_layer)
+        ]
+        (forward, *forward_rest), (backward, *backward_rest) = both
+        if self.merge_mode is None:
+            outputs = [forward, backward]
+        elif self.merge_mode == "concat":
+            outputs = [(*forward[:-1], forward[-1] + backward[-1])]
+        else:
+            outputs = [forward]
+        shapes = [*outputs, *self._interleave(forward_rest, backward_rest)]
+        return tuple(shapes) if len(shapes) > 1 else shapes[0]
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask goes on with the outputs of every step."""
+        passed = self.forward_layer.compute_mask(inputs, mask)
+        passed = passed[0] if isinstance(passed, list) else passed
+        return [passed, passed] if self.merge_mode is None else [passed]
+
+    def call(
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        resets: Any = None,
+        lengths: Any = None,
+    ) -> Any:
+        """Run both layers and merge; see the class."""
+        half = len(initial_state) // 2 if initial_state is not None else 0
+        require(
+            initial_state is None or len(initial_state) == 2 * half,
+            "initial_state",
+            "must hold as many states for each direction",
+            f"{2 * half + 1} states",
+            "pass the forward states, then the backward ones",
+        )
+        states = initial_state or []
+        forward = self._run(
+            self.forward_layer,
+            sequences,
+            states[:half],
+            mask,
+            training,
+            resets,
+            lengths,
+        )
+        backward = self._run(
+            self.backward_layer,
+            sequences,
+            states[half:],
+            mask,
+            training,
+            resets,
+            lengths,
+        )
+        merged = self._merge(forward[0], backward[0])
+        returned = [*merged, *self._interleave(forward[1:], backward[1:])]
+        returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
+        return tuple(returned) if len(returned) > 1 else returned[0]
+
+    def _run(
+        self,
+        layer: Any,
+        sequences: Any,
+        states: Any,
+        mask: Any,
+        training: Any,
+        resets: Any,
+        lengths: Any,
+    ) -> list[Any]:
+        """What `layer` returns, in the order of the input."""
+        if resets is not None and layer.go_backwards:
+            # A piece that begins at t ends, read backwards, after t: before t - 1.
+            resets = jnp.roll(jnp.asarray(resets, bool), -1, self._time_axis)
+            last = [slice(None), slice(None)]
+            last[self._time_axis] = slice(-1, None)
+            resets = resets.at[tuple(last)].set(False)
+        optional = {"mask": mask, "resets": resets, "lengths": lengths}
+        given = {k: v for k, v in optional.items() if v is not None}
+        taken = inspect.signature(layer.call).parameters
+        for name in given:
+            require(
+                name in taken,
+                name,
+                f"can only go to layers that take {name}",
+                f"{name} for {type(layer).__name__}",
+                "use unrolled's layers inside Bidirectional",
+            )
+        returned = layer(
+            sequences, initial_state=list(states) or None, training=training, **given
+        )
+        returned = list(_as_tuple(returned))
+        if layer.go_backwards:
+            flip = [self.return_sequences] + [False] * (len(returned) - 1)
+            if self.return_all_states:
+                count = self._state_count(returned)
+                flip[len(returned) - count :] = [True] * count
+            returned = [
+                jax.tree.map(lambda a: jnp.flip(a, self._time_axis), r) if f else r
+                for r, f in zip(returned, flip, strict=True)
+            ]
+        return returned
+
+    def _state_count(self, returned: Any) -> int:
+        return (len(returned) - 1) // (2 if self.return_state else 1)
+
+    def _interleave(self, forward: Any, backward: Any) -> list[Any]:
+        """Final states of both, then all states of both."""
+        if self.return_state and self.return_all_states:
+            half = len(forward) // 2
+            final = [*forward[:half], *backward[:half]]
+            return [*final, *forward[half:], *backward[half:]]
+        return [*forward, *backward]
+
+    def _merge(self, forward: Any, backward: Any) -> list[Any]:
+        if self.merge_mode is None:
+            return [forward, backward]
+        if self.merge_mode == "concat":
+            return [jnp.concatenate([forward, backward], axis=-1)]
+        if self.merge_mode == "mul":
+            return [forward * backward]
+        total = forward + backward
+        return [total / 2 if self.merge_mode == "ave" else total]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, both layers among them."""
+        return {
+            **super().get_config(),
+            "merge_mode": self.merge_mode,
+            "layer": keras.saving.serialize_keras_object(self.forward_layer),
+            "backward_layer": keras.saving.serialize_keras_object(self.backward_layer),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The inverse of `get_config`."""
+        config = dict(config)
+        for name in ("layer", "backward_layer"):
+            if config.get(name) is not None:
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
+    """A layer like `layer`, without its weights, for one direction."""
+    config = keras.saving.serialize_keras_object(layer)
+    config["config"]["go_backwards"] = go_backwards
+    config["config"]["name"] = f"{direction}_{layer.name.removeprefix(direction + '_')}"
+    custom = {type(layer).__name__: type(layer)}
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    """What a layer returns, or its shapes, as a tuple of parts."""
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and isinstance(value[0], (int, type(None)))
+    ):
+        return (tuple(value),)
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)

@@ -1,0 +1,251 @@
+"""Cells of the form act(x @ kernel + h @ recurrent_kernel + bias), gate by gate."""
+
+from typing import Any
+
+import jax
+import keras
+from jax import numpy as jnp
+
+from ..arguments import (
+    KW_ONLY,
+    Activation,
+    Constraint,
+    Declared,
+    Initializer,
+    Regularizer,
+    require,
+)
+from .base import Cell
+
+
+class UnitsArguments(Declared):
+    """Arguments of every cell here.
+
+    Args:
+        units: U, the width of the state: so many numbers per example.
+        activation: applied to the candidate and to what leaves the cell.
+    """
+
+    units: int
+    activation: Activation = "tanh"
+
+
+class GateArguments(Declared):
+    """Arguments of cells whose gates open and close."""
+
+    recurrent_activation: Activation = "sigmoid"
+
+
+class WeightArguments(Declared):
+    """Arguments about the weights and their dropout, with Keras's defaults."""
+
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    _: KW_ONLY
+    kernel_regularizer: Regularizer = None
+    recurrent_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    kernel_constraint: Constraint = None
+    recurrent_constraint: Constraint = None
+    bias_constraint: Constraint = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    seed: int | None = None
+
+
+def check_arguments(arguments: Any) -> None:
+    """Check the values shared by a cell and its layer.
+
+    Raises:
+        ValueError: if `units` is not a positive integer, or a dropout rate is not
+            in [0, 1].
+    """
+    units = arguments.units
+    require(
+        isinstance(units, int) and not isinstance(units, bool) and units > 0,
+        "units",
+        "must be a positive integer, the width of the state",
+        repr(units),
+        "pass how many numbers each step should remember, for example units=128",
+    )
+    for name in ("dropout", "recurrent_dropout"):
+        rate = getattr(arguments, name)
+        require(
+            0.0 <= rate <= 1.0,
+            name,
+            "must be between 0 and 1, the share of numbers dropped",
+            repr(rate),
+            f"pass {name}=0.2 to drop a fifth",
+        )
+
+
+def activate(activation: Any, x: jax.Array) -> jax.Array:
+    """Apply an activation in the dtype of `x`.
+
+    ``keras.activations.tanh`` computes float64 in float32 on JAX.
+    """
+    return jnp.tanh(x) if activation is keras.activations.tanh else activation(x)
+
+
+class GatedCell(WeightArguments, UnitsArguments, Cell):
+    """Weights, dropout and the two products; the subclass adds the formula.
+
+    Weights have Keras's names, shapes and gate order: ``kernel (D, G*U)``,
+    ``recurrent_kernel (U, G*U)``, ``bias (G*U,)``.
+    """
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+        self.state_size: Any = [self.units]
+        self.output_size = self.units
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias."""
+        return (len(self.gates) * self.units,)
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """The bias before training."""
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for inputs of ``(B, D)``."""
+        require(
+            len(input_shape) == 2 and input_shape[-1] is not None,
+            "sequences",
+            "must have rank 3, (batch, time steps, features), with features known",
+            f"steps of shape {tuple(input_shape)}",
+            "reshape each step to one row of features",
+        )
+        width = len(self.gates) * self.units
+
+        def weight(name: str, role: str, shape: Any, initializer: Any) -> Any:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                regularizer=getattr(self, f"{role}_regularizer"),
+                constraint=getattr(self, f"{role}_constraint"),
+            )
+
+        self.kernel = weight(
+            "kernel", "kernel", (input_shape[-1], width), self.kernel_initializer
+        )
+        self.recurrent_kernel = weight(
+            "recurrent_kernel",
+            "recurrent",
+            (self.units, width),
+            self.recurrent_initializer,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = weight("bias", "bias", self.bias_shape, self.initial_bias)
+        self.built = True
+
+    def check_inputs(self, x: Any) -> None:
+        """Raise unless `x` is floating point."""
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        require(
+            "float" in dtype,
+            "sequences",
+            "must be floating point, D features at each step",
+            dtype,
+            "put keras.layers.Embedding before the layer, or cast with astype",
+        )
+
+    def get_constants(self, batch_size: int, training: bool) -> dict[str, jax.Array]:
+        """Dropout masks: ``input_mask (B, D)`` and ``recurrent_mask (B, U)``.
+
+        One mask serves all steps of a sequence (Gal and Ghahramani, 2016,
+        arXiv:1512.05287); kept numbers are scaled by 1 / (1 - rate).
+        """
+
+        def mask(rate: float, width: int) -> jax.Array:
+            ones = jnp.ones((batch_size, width), self.state_dtype)
+            return keras.random.dropout(ones, rate, seed=self.seed_generator)
+
+        constants = {}
+        if training and self.dropout:
+            constants["input_mask"] = mask(self.dropout, self.kernel.shape[0])
+        if training and self.recurrent_dropout:
+            constants["recurrent_mask"] = mask(self.recurrent_dropout, self.units)
+        return constants
+
+    def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
+        """Multiply in the compute dtype, accumulate in the state dtype."""
+        return jnp.matmul(
+            x.astype(self.compute_dtype),
+            jnp.asarray(weight, self.compute_dtype),
+            preferred_element_type=self.state_dtype,
+        )
+
+    def _affine(self, x: Any, weight: Any, bias: Any, mask: Any) -> jax.Array:
+        if mask is not None:
+            x = x * jnp.broadcast_to(mask.astype(x.dtype), x.shape)
+        z = self.matmul(x, weight.value)
+        return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
+
+    def _bias(self, row: int) -> jax.Array | None:
+        """The bias added to the inputs (row 0) or to the state (row 1)."""
+        if self.bias is None or row >= len(self.bias_shape):
+            return None
+        bias = self.bias.value.astype(self.state_dtype)
+        return bias[row] if bias.ndim > 1 else bias
+
+    def project_inputs(self, x: jax.Array, constants: dict) -> jax.Array:
+        """``(..., B, D)`` to ``(..., B, G*U)``."""
+        return self._affine(x, self.kernel, self._bias(0), constants.get("input_mask"))
+
+    def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
+        """``(B, U)`` to ``(B, G*U)``."""
+        return self._affine(
+            h, self.recurrent_kernel, self._bias(1), constants.get("recurrent_mask")
+        )
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights, naming the layer they come from if it is another.
+
+        Raises:
+            ValueError: if a weight is missing or its shape is not this cell's.
+        """
+        weights = [
+            weight
+            for weight in (self.kernel, self.recurrent_kernel, self.bias)
+            if weight is not None
+        ]
+        arrays = [store[key] for key in sorted(store.keys(), key=int)]
+        kind = type(self).__name__.removesuffix("Cell")
+        for weight, array in zip(weights, arrays, strict=False):
+            require(
+                tuple(array.shape) == tuple(weight.shape),
+                weight.name,
+                f"must have shape {self._shape_rule(weight)} = {tuple(weight.shape)}",
+                tuple(array.shape),
+                self._origin(arrays, kind),
+            )
+        super().load_own_variables(store)
+
+    def _shape_rule(self, weight: Any) -> str:
+        count = len(self.gates)
+        width = "units" if count == 1 else f"{count}*units"
+        first = {"kernel": "features, ", "recurrent_kernel": "units, "}
+        twice = "2, " if len(self.bias_shape) > 1 else ""
+        return f"({first.get(weight.name, twice)}{width})"
+
+    def _origin(self, arrays: list[Any], kind: str) -> str:
+        """Say whose weights these are, from the shape of the recurrent kernel."""
+        names = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
+        if len(arrays) > 1 and len(arrays[1].shape) == 2:
+            units, width = arrays[1].shape
+            found = names.get(width // units) if width % units == 0 else None
+            if found and found != kind:
+                return f"that is a {found} kernel; load it with {found}"
+            if found and units != self.units:
+                return f"make the layer as it was saved, {found}({units})"
+        if kind == "GRU" and len(arrays) > 2:
+            after = len(arrays[2].shape) > 1
+            return f"make the layer as it was saved, GRU(..., reset_after={after})"
+        return "load the file into the layer that wrote it"

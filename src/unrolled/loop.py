@@ -1,0 +1,181 @@
+"""The one time loop: pure JAX, takes a function, knows no cell and no Keras.
+
+Sequences are trees of ``(B, T, ...)`` arrays; states and outputs, of ``(B, ...)``.
+Every path that runs a recurrent layer (this scan, a fused kernel) means exactly
+what is written here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+Tree = Any
+
+# Steps read and projected at once where memory must not grow with T.
+CHUNK = 64
+
+
+class Steps(NamedTuple):
+    """What the loop reads, step by step; `mask` and `resets` may be None."""
+
+    inputs: Tree
+    mask: jax.Array | None
+    resets: jax.Array | None
+
+
+class Carry(NamedTuple):
+    """What the loop carries from step to step.
+
+    `states` and `held`, the last emitted output, belong to rows of the batch; a
+    masked row keeps them. `variables` belong to the cell as a whole (moving
+    averages, random seeds) and change at every step.
+    """
+
+    states: Tree
+    held: Tree
+    variables: Tree
+
+
+class Result(NamedTuple):
+    """What the loop returns; `outputs` and `all_states` run in processing order."""
+
+    last: Tree  # (B, ...)
+    outputs: Tree  # (B, T, ...), or None
+    states: Tree  # (B, ...)
+    all_states: Tree  # (B, T, ...), or None
+    variables: Tree
+
+
+def unroll(
+    step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree, Tree]],
+    inputs: Tree,
+    states: Tree,
+    *,
+    project: Callable[[Tree], Tree] | None = None,
+    variables: Tree = (),
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    fresh: Tree = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    zero_masked: bool = False,
+    keep_outputs: bool = True,
+    keep_states: bool = False,
+) -> Result:
+    """Apply `step` along time.
+
+    Args:
+        step: ``(x_t, states, variables) -> (output, states, variables)``.
+        inputs: tree of ``(B, T, ...)``.
+        states: tree of ``(B, ...)``, the states before the first processed step.
+        project: the share of the step that needs no state, over any axes before
+            ``(B, ...)``; applied to many steps at once, its result is what `step`
+            reads.
+        variables: what the cell as a whole carries from step to step.
+        mask: bool ``(B, T)``. Where false, the row's states are carried over and
+            its output repeats the last one emitted (zeros before the first).
+        resets: bool ``(B, T)``. Where true, the row restarts from `fresh` with
+            nothing emitted yet, before that step, masked or not.
+        fresh: the states a reset row takes; same tree as `states`.
+        reverse: process the last step first.
+        unroll: steps per compiled loop iteration, or True for all.
+        zero_masked: emit zeros, not the last output, on masked steps.
+        keep_outputs: return the outputs of all steps.
+        keep_states: return the states after each step.
+
+    Returns:
+        A `Result`. With neither `keep_outputs` nor `keep_states`, memory does not
+        grow with T unless the call is differentiated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrolled.loop import unroll
+        >>> add = lambda x, total, _: (total + x, total + x, ())
+        >>> unroll(add, jnp.arange(4.0)[None], jnp.zeros(1)).outputs.tolist()
+        [[0.0, 1.0, 3.0, 6.0]]
+    """
+    steps = Steps(inputs, mask, resets)
+    length = jax.tree.leaves(inputs)[0].shape[1]
+
+    def read(part: Steps) -> Steps:
+        part = _swap(part)
+        return part._replace(inputs=project(part.inputs)) if project else part
+
+    def output_of_first(steps: Steps) -> Tree:
+        at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
+        return step(at, states, variables)[0]
+
+    zeros = jax.tree.map(
+        lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
+    )
+    # The held output travels only where something may ask for it again.
+    hold = mask is not None or not keep_outputs
+
+    def advance(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
+        before, held, variables = carry
+        if at.resets is not None:
+            before = _where(at.resets, fresh, before)
+            held = _where(at.resets, zeros, held) if hold else None
+        output, after, variables = step(at.inputs, before, variables)
+        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
+        if at.mask is not None:
+            after = _where(at.mask, after, before)
+            output = _where(at.mask, output, zeros if zero_masked else held)
+        kept = (output if keep_outputs else None, after if keep_states else None)
+        return Carry(after, output if hold else None, variables), kept
+
+    def run(carry: Carry, part: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
+        return lax.scan(advance, carry, read(part), reverse=reverse, unroll=unroll)
+
+    carry = Carry(states, zeros if hold else None, variables)
+    if keep_outputs or keep_states or unroll is True or length <= CHUNK:
+        carry, sequences = run(carry, steps)
+        if reverse:
+            sequences = jax.tree.map(lambda a: jnp.flip(a, 0), sequences)
+        outputs, all_states = _swap(sequences)
+    else:
+        carry = _in_chunks(run, carry, steps, length, reverse)
+        outputs = all_states = None
+    last = carry.held if hold else jax.tree.map(lambda a: a[:, -1], outputs)
+    return Result(last, outputs, carry.states, all_states, carry.variables)
+
+
+def _in_chunks(
+    run: Callable, carry: Carry, steps: Steps, length: int, reverse: bool
+) -> Carry:
+    """Run chunk after chunk, so that no copy of the whole sequence is made."""
+    count, rest = divmod(length, CHUNK)
+
+    def chunk(index: Any, carry: Carry) -> Carry:
+        index = count - 1 - index if reverse else index
+        return run(carry, _slice(steps, index * CHUNK, CHUNK))[0]
+
+    def tail(carry: Carry) -> Carry:
+        return run(carry, _slice(steps, count * CHUNK, rest))[0] if rest else carry
+
+    if reverse:
+        return lax.fori_loop(0, count, chunk, tail(carry))
+    return tail(lax.fori_loop(0, count, chunk, carry))
+
+
+def _slice(steps: Tree, start: Any, size: int) -> Tree:
+    return jax.tree.map(
+        lambda a: lax.dynamic_slice_in_dim(a, start, size, axis=1), steps
+    )
+
+
+def _swap(sequences: Tree) -> Tree:
+    """Exchange the first two axes: ``(B, T, ...)`` to ``(T, B, ...)`` and back."""
+    return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), sequences)
+
+
+def _where(rows: jax.Array, new: Tree, old: Tree) -> Tree:
+    """Choose by row: `rows` is ``(B,)``, the leaves are ``(B, ...)``."""
+
+    def choose(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(rows.reshape(rows.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)

@@ -1,0 +1,122 @@
+"""Strictness, float64, hypothesis and the record of errors, for the whole suite.
+
+JAX runs with strict dtype promotion and `rank_promotion = raise`. Keras itself
+survives the first; the second it does not: the Orthogonal initializer scales
+columns by a vector, and its layers (Dense, the stock recurrent ones, and others
+with a bias) add (U,) to (B, U). So the initializer alone is let through for all,
+and only tests that run Keras's own layers carry the mark `keras_ranks`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import unrolled  # noqa: F401  selects JAX for Keras: before anything of Keras
+
+import jax
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from . import record
+
+settings.register_profile(
+    "unrolled",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    max_examples=24,
+    phases=set(Phase) - {Phase.explain},  # costs minutes where a draw compiles
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("unrolled")
+
+
+def _let_orthogonal_through() -> None:
+    original = keras.initializers.Orthogonal.__call__
+
+    def call(self, *args, **kwargs):
+        with jax.numpy_rank_promotion("allow"):
+            return original(self, *args, **kwargs)
+
+    keras.initializers.Orthogonal.__call__ = call
+
+
+def pytest_configure(config) -> None:
+    """Register the mark and let Keras's initializer broadcast."""
+    config.addinivalue_line(
+        "markers",
+        "keras_ranks: runs Keras's own layers, which rely on rank promotion",
+    )
+    # Keras 3.15 variables speak an older form of NumPy's array protocol.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy"
+    )
+    _let_orthogonal_through()
+
+
+@pytest.fixture(autouse=True)
+def strict(request):
+    """Promote nothing implicitly; start from a clean, seeded Keras."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(7)
+    ranks = "allow" if request.node.get_closest_marker("keras_ranks") else "raise"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.numpy_dtype_promotion("strict"))
+        stack.enter_context(jax.numpy_rank_promotion(ranks))
+        yield
+
+
+@pytest.fixture
+def rng(request):
+    """A generator seeded by the test's name: the same numbers on every run."""
+    seed = [ord(letter) for letter in request.node.nodeid]
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def float64():
+    """JAX with 64-bit types, for this test only."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def need():
+    """need(condition, what): skip for want of `what` (a compiler, a browser, a peer).
+
+    Where CI=true that is an error, not a skip.
+    """
+
+    def check(condition: bool, what: str) -> None:
+        if condition:
+            return
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{what} is missing, and CI must have it")
+        pytest.skip(f"{what} is missing")
+
+    return check
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print what the closing note of a release quotes."""
+    outcomes = {
+        outcome: sum("test_keras_test_passes" in each.nodeid for each in reports)
+        for outcome, reports in terminalreporter.stats.items()
+        if outcome in ("passed", "failed", "xfailed", "skipped")
+    }
+    if any(outcomes.values()):
+        terminalreporter.section("Keras's own recurrent tests, with our classes")
+        named = {"xfailed": "differ on purpose", "skipped": "for other backends"}
+        counts = [f"{n} {named.get(key, key)}" for key, n in outcomes.items() if n]
+        terminalreporter.write_line(
+            f"{sum(outcomes.values())} tests: {', '.join(counts)}"
+        )
+    lines = record.lines()
+    if lines:
+        terminalreporter.section("largest error against the float64 reference")
+        for line in lines:
+            terminalreporter.write_line(line)

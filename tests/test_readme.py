@@ -1,0 +1,30 @@
+"""The code in README.md and docs/ runs as it is printed, page by page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def with_code() -> list[Path]:
+    return [page for page in PAGES if BLOCK.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", with_code(), ids=lambda page: page.stem)
+def test_code_runs(page):
+    text = page.read_text()
+    names = {"__name__": page.stem}
+    for block in BLOCK.finditer(text):
+        # Blank lines in front make a failure point at the line in the page.
+        above = "\n" * text.count("\n", 0, block.start(1))
+        exec(compile(above + block[1], page, "exec"), names)
+
+
+def test_example_in_readme_prints_what_it_says(capsys):
+    (block,) = BLOCK.findall((ROOT / "README.md").read_text())
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "80384\n"
