@@ -308,13 +308,13 @@ def _rows_figure(stateful: bool) -> str:
                 parts.append(f'<rect x="{x}" y="{y}" width="30" height="24" rx="4" class="cell"/>')
                 if step < 3:
                     parts.append(
-                        f'<path d="M{x + 31} {y + 12}h22" class="rail" marker-end="url(#pp-end-units)"/>'
+                        f'<path d="M{x + 31} {y + 12}h22" class="rail"/>'
                     )
             if batch == 0:
                 parts.append(f'<text x="36" y="{y + 17}" class="tiny batch-ink" text-anchor="end">row {row + 1}</text>')
                 if stateful:
                     parts.append(
-                        f'<path d="M{left + 199} {y + 12}h84" class="rail strongly" marker-end="url(#pp-end-units)"/>'
+                        f'<path d="M{left + 199} {y + 12}h84" class="rail strongly"/>'
                     )
             elif not stateful:
                 parts.append(f'<text x="{left - 8}" y="{y + 16}" class="tiny" text-anchor="end">from 0</text>')

@@ -77,7 +77,7 @@ function ledgerTable(found, gate) {
   const bar = value => {
     const share = Math.min(Math.abs(value) / biggest, 1) || 0, mark = el("i", { class: value < 0 ? "minus" : "plus" });
     mark.style.width = `${(share * 50).toFixed(1)}%`;
-    return el("td", { class: "bar", "aria-hidden": "true" }, el("span", {}, mark));
+    return el("td", { class: "share", "aria-hidden": "true" }, el("span", {}, mark));
   };
   const num = (value, precision) => el("td", { class: "num" }, signed(real(value), precision));
   const wp = found.here ? L.weights.kernel.precision : 0;

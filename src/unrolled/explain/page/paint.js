@@ -86,7 +86,7 @@ function strip(values, x, y, w, h, scale, top, frame) {
     group.append(sv("rect", { x, y: y + k * tall, width: w, height: (end - k) * tall + 0.3, fill: paint }));
     k = end;
   }
-  group.append(sv("rect", { x, y, width: w, height: h, class: `frame ${frame || "units"}` }));
+  group.append(sv("rect", { x, y, width: w, height: h, fill: "none", class: `frame ${frame || "units"}` }));
   return group;
 }
 
