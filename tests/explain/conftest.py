@@ -106,3 +106,9 @@ def hostile():
 
 def dumps(facts):
     return json.dumps(facts, allow_nan=False, sort_keys=True)
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """Facts of a model with no recurrent layer."""
+    return describe(sequential(keras.layers.Dense(3), shape=(4,), name="dense"))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def visit(browser, written):
         if scripts:
             ready = "performance.getEntriesByName('unrolled:ready').length"
             if facts["layers"]:
-                tab.wait_for_function(ready)
+                until(tab, ready)
         try:
             yield tab
             allowed = [url for url in asked if not url.startswith("blob:")]
@@ -100,6 +101,18 @@ def pictures():
         Path(folder).mkdir(parents=True, exist_ok=True)
         return Path(folder)
     return None
+
+
+def until(tab, expression, seconds=15):
+    """Wait for an expression to be true.
+
+    The driver's own waiting evaluates strings inside the page, which the page's
+    policy rightly forbids; asking again from outside is not forbidden.
+    """
+    end = time.monotonic() + seconds
+    while not tab.evaluate(expression):
+        assert time.monotonic() < end, f"never true: {expression}"
+        tab.wait_for_timeout(40)
 
 
 def settle(tab):

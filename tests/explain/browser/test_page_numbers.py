@@ -7,6 +7,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import numpy as np
 import pytest
+from .conftest import until
 from .tools import quick
 
 from unrolled.explain import describe as describing
@@ -64,7 +65,7 @@ def case(request, browser, written):
         facts = describing.describe(model, sample)
     tab = browser.new_page()
     tab.goto(written(facts).as_uri())
-    tab.wait_for_function("performance.getEntriesByName('unrolled:ready').length")
+    until(tab, "performance.getEntriesByName('unrolled:ready').length")
     outputs = [np.asarray(one) for one in model(sample)]
     found = dict(zip(NAMES, zip(layers, outputs, strict=True), strict=True))
     yield facts, tab, found

@@ -9,10 +9,11 @@ const ACTIVATIONS = {
 };
 const MOST_WORK = 60e6; // multiply-adds one run may spend
 
-async function weightsOf(layer) {
-  if (layer.weights !== undefined) return layer.weights;
+// Several views ask at once; they share one reading.
+const weightsOf = layer => layer.reading ||= readWeights(layer);
+
+async function readWeights(layer) {
   const found = layer.facts.embedded;
-  layer.weights = null;
   if (!found.embedded) layer.cannot = found.why;
   else if (!layer.input) layer.cannot = layer.facts.trace.input_text || "its input is not kept";
   else {
@@ -21,10 +22,10 @@ async function weightsOf(layer) {
     else {
       const w = {};
       for (const [key, blob] of Object.entries(found.arrays)) w[key] = await decode(blob);
-      layer.weights = w;
+      return layer.weights = w;
     }
   }
-  return layer.weights;
+  return null;
 }
 
 // One step. `z` gets the gate values by key; returns the new states.

@@ -39,13 +39,10 @@ function returnFlags() {
   const keys = ["return_sequences", "return_state", "stateful"];
   const boxes = keys.map(key => byId(`flag-${key}`)), line = byId("returned"), node = byId("flags");
   for (const box of boxes) box.addEventListener("change", () => refresh("flags"));
-  let of = null;
+  resets.push(() => keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }));
   const row = () => ((L.facts.returns || {}).rows || []).find(one => keys.every((key, k) => one[key] === boxes[k].checked));
   return {
-    outputs: () => {
-      if (of !== L) { of = L; keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }); }
-      return { all: boxes[0].checked, state: boxes[1].checked, stateful: boxes[2].checked };
-    },
+    outputs: () => ({ all: boxes[0].checked, state: boxes[1].checked }),
     update: shown => {
       node.hidden = !shown || !L.facts.returns;
       const found = row();

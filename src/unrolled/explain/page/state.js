@@ -2,7 +2,7 @@
 // draws; it runs at most once a frame, and only while it can be seen.
 const selection = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
 let L = null; // the data of the selected layer (layer.js)
-const views = [];
+const views = [], resets = []; // resets: controls that start anew with a layer
 let due = false, why = new Set();
 
 function view(id, build) {
@@ -69,5 +69,6 @@ async function useLayer(index) {
   Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
   for (const panel of document.querySelectorAll("[data-layer]"))
     panel.hidden = panel.dataset.layer !== L.facts.id;
+  for (const reset of resets) reset();
   refresh("layer");
 }

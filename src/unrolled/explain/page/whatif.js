@@ -2,20 +2,22 @@
 view("whatif", root => {
   const inputs = Object.fromEntries(["steps", "features", "units", "batch"].map(key => [key, byId(`w-${key}`)]));
   const back = byId("w-back"), scale = byId("w-scale"), plot = byId("w-plot"), ran = byId("w-ran"), formula = byId("w-formula");
-  let base = null, of = null;
+  let base = null;
   for (const input of Object.values(inputs)) input.addEventListener("input", () => refresh("whatif"));
-  back.addEventListener("click", () => { of = null; refresh("whatif"); });
-  return () => {
+  const reset = () => {
     const f = L.facts, known = f.numbers.formula;
-    if (of !== L) {
-      of = L;
-      base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
+    base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
       for (const [key, input] of Object.entries(inputs)) {
         input.max = Math.max(base[key] * 4, 16);
         input.value = base[key];
         input.disabled = !known && (key === "features" || key === "units");
       }
-    }
+      refresh("whatif");
+  };
+  resets.push(reset);
+  back.addEventListener("click", reset);
+  return () => {
+    const f = L.facts, known = f.numbers.formula;
     const now = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, Number(input.value)]));
     const start = amounts(f, base), moved = amounts(f, now);
     for (const [key, input] of Object.entries(inputs)) {
