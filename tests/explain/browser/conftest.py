@@ -115,6 +115,12 @@ def until(tab, expression, seconds=15):
         tab.wait_for_timeout(40)
 
 
+def look(tab, name):
+    """Bring an element into view and let it draw."""
+    tab.evaluate("name => document.getElementById(name).scrollIntoView()", name)
+    settle(tab)
+
+
 def settle(tab):
     """Wait until every pending frame has been drawn."""
     tab.evaluate(

@@ -9,7 +9,7 @@ import pytest
 from unrolled.explain import style
 from unrolled.explain.encode import decode
 
-from .conftest import settle
+from .conftest import look, settle
 
 pytestmark = pytest.mark.keras_ranks
 
@@ -39,8 +39,8 @@ def test_cells_have_the_colour_of_their_number(visit, digits, key, theme):
     rng = np.random.default_rng(4)
     cells = [[int(rng.integers(128)), int(rng.integers(28))] for _ in range(60)]
     with visit(facts, theme=theme) as tab:
-        tab.locator(f"#heat-{key}").scroll_into_view_if_needed()
-        settle(tab)
+        look(tab, "maps")
+        look(tab, f"heat-{key}")
         got = tab.evaluate(SAMPLE, [key, cells])
     for (u, t), pixel in zip(cells, got, strict=True):
         assert np.abs(np.array(pixel) - expected(values[u, t], array, theme)).max() <= 2
@@ -48,6 +48,7 @@ def test_cells_have_the_colour_of_their_number(visit, digits, key, theme):
 
 def test_a_click_selects_the_cell_under_it(visit, digits):
     with visit(digits[2]) as tab:
+        look(tab, "maps")
         box = tab.locator("#heat-c")
         box.scroll_into_view_if_needed()
         settle(tab)
@@ -56,8 +57,7 @@ def test_a_click_selects_the_cell_under_it(visit, digits):
         settle(tab)
         assert tab.evaluate("[unrolled.selection.unit, unrolled.selection.step]") == [64, 10]
         for place in ("#now-h", "#now-c", "#zoom-words", "#ledger-lead", "#trace-now"):
-            tab.locator(place).scroll_into_view_if_needed()
-            settle(tab)
+            look(tab, place[1:])
         assert "unit 65, step 11" in tab.locator("#now-h").inner_text()
         assert "Unit 65 at step 11" in tab.locator("#ledger-lead").inner_text()
         assert tab.locator("#trace-now").inner_text().startswith("step 11:")
@@ -66,8 +66,7 @@ def test_a_click_selects_the_cell_under_it(visit, digits):
 def test_csv_svg_and_png(visit, digits, tmp_path):
     facts = digits[2]
     with visit(facts) as tab:
-        tab.locator("#save-csv").scroll_into_view_if_needed()
-        settle(tab)
+        look(tab, "save-csv")
         files = {}
         for kind in ("csv", "svg", "png"):
             with tab.expect_download() as waiting:
@@ -98,8 +97,7 @@ def test_digits_never_exceed_the_precision(visit, digits):
 def test_frames_are_quick(visit, digits):
     """Medians, with room for a machine that is shared; the budgets are in docs."""
     with visit(digits[2]) as tab:
-        tab.locator("#heat-h").scroll_into_view_if_needed()
-        settle(tab)
+        look(tab, "maps")
         tab.evaluate("performance.clearMeasures()")
         for k in range(24):
             tab.evaluate(f"unrolled.select({{unit: {3 * k + 1}}})")

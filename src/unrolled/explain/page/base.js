@@ -16,6 +16,9 @@ function fill(node, attributes, children) {
 }
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const on = (node, kind, act) => node.addEventListener(kind, act);
+const HIDDEN = { "aria-hidden": "true" };
+const all = query => [...document.querySelectorAll(query)];
 const tx = (x, y, style, ...words) => sv("text", { x, y, class: style }, ...words);
 const pa = (d, style) => sv("path", { d, class: style });
 const bx = (x, y, width, height, style) => sv("rect", { x, y, width, height, class: style });

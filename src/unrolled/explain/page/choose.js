@@ -4,16 +4,16 @@ let playing = 0, spoken = 0;
 
 view("bar", root => {
   const unit = byId("pick-unit"), step = byId("pick-step"), example = byId("pick-example"), layer = byId("pick-layer");
-  unit.addEventListener("change", () => select({ unit: unit.value - 1 }));
-  step.addEventListener("change", () => select({ step: step.value - 1 }));
-  example.addEventListener("change", () => select({ example: example.selectedIndex }));
-  layer.addEventListener("change", () => useLayer(layer.selectedIndex));
-  for (const button of root.querySelectorAll("[data-by]")) button.addEventListener("click", () => {
+  on(unit, "change", () => { select({ unit: unit.value - 1 }); refresh("bar"); });
+  on(step, "change", () => { select({ step: step.value - 1 }); refresh("bar"); });
+  on(example, "change", () => select({ example: example.selectedIndex }));
+  on(layer, "change", () => useLayer(layer.selectedIndex));
+  for (const button of root.querySelectorAll("[data-by]")) on(button, "click", () => {
     const by = Number(button.dataset.by);
     if (button.closest(".units")) moveUnit(by); else select({ step: selection.step + by });
   });
-  byId("play").addEventListener("click", togglePlay);
-  byId("help-open").addEventListener("click", openHelp);
+  on(byId("play"), "click", togglePlay);
+  on(byId("help-open"), "click", openHelp);
   return changed => {
     if (changed.has("layer")) {
       layer.selectedIndex = selection.layer;
@@ -65,7 +65,7 @@ function togglePlay() {
 }
 
 function openHelp() { byId("help").showModal(); }
-byId("help-close").addEventListener("click", () => byId("help").close());
+on(byId("help-close"), "click", () => byId("help").close());
 
 // Arrows belong to the focused figure; single letters can be switched off in the help.
 const MOVES = {

@@ -38,7 +38,7 @@ async function show(kind, layer) {
   setTimeout(() => frame.classList.remove("flash"), 1600);
 }
 
-for (const button of document.querySelectorAll("[data-show]")) {
+for (const button of all("[data-show]")) {
   button.hidden = !facts.layers.length;
-  button.addEventListener("click", () => show(button.dataset.show, button.dataset.on));
+  on(button, "click", () => show(button.dataset.show, button.dataset.on));
 }

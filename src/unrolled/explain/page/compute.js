@@ -4,8 +4,7 @@ const sigmoid = x => 1 / (1 + Math.exp(-x));
 const ACTIVATIONS = {
   sigmoid, tanh: Math.tanh, linear: x => x, relu: x => Math.max(x, 0),
   hard_sigmoid: x => clamp(x / 6 + 0.5, 0, 1), softsign: x => x / (1 + Math.abs(x)),
-  elu: x => x > 0 ? x : Math.expm1(x), softplus: x => Math.log1p(Math.exp(x)),
-  silu: x => x * sigmoid(x), exponential: Math.exp,
+
 };
 const MOST_WORK = 60e6; // multiply-adds one run may spend
 

@@ -14,7 +14,7 @@ function setZoom(zoom) {
 }
 
 view("zoom", root => {
-  for (let k = 1; k < 5; k++) byId(`zoom-${k}`).addEventListener("change", () => setZoom(k));
+  for (let k = 1; k < 5; k++) on(byId(`zoom-${k}`), "change", () => setZoom(k));
   const stage = byId("stage"), caption = byId("zoom-words"), numbers = byId("zoom-numbers"), flags = returnFlags();
   let drawnAs = "";
   return changed => {
@@ -38,7 +38,7 @@ view("zoom", root => {
 function returnFlags() {
   const keys = ["return_sequences", "return_state", "stateful"];
   const boxes = keys.map(key => byId(`flag-${key}`)), line = byId("returned"), node = byId("flags");
-  for (const box of boxes) box.addEventListener("change", () => refresh("flags"));
+  for (const box of boxes) on(box, "change", () => refresh("flags"));
   resets.push(() => keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }));
   const row = () => ((L.facts.returns || {}).rows || []).find(one => keys.every((key, k) => one[key] === boxes[k].checked));
   return {
@@ -49,7 +49,7 @@ function returnFlags() {
       if (!found) { say(line, ""); return; }
       say(line, found.ran ? `Ran it: returns ${found.text.map((text, k) => `${found.meaning[k]} ${text}`).join(", ")}`
         : `Did not run: ${found.error}`);
-      for (const tr of document.querySelectorAll(`[data-layer="${L.facts.id}"] tr[data-returns]`)) {
+      for (const tr of all(`[data-layer="${L.facts.id}"] tr[data-returns]`)) {
         tr.classList.toggle("lit", tr.dataset.returns === keys.map((key, k) => Number(boxes[k].checked)).join(""));
       }
     },

@@ -38,7 +38,7 @@ async function readLayer(layer) {
     me.range = { gray: min >= 0, top: Math.max(Math.abs(min), Math.abs(max)) || 1 };
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
-    me.rows = Array.from({ length: Math.min(layer.U, 4096) }, (_, k) => k);
+    me.rows = Array.from({ length: clamp(layer.U || 1, 1, 4096) }, (_, k) => k);
     me.T = layer.T.value || 4;
     me.E = 1;
     me.mask = me.input = null;

@@ -89,7 +89,7 @@ function ledgerTable(found, gate) {
   gate.bias.forEach((value, n) => rows.push(wide(gate.bias.length > 1 ? `bias of ${n ? "h" : "x"}${n && gate.scaled_by !== null ? `, × r` : ""}` : "bias", real(value) * (n && gate.scaled_by !== null ? real(gate.scaled_by) : 1), "rest")));
   const table = el("table", { class: "terms" },
     el("caption", {}, `${gate.key}, ${gate.name}: the largest of ${count(f.D + f.U)} products${gate.scaled_by !== null ? `; those of h are multiplied by r = ${plain(real(gate.scaled_by), p)}` : ""}`),
-    el("thead", {}, el("tr", {}, ["from", "weight", "value", "product"].map((word, k) => el("th", { scope: "col", class: k ? "num" : "" }, word)), el("td", { "aria-hidden": "true" }))),
+    el("thead", {}, el("tr", {}, ["from", "weight", "value", "product"].map((word, k) => el("th", { scope: "col", class: k ? "num" : "" }, word)), el("td", HIDDEN))),
     el("tbody", {}, rows),
     el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: 3 }, "sum"), el("td", { class: "num", id: "ledger-sum" }, signed(real(gate.sum), p)), el("td", {}))));
   const after = el("p", { class: "after" }, `${gate.activation}(${plain(real(gate.sum), p)}) = `, el("b", { id: "ledger-value" }, plain(real(gate.value), p)));

@@ -8,14 +8,14 @@ view("strip", root => {
       if (!a || !b) return null;
       const y = node => node.getBoundingClientRect().top - box.top + 24, x = 26 - (k % 3) * 9;
       const d = a === b ? `M36 ${y(a) - 8}H${x}v20h6` : `M36 ${y(a)}H${x}V${y(b)}h6`;
-      return sv("path", { d, class: "rail" }, sv("title", {}, edge.text));
+      return sv("path", { d, class: "rail" });
     }));
     for (const row of root.querySelectorAll("[data-node]")) row.classList.toggle("current", L.facts.node === row.dataset.node);
   };
 });
-for (const button of document.querySelectorAll("[data-use]")) {
+for (const button of all("[data-use]")) {
   button.hidden = false;
-  button.addEventListener("click", () => useLayer(facts.layers.findIndex(one => one.id === button.dataset.use)));
+  on(button, "click", () => useLayer(facts.layers.findIndex(one => one.id === button.dataset.use)));
 }
 
 async function start() {
@@ -29,10 +29,10 @@ async function start() {
 }
 let tokens = null;
 // Read-only access for those who look underneath, and for the tests.
-window.unrolled = { facts, selection, select, setZoom, useLayer, show, get layer() { return L; }, recompute, baseline, csv };
+window.unrolled = { selection, select, setZoom, useLayer, get layer() { return L; }, baseline, csv };
 start().catch(error => {
   document.documentElement.classList.remove("live");
   const found = staticFigure();
   if (found) byId("zoom").append(found);
-  say(byId("failed"), `The interactive part did not start: ${error.message}. The words and the figure hold all the same.`);
+  say(byId("failed"), `The interactive part did not start: ${error.message}. Words and figure hold all the same.`);
 });

@@ -1,12 +1,12 @@
 // Heat maps, units down and steps to the right, one per state and gate; each with a
 // cursor of its own layer, so that moving it never repaints the picture.
-const MEANINGS = { h: "what the layer says", c: "what it keeps", i: "how much is let in", f: "how much is kept", g: "what could be written", o: "how much is shown", z: "how much stays as it was", r: "how much of h is read", hh: "what could be written", y: "what the cell returns" };
+const MEANINGS = { h: "what the layer says", c: "what it keeps", i: "how much is let in", f: "how much is kept", g: "what could be written", o: "how much is shown", z: "how much stays as it was", r: "how much of h is read", y: "what the cell returns" };
 
 view("maps", () => {
   const words = byId("maps-words"), grid = byId("maps-grid"), table = byId("step-numbers");
   const [caption, thead, tbody] = byId("step-table").children;
-  table.addEventListener("toggle", () => refresh("table"));
-  for (const [id, act] of [["save-csv", () => download(csv(), "text/csv", "csv")], ["save-svg", saveSvg], ["save-png", savePng]]) byId(id).addEventListener("click", act);
+  on(table, "toggle", () => refresh("table"));
+  for (const [id, act] of [["save-csv", () => download(csv(), "text/csv", "csv")], ["save-svg", saveSvg], ["save-png", savePng]]) on(byId(id), "click", act);
   let maps = [];
   const rebuild = () => {
     maps = L.keys.map(key => heatMap(key));
@@ -26,19 +26,19 @@ view("maps", () => {
 
 function heatMap(key) {
   const array = L.arrays[key], of = L;
-  const base = el("canvas", { "aria-hidden": "true" }), over = el("canvas", { "aria-hidden": "true" });
+  const base = el("canvas", HIDDEN), over = el("canvas", HIDDEN);
   const now = el("output", { class: "now", id: `now-${key}`, "aria-live": "off" });
   const box = el("div", { class: "heat", id: `heat-${key}`, tabindex: 0, role: "group", "aria-roledescription": "heat map", "data-keys": true, "aria-describedby": `now-${key}` }, base, over);
-  const stamp = L.stamp ? el("span", { class: "stamp" }, L.stamp) : null;
-  const node = el("figure", {}, el("figcaption", {}, el("b", {}, key), ` ${array.name}`, MEANINGS[key] ? el("span", { class: "soft" }, `: ${MEANINGS[key]}`) : "", stamp), box,
+  const meaning = MEANINGS[key === "hh" ? "g" : key], stamp = L.stamp ? el("span", { class: "stamp" }, L.stamp) : null;
+  const node = el("figure", {}, el("figcaption", {}, el("b", {}, key), ` ${array.name}`, meaning && el("span", { class: "soft" }, `: ${meaning}`), stamp), box,
     el("div", { class: "under" }, legend(array.scale, topOf(array)), now));
   let shape = "", source = null, whose = -1;
   const pick = event => {
     const area = box.getBoundingClientRect();
     select({ step: Math.floor((event.clientX - area.left) / area.width * L.T), unit: L.rows[clamp(Math.floor((event.clientY - area.top) / area.height * array.shape[1]), 0, array.shape[1] - 1)] });
   };
-  box.addEventListener("pointerdown", event => { pick(event); box.focus({ preventScroll: true }); });
-  box.addEventListener("pointermove", event => { if (event.buttons && event.pointerType === "mouse") pick(event); });
+  on(box, "pointerdown", event => { pick(event); box.focus({ preventScroll: true }); });
+  on(box, "pointermove", event => { if (event.buttons && event.pointerType === "mouse") pick(event); });
   return { node, of, update(repaint) {
     const wide = Math.floor(box.clientWidth), rows = array.shape[1];
     const tall = clamp(rows * 3, Math.min(120, rows * 24), 260), { example: e, unit, step: t } = selection;

@@ -25,7 +25,6 @@ function ramp(scale, share) {
 const topOf = array => Math.max(Math.abs(array.blob.min), Math.abs(array.blob.max)) || 1;
 const shareOf = (value, scale, top) => scale === "sequential" ? value : value / top / 2 + 0.5;
 function colour(value, scale, top) {
-  if (!theme) readTheme();
   if (!Number.isFinite(value)) return theme.missing;
   return `rgb(${ramp(scale, shareOf(value, scale, top)).join()})`;
 }
@@ -47,7 +46,6 @@ function lutOf(array, layer) {
 
 // A units x steps picture, one pixel a value, painted from the stored bytes.
 function picture(array, layer, e) {
-  if (!theme) readTheme();
   const [, rows, steps] = array.shape, lut = lutOf(array, layer);
   const image = new ImageData(steps, rows), pixels = new Uint32Array(image.data.buffer);
   const from = e * rows * steps;
@@ -57,7 +55,6 @@ function picture(array, layer, e) {
 
 // The same for plain numbers [row][step].
 function pictureOf(rows, steps, value, scale, top, stops = scale) {
-  if (!theme) readTheme();
   const image = new ImageData(Math.max(steps, 1), Math.max(rows, 1));
   for (let r = 0; r < rows; r++) for (let t = 0; t < steps; t++) {
     const v = value(r, t);
@@ -122,6 +119,6 @@ function sized(canvas, width, height) {
 }
 
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-  matchMedia(query).addEventListener("change", () => { readTheme(); refresh("theme"); });
+  on(matchMedia(query), "change", () => { readTheme(); refresh("theme"); });
 }
 addEventListener("resize", () => refresh("size"));

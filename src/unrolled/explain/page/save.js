@@ -21,7 +21,7 @@ const staticFigure = () => new DOMParser().parseFromString(byId("static").textCo
 function saveSvg() { download(new XMLSerializer().serializeToString(staticFigure()), "image/svg+xml", "svg"); }
 
 function savePng() {
-  const maps = [...document.querySelectorAll("#maps .heat canvas:first-child")];
+  const maps = all("#maps .heat canvas:first-child");
   if (!maps.length) return;
   const pad = 24, wide = Math.max(...maps.map(map => map.width)), canvas = el("canvas", { width: wide + 2 * pad, height: maps.reduce((sum, map) => sum + map.height + 40, pad) });
   const g = canvas.getContext("2d");

@@ -63,12 +63,22 @@ function moveUnit(by) {
   select({ unit: L.rows[clamp(L.rowOf(selection.unit) + by, 0, L.rows.length - 1)] });
 }
 
+// What is below the fold is drawn too, one view at a time, once the rest stands.
+function warm(layer) {
+  const entry = views.find(one => one.stale);
+  if (!entry || layer !== L) return;
+  entry.stale = false;
+  entry.update(new Set(["layer"]));
+  setTimeout(warm, 20, layer);
+}
+
 async function useLayer(index) {
   const next = await layerData(index);
   L = next;
   Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
-  for (const panel of document.querySelectorAll("[data-layer]"))
+  for (const panel of all("[data-layer]"))
     panel.hidden = panel.dataset.layer !== L.facts.id;
   for (const reset of resets) reset();
   refresh("layer");
+  setTimeout(warm, 60, L);
 }

@@ -3,7 +3,7 @@
 view("trace", root => {
   const lead = byId("trace-lead"), box = byId("trace-box"), note = byId("trace-note"), now = byId("trace-now"), key = byId("trace-keys");
   const [input, states, gates] = box.querySelectorAll("canvas"), top = input.parentElement, chart = states;
-  box.addEventListener("pointerdown", event => {
+  on(box, "pointerdown", event => {
     const area = chart.getBoundingClientRect();
     if (L.drawn) select({ step: Math.floor((event.clientX - area.left) / area.width * L.T) });
     box.focus({ preventScroll: true });

@@ -2,8 +2,8 @@
 view("tryout", root => {
   const words = byId("t-words"), maps = byId("t-maps"), ran = byId("t-ran"), range = byId("t-range"), label = byId("t-label"), result = byId("t-result");
   const modes = [...root.querySelectorAll("input[name=t-mode]")];
-  for (const mode of modes) mode.addEventListener("change", () => refresh("mode"));
-  range.addEventListener("input", () => refresh("mode"));
+  for (const mode of modes) on(mode, "change", () => refresh("mode"));
+  on(range, "input", () => refresh("mode"));
   let last = "";
   return async () => {
     const layer = L, f = layer.facts, { example: e, unit, step: t } = selection, mode = modes.find(one => one.checked).value;
@@ -28,7 +28,7 @@ view("tryout", root => {
     const late = s => layer.back ? s < amount : s >= from;
     const zeroed = { x: (s, d, v) => late(s) ? 0 : v };
     const [text, changes] = {
-      change: [`x at step ${t + 1} times ${amount.toFixed(1)}${amount ? "" : ": blanked out"}. Move the step and see how much of it is still in the last h.`, { "h, changed": { x: (s, d, v) => s === t ? v * amount : v } }],
+      change: [`x at step ${t + 1} times ${amount.toFixed(1)}${amount ? "" : ": blanked out"}. Move the step: how much of it is left in the last h?`, { "h, changed": { x: (s, d, v) => s === t ? v * amount : v } }],
       silence: [`Unit ${unit + 1} is held at 0. The others read it at the next step, so they move too.`, { [`h without unit ${unit + 1}`]: { silent: unit } }],
       mask: [`The last ${plural(amount, "step")} read: once as zeros, once masked. A zero is an input like any other; a mask carries the state over.`, { "h, zeros": zeroed, "h, masked": { masked: late } }],
       apart: ["Every connection between different units is cut. Were the units independent, nothing would change.", { "h, units apart": { apart: true } }],
@@ -50,7 +50,7 @@ view("tryout", root => {
 });
 
 function runMap(title, run, minus) {
-  const canvas = el("canvas", { "aria-hidden": "true" }), { U } = L.facts, { unit, step } = selection;
+  const canvas = el("canvas", HIDDEN), { U } = L.facts, { unit, step } = selection;
   const at = (u, t) => run.states.h[t] ? run.states.h[t][u] - (minus ? minus.states.h[t][u] : 0) : NaN;
   let top = 1e-9;
   for (let t = 0; t < L.T; t++) for (let u = 0; u < U; u++) { const v = Math.abs(at(u, t)); if (v > top) top = v; }

@@ -3,7 +3,7 @@ view("whatif", root => {
   const inputs = Object.fromEntries(["steps", "features", "units", "batch"].map(key => [key, byId(`w-${key}`)]));
   const back = byId("w-back"), scale = byId("w-scale"), plot = byId("w-plot"), ran = byId("w-ran"), formula = byId("w-formula");
   let base = null;
-  for (const input of Object.values(inputs)) input.addEventListener("input", () => refresh("whatif"));
+  for (const input of Object.values(inputs)) on(input, "input", () => refresh("whatif"));
   const reset = () => {
     const f = L.facts, known = f.numbers.formula;
     base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
@@ -15,7 +15,7 @@ view("whatif", root => {
       refresh("whatif");
   };
   resets.push(reset);
-  back.addEventListener("click", reset);
+  on(back, "click", reset);
   return () => {
     const f = L.facts, known = f.numbers.formula;
     const now = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, Number(input.value)]));
@@ -56,7 +56,7 @@ function toScale(f, now, base) {
   const { G, bias_rows: b } = f.numbers.formula, wide = 300, tall = 200;
   const most = Math.max(now.units + now.features, base.units + base.features), high = Math.max(now.units, base.units) * G;
   const k = Math.min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(selection.unit) / Math.max(f.U, 1);
-  const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure small-figure", role: "img", "aria-label": `Weights to scale: ${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
+  const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure small-figure", role: "img", "aria-label": `${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
   for (let g = 0, y = 18; g < G; g++) {
     const h = Math.max(now.units * k, 1), fw = Math.max(now.features * k, 1), uw = Math.max(now.units * k, 1);
     svg.append(patch(0, y, fw, h, "features"), patch(fw + 2, y, uw, h, "units"));
