@@ -26,7 +26,11 @@ def expected(value, array, theme):
 SAMPLE = """([key, cells]) => {
   const canvas = document.querySelector(`#heat-${key} canvas`), g = canvas.getContext('2d');
   const [, rows, steps] = unrolled.layer.arrays[key].shape;
-  return cells.map(([u, t]) => [...g.getImageData(Math.floor((t + .5) / steps * canvas.width), Math.floor((u + .5) / rows * canvas.height), 1, 1).data].slice(0, 3));
+  const all = g.getImageData(0, 0, canvas.width, canvas.height).data;
+  return cells.map(([u, t]) => {
+    const x = Math.floor((t + .5) / steps * canvas.width), y = Math.floor((u + .5) / rows * canvas.height);
+    return [...all.slice(4 * (y * canvas.width + x), 4 * (y * canvas.width + x) + 3)];
+  });
 }"""
 
 

@@ -4,7 +4,6 @@ const sigmoid = x => 1 / (1 + Math.exp(-x));
 const ACTIVATIONS = {
   sigmoid, tanh: Math.tanh, linear: x => x, relu: x => Math.max(x, 0),
   hard_sigmoid: x => clamp(x / 6 + 0.5, 0, 1), softsign: x => x / (1 + Math.abs(x)),
-
 };
 const MOST_WORK = 60e6; // multiply-adds one run may spend
 

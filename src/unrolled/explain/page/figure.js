@@ -4,7 +4,7 @@ const CAPTIONS = [
   l => `One cell, ${plural(l.facts.U, "unit")} wide. It is called ${l.facts.T.value ? count(l.facts.T.value) : "T"} times; what it returns goes back in.`,
   l => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(l.facts.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
   l => `Inside a step each box emits exactly ${plural(l.facts.U, "number")}, one per unit. The lit row is one unit.`,
-  l => `One unit: one number per gate${l.states.includes("c") ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(l.facts.D, "feature")} and all ${count(l.facts.U)} values of h.`,
+  l => `One number per gate${l.states.includes("c") ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(l.facts.D, "feature")} and all of h (${count(l.facts.U)}).`,
 ];
 
 function setZoom(zoom) {
@@ -18,7 +18,7 @@ view("zoom", root => {
   const stage = byId("stage"), caption = byId("zoom-words"), numbers = byId("zoom-numbers"), flags = returnFlags();
   let drawnAs = "";
   return changed => {
-    const zoom = selection.zoom, wide = Math.max(260, stage.clientWidth);
+    const zoom = selection.zoom, wide = Math.max(260, widthOf(stage));
     const rebuild = `${selection.layer} ${wide} ${zoom > 2 ? zoom : "unrolled"}`;
     stage.setAttribute("aria-label", `Zoom ${zoom}: unit ${selection.unit + 1}, step ${selection.step + 1}`);
     if (zoom <= 2) {
@@ -87,8 +87,8 @@ function unrolled(stage, wide, zoom, out) {
   const plate = rolled ? [middle - Math.min(150, wide / 2 - 4), Math.min(300, wide - 8)] : [left - 20, wide - left + 6];
   base = sv("g", { class: "base" },
     bx(plate[0], 6, plate[1], 44, "plate"),
-    tx(plate[0] + 12, 24, "strong", wide < 420 ? `one set: ${count(f.numbers.params)} weights` : `One set of weights for every step: ${count(f.numbers.params)}`),
-    tx(plate[0] + 12, 42, "tiny", fitText(f.weights.map(w => `${w.name} ${w.shape.join("×")}`).join(" · "), plate[1] - 20)),
+    tx(plate[0] + 12, 24, "strong", `One set of weights: ${count(f.numbers.params)}`),
+    tx(plate[0] + 12, 42, "tiny", wide > 700 && !rolled ? f.weights.map(w => `${w.name} ${w.shape.join("×")}`).join(" · ") : "the same at every step"),
     rolled ? [] : axes(f, left, wide, top, tall, height, T));
   if (rolled) {
     const x = middle + cw / 2, loop = `M${x} ${top + tall * 0.7}h52v-${tall * 0.7 + 22}H${middle - cw / 2 - 52}v${tall * 0.7 + 22}h44`;
@@ -110,17 +110,16 @@ function unrolled(stage, wide, zoom, out) {
       svg.append(group);
     }
     const front = t === selection.step;
-    put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, rolled, many, to: L.back ? places[k - 1] - places[k] : places[k + 1] - places[k], beside: list[L.back ? k - 1 : k + 1] }));
+    const is = [front && selection.unit, rolled, gap, e, out.all, out.state, list[k + 1], list[k - 1]].join();
+    if (group.is !== is) { group.is = is; put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, rolled, many, to: L.back ? places[k - 1] - places[k] : places[k + 1] - places[k], beside: list[L.back ? k - 1 : k + 1] })); }
     group.setAttribute("class", front ? "copy chosen" : "copy");
     group.style.transform = `translate(${place(k)}px,0)`;
     group.style.opacity = rolled && !front ? 0 : 1;
-    if (front) svg.append(group);
+    if (front && svg.lastChild !== group) svg.append(group);
     if (t !== null && !rolled) group.onclick = () => select({ step: t });
   });
   for (const node of shown.values()) node.remove();
 }
-
-const fitText = (text, room) => text.length * 6.6 > room ? text.slice(0, Math.max(4, Math.floor(room / 6.6) - 1)) + "…" : text;
 
 // Two perpendicular axes: units down, steps to the right.
 function axes(f, left, wide, top, tall, height, T) {
@@ -136,11 +135,10 @@ function axes(f, left, wide, top, tall, height, T) {
 // One drawing of the cell at step t.
 function copyOf(t, front, { e, array, drawn, out, rolled, many, to, beside }) {
   const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall, f = L.facts;
-  const values = drawn ? L.column(L.main, e, t) : null;
   const skipped = !L.read(e, t), parts = [];
   if (!rolled) parts.push(pa(`M-14 50V${top}`, "pin"));
   parts.push(bx(-half, top, wide, tall, "cell"));
-  parts.push(values ? strip(values, -10, top + 10, 20, tall - 20, array.scale, topOf(array)) : patch(-10, top + 10, 20, tall - 20, "units"));
+  parts.push(drawn ? kept(`${e} ${t}`, () => strip(L.column(L.main, e, t), -10, top + 10, 20, tall - 20, array.scale, topOf(array))) : patch(-10, top + 10, 20, tall - 20, "units"));
   const row = L.rowOf(selection.unit), tallRow = (tall - 20) / L.rows.length;
   if (front) parts.push(bx(-14, top + 10 + row * tallRow - 1, 28, Math.max(tallRow, 1) + 2, "lit"));
   // What it reads, from below; a masked step is not read.

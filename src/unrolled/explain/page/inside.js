@@ -63,9 +63,8 @@ function inside(stage, wide, zoom) {
     } else if (!array) {
       part.append(patch(x, top, w, tall, "units"));
     } else {
-      const values = column.kind === "before" ? L.columnBefore(column.key, e, t) : L.column(column.key, e, t);
-      const whole = strip(values, x, top, w, tall, array.scale, topOf(array));
-      const dim = one && !(k === kh);
+      const dim = one && k !== kh;
+      const whole = kept([k, wide, one, e, t].join("_"), () => strip(column.kind === "before" ? L.columnBefore(column.key, e, t) : L.column(column.key, e, t), x, top, w, tall, array.scale, topOf(array)));
       if (dim) whole.setAttribute("class", "strip dim");
       part.append(whole);
       const h = Math.max(tall / n, one ? 14 : 2);

@@ -40,7 +40,7 @@ function heatMap(key) {
   on(box, "pointerdown", event => { pick(event); box.focus({ preventScroll: true }); });
   on(box, "pointermove", event => { if (event.buttons && event.pointerType === "mouse") pick(event); });
   return { node, of, update(repaint) {
-    const wide = Math.floor(box.clientWidth), rows = array.shape[1];
+    const wide = widthOf(box), rows = array.shape[1];
     const tall = clamp(rows * 3, Math.min(120, rows * 24), 260), { example: e, unit, step: t } = selection;
     if (repaint || shape !== `${wide} ${tall}` || whose !== e) {
       if (!source || repaint || whose !== e) source = picture(array, L, e);

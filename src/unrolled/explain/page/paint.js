@@ -12,7 +12,10 @@ function readTheme() {
   for (const [scale, [key, n]] of Object.entries(MAPS)) {
     theme[scale] = Array.from({ length: n }, (_, k) => rgb(get(key + k)));
   }
+  theme.shades = {};
+  for (const scale in MAPS) theme.shades[scale] = Array.from({ length: 81 }, (_, k) => `rgb(${ramp(scale, k / 80)})`);
   luts.clear();
+  strips.clear();
 }
 
 function ramp(scale, share) {
@@ -26,7 +29,7 @@ const topOf = array => Math.max(Math.abs(array.blob.min), Math.abs(array.blob.ma
 const shareOf = (value, scale, top) => scale === "sequential" ? value : value / top / 2 + 0.5;
 function colour(value, scale, top) {
   if (!Number.isFinite(value)) return theme.missing;
-  return `rgb(${ramp(scale, shareOf(value, scale, top)).join()})`;
+  return theme.shades[scale][Math.round(clamp(shareOf(value, scale, top), 0, 1) * 80)];
 }
 
 const luts = new Map();
@@ -72,6 +75,13 @@ function canvasOf(image) {
   return canvas;
 }
 
+// Drawn strips, kept: moving the selection draws only what is new.
+const strips = new Map();
+function kept(key, make) {
+  if (!strips.has(key)) strips.set(key, make());
+  return strips.get(key);
+}
+
 // A column of units as SVG: runs of equal colour become one rectangle each.
 function strip(values, x, y, w, h, scale, top, frame) {
   const group = sv("g", { class: "strip" });
@@ -94,7 +104,7 @@ const patch = (x, y, w, h, axis) => sv("rect", { x, y, width: w, height: h, fill
 function inputStrip(e, t, x, y, w, h) {
   if (!L.input) return patch(x, y, w, h, "features");
   const { gray, top } = L.range;
-  return strip(Array.from({ length: L.facts.D }, (_, d) => L.x(e, t, d) / (gray ? top : 1)), x, y, w, h, gray ? "sequential" : "diverging", top, "features");
+  return kept([x, y, w, e, t].join(), () => strip(Array.from({ length: L.facts.D }, (_, d) => L.x(e, t, d) / (gray ? top : 1)), x, y, w, h, gray ? "sequential" : "diverging", top, "features"));
 }
 
 function legend(scale, top) {
@@ -121,4 +131,4 @@ function sized(canvas, width, height) {
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
   on(matchMedia(query), "change", () => { readTheme(); refresh("theme"); });
 }
-addEventListener("resize", () => refresh("size"));
+addEventListener("resize", () => { widths = new WeakMap(); refresh("size"); });

@@ -21,6 +21,13 @@ const watcher = new IntersectionObserver(entries => {
   }
 }, { rootMargin: "200px" });
 
+// Widths are read once, not in the middle of drawing: that would lay out the page.
+let widths = new WeakMap();
+function widthOf(node) {
+  if (!widths.get(node)) widths.set(node, node.clientWidth);
+  return widths.get(node);
+}
+
 function soon() {
   if (!due) { due = true; requestAnimationFrame(frame); }
 }
@@ -75,6 +82,7 @@ function warm(layer) {
 async function useLayer(index) {
   const next = await layerData(index);
   L = next;
+  strips.clear();
   Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
   for (const panel of all("[data-layer]"))
     panel.hidden = panel.dataset.layer !== L.facts.id;

@@ -14,7 +14,7 @@ view("trace", root => {
     box.hidden = !L.drawn;
     if (!L.drawn) { say(lead, `Not drawn: ${f.trace.why}.`); put(key); say(now, ""); say(note, ""); return; }
     say(lead, `Unit ${unit + 1} over ${plural(L.T, "step")} of example ${e + 1}${L.stamp ? ` (${L.stamp})` : ""}.`);
-    const wide = Math.floor(box.clientWidth), w = wide / L.T;
+    const wide = widthOf(box), w = wide / L.T;
     const tall = L.input ? clamp(f.D * 5, 20, 140) : 0, stamp = `${f.id} ${e} ${wide} ${changed.has("theme")}`;
     top.hidden = !L.input;
     if (L.input && (drawn !== stamp || changed.has("theme"))) {
@@ -44,7 +44,7 @@ function inputWords(f, t, e) {
   const input = facts.input;
   if (!L.input) return f.trace.input_text || "What it reads is not kept in this page.";
   if (input.kind === "tokens" && L.tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${L.tokens.at(e * input.shape[1] + t)}.`;
-  if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side here: row ${t + 1} of it is column ${t + 1}, because time runs to the right.`;
+  if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side: its row ${t + 1} is column ${t + 1}, as time runs to the right.`;
   return `Above: what the layer reads, ${plural(f.D, "feature")} per step.`;
 }
 

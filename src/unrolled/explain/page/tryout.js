@@ -57,7 +57,7 @@ function runMap(title, run, minus) {
   const now = `unit ${unit + 1}, step ${step + 1}: ${signed(at(unit, step), 5e-4)}`;
   const node = el("figure", {}, el("figcaption", {}, title), el("div", { class: "heat", role: "img", "aria-label": `${title}: ${now}` }, canvas), el("div", { class: "under" }, legend("diverging", top), el("span", { class: "now" }, now)));
   node.paint = () => {
-    const wide = canvas.parentElement.clientWidth, tall = clamp(U * 2, 60, 150), g = sized(canvas, wide, tall);
+    const wide = widthOf(canvas.parentElement), tall = clamp(U * 2, 60, 150), g = sized(canvas, wide, tall);
     g.imageSmoothingEnabled = false;
     g.drawImage(pictureOf(U, L.T, at, "diverging", top), 0, 0, wide, tall);
     cursor(g, step, wide / L.T, tall);
