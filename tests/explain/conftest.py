@@ -6,12 +6,12 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import json
 
+from unrolled.explain.describe import describe
+
 import jax
 import keras
 import numpy as np
 import pytest
-
-from unrolled.explain.describe import describe
 
 # Each computation runs once here, so compiling fast beats running fast.
 jax.config.update("jax_disable_most_optimizations", True)

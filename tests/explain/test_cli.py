@@ -2,13 +2,14 @@
 
 import json
 
+from unrolled.cli import app
+
 import keras
 import numpy as np
 import pytest
-from conftest import HOSTILE, random, sequential
 from typer.testing import CliRunner
 
-from unrolled.cli import app
+from conftest import HOSTILE, random, sequential
 
 L = keras.layers
 

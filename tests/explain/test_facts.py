@@ -1,14 +1,15 @@
 """The facts equal what Keras says and what was run."""
 
-import keras
-import numpy as np
-import pytest
-from conftest import dumps, random, sequential
-
 from unrolled.explain import kinds, ledger, pack, shapes
 from unrolled.explain.describe import describe
 from unrolled.explain.encode import decode, encode
 from unrolled.explain.trace import NotDrawn, Reading, run_layer, trace
+
+import keras
+import numpy as np
+import pytest
+
+from conftest import dumps, random, sequential
 
 L = keras.layers
 SENTENCE = (

@@ -5,11 +5,12 @@ import json
 import re
 import xml.etree.ElementTree as tree
 
+from unrolled.explain import Explanation, style, svg, text
+
 import pytest
-from conftest import HOSTILE
 from rich.cells import cell_len
 
-from unrolled.explain import Explanation, style, svg, text
+from conftest import HOSTILE
 
 SENTENCE = "One LSTM cell, 128 units wide, applied 28 times with the same weights."
 

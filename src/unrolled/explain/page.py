@@ -21,10 +21,7 @@ from unrolled.explain import page_bytes, page_words, squeeze, style, svg
 Facts = dict[str, Any]
 HERE = Path(__file__).with_name("page")
 # One module, so the order is that of a single file read from top to bottom.
-SCRIPTS = (
-    "base state layer compute paint choose figure inside ledger maps trace whatif "
-    "tryout claims save main"
-).split()
+SCRIPTS = ["base", "state", "layer", "compute", "paint", "choose", "figure", "inside", "ledger", "maps", "trace", "whatif", "tryout", "claims", "save", "main"]
 
 
 def render(facts: Facts) -> str:
@@ -77,7 +74,9 @@ def sheet() -> str:
 def _variables(theme: str) -> str:
     maps = (("dv", style.DIVERGING), ("sq", style.SEQUENTIAL))
     stops = "".join(
-        f"--{key}{k}:{stop};" for key, both in maps for k, stop in enumerate(both[theme])
+        f"--{key}{k}:{stop};"
+        for key, both in maps
+        for k, stop in enumerate(both[theme])
     )
     return style.css_variables(theme) + stops
 

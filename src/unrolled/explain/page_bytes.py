@@ -28,7 +28,9 @@ def base91(raw: bytes) -> str:
 
 def smaller(facts: Facts) -> Facts:
     """The facts a page needs: claims and dictionary are words in it already."""
-    lean = {k: v for k, v in facts.items() if k not in ("claims", "dictionary", "limits")}
+    lean = {
+        k: v for k, v in facts.items() if k not in ("claims", "dictionary", "limits")
+    }
     lean["layers"] = [_layer(layer) for layer in facts["layers"]]
     # The first input is the one that is drawn.
     lean["inputs"] = [one | {"values": None} for one in facts["inputs"]]
@@ -48,7 +50,8 @@ def _ledger(ledger: Facts) -> Facts:
     keys = ("from", "index", "weight", "value")
     kept = ("key", "rest", "bias", "scaled_by", "sum", "value", "difference")
     gates = [
-        {k: gate[k] for k in kept} | {"terms": [[t[k] for k in keys] for t in gate["terms"]]}
+        {k: gate[k] for k in kept}
+        | {"terms": [[t[k] for k in keys] for t in gate["terms"]]}
         for gate in ledger["gates"]
     ]
     return ledger | {"gates": gates}

@@ -93,13 +93,17 @@ def title(words: str, facts: Facts, views: str) -> str:
         for c in facts["claims"]
         if c["view"] in wanted
     )
-    return f"<h2>{words}</h2>" + (f'<p class="answers">answers {links}</p>' if links else "")
+    return f"<h2>{words}</h2>" + (
+        f'<p class="answers">answers {links}</p>' if links else ""
+    )
 
 
 def panels(facts: Facts) -> str:
     """Every panel between the model strip and the claims."""
 
-    def mount(key: str, words: str, views: str, inside: str = "", lead: str = "") -> str:
+    def mount(
+        key: str, words: str, views: str, inside: str = "", lead: str = ""
+    ) -> str:
         intro = f'<p class="lead">{lead}</p>' if lead else ""
         frame = f'<div id="{key}">{inside}</div>'
         return f'<section class="needs-script">{title(words, facts, views)}{intro}{frame}</section>'
@@ -222,7 +226,11 @@ def _formula(layer: Facts) -> str:
     if not formula:
         lead = f'<p class="sum"><b>{numbers["params"]:,}</b> weights, counted: this cell has no known formula.</p>'
     else:
-        pieces = [f"<span>{formula['G']}<small>gates</small></span> ×"] if formula["G"] > 1 else []
+        pieces = (
+            [f"<span>{formula['G']}<small>gates</small></span> ×"]
+            if formula["G"] > 1
+            else []
+        )
         pieces += [
             f'<span class="units-ink">{formula["U"]:,}<small>units</small></span> × (',
             f'<span class="features-ink">{formula["D"]:,}<small>features</small></span> +',
@@ -231,8 +239,14 @@ def _formula(layer: Facts) -> str:
         if formula["bias_rows"]:
             word = "bias" if formula["bias_rows"] == 1 else "biases"
             pieces.append(f"+ <span>{formula['bias_rows']}<small>{word}</small></span>")
-        same = "Keras counts the same." if formula["equals_keras"] else "Keras counts another number!"
-        pieces.append(f") = <span><b>{formula['total']:,}</b><small>weights</small></span>")
+        same = (
+            "Keras counts the same."
+            if formula["equals_keras"]
+            else "Keras counts another number!"
+        )
+        pieces.append(
+            f") = <span><b>{formula['total']:,}</b><small>weights</small></span>"
+        )
         lead = f'<p class="sum">{" ".join(pieces)}</p><p>There is no T in it: any number of steps uses these same weights. {same}</p>'
     rows = "".join(
         f'<tr><th scope="row"><code>{page_words.safe(w["name"])}</code></th>'
@@ -241,7 +255,9 @@ def _formula(layer: Facts) -> str:
         f'<td class="num">{w["count"]:,}</td></tr>'
         for w in layer["weights"]
     )
-    equations = "".join(f"<li><code>{page_words.safe(e)}</code></li>" for e in layer["equations"])
+    equations = "".join(
+        f"<li><code>{page_words.safe(e)}</code></li>" for e in layer["equations"]
+    )
     table = f'<div class="scroll" tabindex="0" role="region" aria-label="Weights"><table><tbody>{rows}</tbody></table></div>'
     return f'{lead}{table}<ul class="equations">{equations}</ul>'
 
@@ -250,8 +266,16 @@ def _counters(layer: Facts) -> str:
     numbers = layer["numbers"]
     states = " and ".join(f"{s['key']} ({s['size']:,})" for s in layer["states"])
     changed = layer["experiments"].get("weights_changed") or {}
-    ran = f'<p class="ran">{page_words.safe(changed["text"])}.</p>' if changed.get("ran") else ""
-    per = f" Each unit owns {numbers['per_unit']:,} of them." if numbers["per_unit"] else ""
+    ran = (
+        f'<p class="ran">{page_words.safe(changed["text"])}.</p>'
+        if changed.get("ran")
+        else ""
+    )
+    per = (
+        f" Each unit owns {numbers['per_unit']:,} of them."
+        if numbers["per_unit"]
+        else ""
+    )
     return (
         '<div class="counters"><div><b>'
         f"{numbers['params']:,}</b><span>weights: kept, the same at every step and for every example.{per}</span></div>"
@@ -266,13 +290,17 @@ def _returns(layer: Facts) -> str:
         return "<p>Described in words only.</p>"
     rows = []
     for row in found["rows"]:
-        flags = "".join(str(int(row[k])) for k in ("return_sequences", "return_state", "stateful"))
+        flags = "".join(
+            str(int(row[k])) for k in ("return_sequences", "return_state", "stateful")
+        )
         marks = "".join(
             f"<td>{'yes' if row[k] else 'no'}</td>"
             for k in ("return_sequences", "return_state", "stateful")
         )
         pairs = zip(row["meaning"], row["text"], strict=False)
-        said = "<br>".join(f"{page_words.safe(m)} <code>{page_words.safe(t)}</code>" for m, t in pairs)
+        said = "<br>".join(
+            f"{page_words.safe(m)} <code>{page_words.safe(t)}</code>" for m, t in pairs
+        )
         if not row["ran"]:
             said = f"did not run: {page_words.safe(row['error'])}"
         here = ' <b class="here">this model</b>' if row["current"] else ""
@@ -300,25 +328,35 @@ def _rows_figure(stateful: bool) -> str:
     parts = []
     for batch in range(2):
         left = 44 + batch * 290
-        parts.append(f'<text x="{left}" y="16" class="tiny">batch {batch + 1}, time →</text>')
+        parts.append(
+            f'<text x="{left}" y="16" class="tiny">batch {batch + 1}, time →</text>'
+        )
         for row in range(3):
             y = 28 + row * 40
             for step in range(4):
                 x = left + step * 56
-                parts.append(f'<rect x="{x}" y="{y}" width="30" height="24" rx="4" class="cell"/>')
+                parts.append(
+                    f'<rect x="{x}" y="{y}" width="30" height="24" rx="4" class="cell"/>'
+                )
                 if step < 3:
-                    parts.append(
-                        f'<path d="M{x + 31} {y + 12}h22" class="rail"/>'
-                    )
+                    parts.append(f'<path d="M{x + 31} {y + 12}h22" class="rail"/>')
             if batch == 0:
-                parts.append(f'<text x="36" y="{y + 17}" class="tiny batch-ink" text-anchor="end">row {row + 1}</text>')
+                parts.append(
+                    f'<text x="36" y="{y + 17}" class="tiny batch-ink" text-anchor="end">row {row + 1}</text>'
+                )
                 if stateful:
                     parts.append(
                         f'<path d="M{left + 199} {y + 12}h84" class="rail strongly"/>'
                     )
             elif not stateful:
-                parts.append(f'<text x="{left - 8}" y="{y + 16}" class="tiny" text-anchor="end">from 0</text>')
-    words = "carried from each row to the same row of the next batch" if stateful else "each row starts from zeros"
+                parts.append(
+                    f'<text x="{left - 8}" y="{y + 16}" class="tiny" text-anchor="end">from 0</text>'
+                )
+    words = (
+        "carried from each row to the same row of the next batch"
+        if stateful
+        else "each row starts from zeros"
+    )
     return (
         f'<svg viewBox="0 0 560 152" class="figure wide-figure" role="img" aria-label="Two batches of three rows; {words}">'
         f"{''.join(parts)}</svg>"
@@ -338,12 +376,12 @@ def _batch(facts: Facts) -> str:
         "<p>Rows are independent sequences, side by side. No arrow leads from one row to another: "
         "three rows of 50 characters are three texts, not one of 150.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figure: rows of a batch">{_rows_figure(False)}</div>'
-        f'{_text(layer, "rows_independent")}</section>'
+        f"{_text(layer, 'rows_independent')}</section>"
         f'<section id="two-batches">{title("One batch after another: stateful", facts, "two_batches")}'
         "<p>With <code>stateful=True</code> the final state of row i starts row i of the next batch. "
         "Shapes and weights stay as they are.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figure: stateful">{_rows_figure(True)}</div>'
-        f'{_text(layer, "stateful")}</section>'
+        f"{_text(layer, 'stateful')}</section>"
     )
 
 
@@ -357,7 +395,10 @@ def _beside(facts: Facts) -> str:
     carried = {"SimpleRNN": ["h"], "GRU": ["h"], "LSTM": ["h", "c"]}
     for kind, gates in kinds.GATES.items():
         bias = layer["numbers"]["formula"]["bias_rows"] and (2 if kind == "GRU" else 1)
-        strips = "".join(f'<span class="mini units"><i class="tile"></i>{s}</span>' for s in carried[kind])
+        strips = "".join(
+            f'<span class="mini units"><i class="tile"></i>{s}</span>'
+            for s in carried[kind]
+        )
         here = ' <b class="here">this model</b>' if kind == layer["kind"] else ""
         rows.append(
             f'<tr><th scope="row">{kind}({u:,}){here}</th><td>{strips}</td>'
@@ -370,7 +411,7 @@ def _beside(facts: Facts) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Three cells"><table><thead><tr>'
         '<th scope="col">cell</th><th scope="col">carries</th><th scope="col" class="num">numbers per example</th>'
         '<th scope="col" class="num">matrices</th><th scope="col" class="num">weights</th></tr></thead>'
-        f'<tbody>{"".join(reversed(rows))}</tbody></table></div>{_text(layer, "simple_rnn")}</section>'
+        f"<tbody>{''.join(reversed(rows))}</tbody></table></div>{_text(layer, 'simple_rnn')}</section>"
     )
 
 

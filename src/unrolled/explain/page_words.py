@@ -74,7 +74,10 @@ def _defs() -> str:
 
 # Which axis a number in the sentence belongs to, by the words after it.
 _AXIS_OF = (
-    (r"[\d,]+(?= units? wide)|[\d,]+(?= numbers? per example)|^[\d,]+(?= is not)", "units"),
+    (
+        r"[\d,]+(?= units? wide)|[\d,]+(?= numbers? per example)|^[\d,]+(?= is not)",
+        "units",
+    ),
     (r"[\d,]+(?= times)|(?<=each of the )[\d,]+(?= steps)", "steps"),
     (r"[\d,]+(?= features?)", "features"),
 )
@@ -109,7 +112,7 @@ def chips(layer: Facts) -> str:
 
 def _lead(layer: Facts, number: int) -> str:
     """Sentence, code and axes of one recurrent layer."""
-    hidden = " data-layer" if number == 0 else ' hidden data-layer'
+    hidden = " data-layer" if number == 0 else " hidden data-layer"
     words = " ".join(coloured(one) for one in layer["sentences"])
     level = "h1" if number == 0 else "h2"
     which = name(layer["name"])
@@ -128,7 +131,11 @@ def _lead(layer: Facts, number: int) -> str:
 def _notes(facts: Facts) -> str:
     if not facts["notes"]:
         return ""
-    return '<ul class="notes">' + "".join(f"<li>{safe(n)}</li>" for n in facts["notes"]) + "</ul>"
+    return (
+        '<ul class="notes">'
+        + "".join(f"<li>{safe(n)}</li>" for n in facts["notes"])
+        + "</ul>"
+    )
 
 
 def shape(dims: list[Any], keys: tuple[str, ...] = ()) -> str:
@@ -137,7 +144,13 @@ def shape(dims: list[Any], keys: tuple[str, ...] = ()) -> str:
     for k, size in enumerate(dims):
         key = "batch" if k == 0 else (keys[k] if k < len(keys) else "")
         letter = "B" if k == 0 else ("T" if key == "steps" and size is None else size)
-        word = "?" if letter is None else f"{letter:,}" if isinstance(letter, int) else letter
+        word = (
+            "?"
+            if letter is None
+            else f"{letter:,}"
+            if isinstance(letter, int)
+            else letter
+        )
         parts.append(f'<b class="{key}-ink">{word}</b>' if key else str(word))
     return f'<span class="shape">({", ".join(parts)})</span>'
 
@@ -149,10 +162,15 @@ def _strip(facts: Facts) -> str:
     for node in facts["strip"]["nodes"]:
         recurrent = node["role"] in ("recurrent", "bidirectional")
         inner = ("batch", "steps", "features") if recurrent else ()
-        ins, outs = node["in"] or node["ran_in"] or [], node["out"] or node["ran_out"] or []
+        ins, outs = (
+            node["in"] or node["ran_in"] or [],
+            node["out"] or node["ran_out"] or [],
+        )
         inner_out: tuple[str, ...] = ()
         if recurrent and outs and outs[0]:
-            inner_out = ("batch", "steps", "units") if len(outs[0]) == 3 else ("batch", "units")
+            inner_out = (
+                ("batch", "steps", "units") if len(outs[0]) == 3 else ("batch", "units")
+            )
         sizes = " + ".join(shape(one, inner) for one in ins[:1] if one)
         result = ", ".join(shape(one, inner_out) for one in outs if one)
         edges = "".join(
@@ -169,14 +187,14 @@ def _strip(facts: Facts) -> str:
         returns = f" returns {safe(node['returns'])}" if node["returns"] else ""
         rows.append(
             f'<li data-node="{node["id"]}" class="node {node["role"]} depth{min(node["depth"], 4)}">'
-            f'<p><b>{name(node["name"])}</b> <code>{safe(node["code"])}</code></p>'
+            f"<p><b>{name(node['name'])}</b> <code>{safe(node['code'])}</code></p>"
             f'<p class="io">{sizes} → {result} · {weights}{returns}</p>{edges}{pick}</li>'
         )
     code = safe(facts["model"]["code"])
     return (
         f'<section id="strip">{_title("The model, layer by layer", facts, "upstream state_arrow")}'
         '<div class="two"><div class="nodes"><svg class="gutter" aria-hidden="true"></svg>'
-        f'<ol>{"".join(rows)}</ol></div>'
+        f"<ol>{''.join(rows)}</ol></div>"
         f'<div><h3>The code that makes it</h3><pre class="code" tabindex="0"><code>{code}</code></pre></div></div></section>'
     )
 
@@ -189,7 +207,11 @@ def _title(words: str, facts: Facts, views: str) -> str:
     return page_panels.title(words, facts, views)
 
 
-VERDICTS = {"shown": "✓ shown", "failed": "✗ contradicted", "does not apply": "– does not apply"}
+VERDICTS = {
+    "shown": "✓ shown",
+    "failed": "✗ contradicted",
+    "does not apply": "– does not apply",
+}
 
 
 def coded(words: str) -> str:
@@ -214,7 +236,7 @@ def _claims(facts: Facts) -> str:
     return (
         '<section id="claims"><h2>Things people say, and what this model did</h2>'
         f'<p class="lead">{len(facts["claims"])} claims, each held against this model by a check that ran: '
-        f'{shown} answers shown, {sum(c["verdict"] == "failed" for c in facts["claims"])} contradicted.</p>'
+        f"{shown} answers shown, {sum(c['verdict'] == 'failed' for c in facts['claims'])} contradicted.</p>"
         f'<ol class="claims">{"".join(rows)}</ol></section>'
     )
 
@@ -223,11 +245,12 @@ def _dictionary(facts: Facts) -> str:
     words = facts["dictionary"]
     units = "".join(
         f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}</code></td>'
-        f'<td><code>{safe(row["example"])}</code></td></tr>'
+        f"<td><code>{safe(row['example'])}</code></td></tr>"
         for row in words["units"]
     )
     cell = "".join(
-        f"<li><b>{safe(row['meaning'])}</b><br>{safe(row['here'])}</li>" for row in words["cell"]
+        f"<li><b>{safe(row['meaning'])}</b><br>{safe(row['here'])}</li>"
+        for row in words["cell"]
     )
     means = "".join(
         f'<tr><th scope="row">{safe(row["word"])}</th><td>{safe(row["means"])}</td>'
@@ -238,7 +261,7 @@ def _dictionary(facts: Facts) -> str:
         '<section id="dictionary"><h2>Dictionary</h2><div class="two"><div>'
         '<h3>One number, three names</h3><div class="scroll" tabindex="0" role="region" aria-label="Names of units">'
         f"<table><tbody>{units}</tbody></table></div>"
-        f'<h3>The four meanings of “cell”</h3><ol>{cell}</ol></div><div><h3>Words</h3>'
+        f"<h3>The four meanings of “cell”</h3><ol>{cell}</ol></div><div><h3>Words</h3>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Words">'
         f"<table><tbody>{means}</tbody></table></div></div></div></section>"
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import style
 from unrolled.explain.encode import decode
 from unrolled.explain.svg_parts import (
@@ -32,6 +30,8 @@ from unrolled.explain.svg_parts import (
     text,
     wrap,
 )
+
+import numpy as np
 
 Facts = dict[str, Any]
 WIDTH, MARGIN = 1120, 56
@@ -325,7 +325,7 @@ def _rails(
             css, end = ("units-line", "units-end")
             points = [(x, height) for x, _ in ends]
             parts.append(line(points, css, end))
-            if k == 0 and not slots[0] is None:
+            if k == 0 and slots[0] is not None:
                 parts.append(text(from_x + 5, height - 7, key, "tiny units-ink"))
     return "".join(parts)
 
@@ -333,7 +333,7 @@ def _rails(
 def _outputs(
     layer: Facts, slots: list[Any], wide: float, top: float, back: bool
 ) -> str:
-    """h drawn as a column of units between the steps, and where the output leaves."""
+    """H drawn as a column of units between the steps, and where the output leaves."""
     parts = []
     many = layer["config"].get("return_sequences")
     main = layer["states"][0]["key"] if layer["states"] else "y"

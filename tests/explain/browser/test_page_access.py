@@ -30,7 +30,12 @@ def violations(tab, axe):
 
 @pytest.mark.parametrize(
     ("which", "theme", "zoom"),
-    [("digits", "light", 2), ("digits", "dark", 3), ("reviews", "dark", 4), ("hostile", "light", 2)],
+    [
+        ("digits", "light", 2),
+        ("digits", "dark", 3),
+        ("reviews", "dark", 4),
+        ("hostile", "light", 2),
+    ],
 )
 def test_axe_finds_nothing(visit, request, axe, which, theme, zoom):
     facts = request.getfixturevalue(which)[2]
@@ -64,9 +69,12 @@ def test_a_journey_by_keyboard_alone(visit, digits):
         assert tab.evaluate(outline) == "solid"
         before = tab.evaluate(state)
         for key, field, change in (
-            ("ArrowRight", "step", 1), ("ArrowLeft", "step", -1),
-            ("ArrowDown", "unit", 1), ("ArrowUp", "unit", -1),
-            ("PageDown", "unit", 10), ("PageUp", "unit", -10),
+            ("ArrowRight", "step", 1),
+            ("ArrowLeft", "step", -1),
+            ("ArrowDown", "unit", 1),
+            ("ArrowUp", "unit", -1),
+            ("PageUp", "unit", -10),
+            ("PageDown", "unit", 10),
         ):
             was = tab.evaluate(state)
             tab.keyboard.press(key)

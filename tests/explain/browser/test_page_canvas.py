@@ -3,11 +3,11 @@
 import statistics
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
-import pytest
-
 from unrolled.explain import style
 from unrolled.explain.encode import decode
+
+import numpy as np
+import pytest
 
 from .conftest import look, settle
 
@@ -16,7 +16,9 @@ pytestmark = pytest.mark.keras_ranks
 
 def expected(value, array, theme):
     """The colour that style.py's ramp gives a value."""
-    stops = (style.SEQUENTIAL if array["scale"] == "sequential" else style.DIVERGING)[theme]
+    stops = (style.SEQUENTIAL if array["scale"] == "sequential" else style.DIVERGING)[
+        theme
+    ]
     top = max(abs(array["blob"]["min"]), abs(array["blob"]["max"])) or 1.0
     share = value if array["scale"] == "sequential" else value / top / 2 + 0.5
     colour = style.ramp(stops, share)
@@ -57,9 +59,14 @@ def test_a_click_selects_the_cell_under_it(visit, digits):
         box.scroll_into_view_if_needed()
         settle(tab)
         size = box.bounding_box()
-        box.click(position={"x": 10.5 / 28 * size["width"], "y": 64.5 / 128 * size["height"]})
+        box.click(
+            position={"x": 10.5 / 28 * size["width"], "y": 64.5 / 128 * size["height"]}
+        )
         settle(tab)
-        assert tab.evaluate("[unrolled.selection.unit, unrolled.selection.step]") == [64, 10]
+        assert tab.evaluate("[unrolled.selection.unit, unrolled.selection.step]") == [
+            64,
+            10,
+        ]
         for place in ("#now-h", "#now-c", "#zoom-words", "#ledger-lead", "#trace-now"):
             look(tab, place[1:])
         assert "unit 65, step 11" in tab.locator("#now-h").inner_text()
@@ -106,14 +113,20 @@ def test_frames_are_quick(visit, digits):
         for k in range(24):
             tab.evaluate(f"unrolled.select({{unit: {3 * k + 1}}})")
             settle(tab)
-        times = tab.evaluate("performance.getEntriesByName('unrolled:unit').map(m => m.duration)")
+        times = tab.evaluate(
+            "performance.getEntriesByName('unrolled:unit').map(m => m.duration)"
+        )
         ready = tab.evaluate("performance.getEntriesByType('paint')[0].startTime")
     assert len(times) >= 20
-    print(f"unit switch: median {statistics.median(times):.1f} ms; first paint {ready:.0f} ms")
+    print(
+        f"unit switch: median {statistics.median(times):.1f} ms; first paint {ready:.0f} ms"
+    )
     assert statistics.median(times) <= 24
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 320), ("dark", 320)])
+@pytest.mark.parametrize(
+    ("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 320), ("dark", 320)]
+)
 def test_screenshots(visit, digits, pictures, theme, width, tmp_path):
     folder = pictures or tmp_path
     with visit(digits[2], theme=theme, width=width, reduced_motion="reduce") as tab:

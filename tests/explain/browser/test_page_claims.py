@@ -24,79 +24,233 @@ def both(*parts):
 
 CONFUSIONS = [
     # T moves: weights and state stay, the work grows.
-    (1, "steps_slider", "digits", both(row("weights", "stays"), row("state", "stays"), row("compute", "moves"))),
+    (
+        1,
+        "steps_slider",
+        "digits",
+        both(row("weights", "stays"), row("state", "stays"), row("compute", "moves")),
+    ),
     # Four chips, one per axis; steps and features collide and it says so.
-    (2, "axis_chips", "digits", both(
-        "document.querySelectorAll('#chips-r0 .chip').length === 4",
-        TEXT.format("chips-r0") + ".includes('28 appears twice: steps and features')")),
+    (
+        2,
+        "axis_chips",
+        "digits",
+        both(
+            "document.querySelectorAll('#chips-r0 .chip').length === 4",
+            TEXT.format("chips-r0")
+            + ".includes('28 appears twice: steps and features')",
+        ),
+    ),
     # Many drawings of the cell, one plate of weights.
-    (3, "unroll", "digits", both(
-        "document.querySelectorAll('#zoom .copy .cell').length > 4",
-        "document.querySelectorAll('#zoom .plate').length === 1")),
+    (
+        3,
+        "unroll",
+        "digits",
+        both(
+            "document.querySelectorAll('#zoom .copy .cell').length > 4",
+            "document.querySelectorAll('#zoom .plate').length === 1",
+        ),
+    ),
     # One unit: a number of h and a number of c.
-    (4, "unit_click", "digits", both(
-        ZOOM.format(4, ".single"),
-        r"/c = .*\n*h = /s.test(document.getElementById('zoom-numbers').innerText)")),
-    (5, "cell_box", "digits", both(
-        "unrolled.selection.zoom === 1",
-        "[...document.querySelectorAll('#zoom .copy')].filter(c => c.style.opacity > 0).length === 1",
-        "document.getElementById('stage').textContent.includes('128units high')")),
-    (6, "cut_off_diagonal", "digits", both(
-        "document.getElementById('t-apart').checked",
-        "/moves by up to 0?[.]?[1-9]|moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)")),
-    (7, "figure_row", "digits", both(
-        "document.getElementById('ledger-lead').textContent.includes('adds 157 terms')",
-        "document.getElementById('ledger-lead').textContent.includes('owns 628 weights')",
-        "document.querySelectorAll('#ledger-tabs button').length === 4")),
-    (8, "strips", "digits", both(
-        ZOOM.format(3, ".inside"),
-        "document.querySelectorAll('#zoom .column.gates .strip').length === 4",
-        "document.getElementById('zoom-words').textContent.includes('exactly 128 numbers')")),
+    (
+        4,
+        "unit_click",
+        "digits",
+        both(
+            ZOOM.format(4, ".single"),
+            r"/c = .*\n*h = /s.test(document.getElementById('zoom-numbers').innerText)",
+        ),
+    ),
+    (
+        5,
+        "cell_box",
+        "digits",
+        both(
+            "unrolled.selection.zoom === 1",
+            "[...document.querySelectorAll('#zoom .copy')].filter(c => c.style.opacity > 0).length === 1",
+            "document.getElementById('stage').textContent.includes('128units high')",
+        ),
+    ),
+    (
+        6,
+        "cut_off_diagonal",
+        "digits",
+        both(
+            "document.getElementById('t-apart').checked",
+            "/moves by up to 0?[.]?[1-9]|moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)",
+        ),
+    ),
+    (
+        7,
+        "figure_row",
+        "digits",
+        both(
+            "document.getElementById('ledger-lead').textContent.includes('adds 157 terms')",
+            "document.getElementById('ledger-lead').textContent.includes('owns 628 weights')",
+            "document.querySelectorAll('#ledger-tabs button').length === 4",
+        ),
+    ),
+    (
+        8,
+        "strips",
+        "digits",
+        both(
+            ZOOM.format(3, ".inside"),
+            "document.querySelectorAll('#zoom .column.gates .strip').length === 4",
+            "document.getElementById('zoom-words').textContent.includes('exactly 128 numbers')",
+        ),
+    ),
     # The output and h have one colour: the output is h.
-    (9, "output_colour", "digits", both(
-        ZOOM.format(3, ".column.out .frame.units"),
-        "document.getElementById('stage').textContent.includes('h: output, and read at the next step')")),
-    (10, "return_toggle", "digits", both(
-        "document.getElementById('flag-return_sequences').checked",
-        "document.querySelectorAll('#zoom .out.off').length === 0",
-        "document.getElementById('returned').textContent.includes('h_1 .. h_28 (B, 28, 128)')")),
+    (
+        9,
+        "output_colour",
+        "digits",
+        both(
+            ZOOM.format(3, ".column.out .frame.units"),
+            "document.getElementById('stage').textContent.includes('h: output, and read at the next step')",
+        ),
+    ),
+    (
+        10,
+        "return_toggle",
+        "digits",
+        both(
+            "document.getElementById('flag-return_sequences').checked",
+            "document.querySelectorAll('#zoom .out.off').length === 0",
+            "document.getElementById('returned').textContent.includes('h_1 .. h_28 (B, 28, 128)')",
+        ),
+    ),
     # Wires from features and from h lead into the one unit of every gate.
-    (11, "fan_in", "digits", both(
-        "document.querySelectorAll('#zoom .fan.features').length === 4",
-        "document.querySelector('#zoom .fan.features').getAttribute('d').split('M').length === 29")),
-    (12, "kernel_scale", "digits", both(
-        row("weights", "moves"), row("state", "stays"), row("output", "stays"),
-        "document.querySelectorAll('#w-scale .frame.features').length === 4")),
-    (13, "formula", "digits", TEXT.format("formula-r0") + ".replace(/\\s+/g, ' ').includes('4 gates')"),
-    (14, "rails", "digits", both(
-        ZOOM.format(3, ".rail"), "document.getElementById('stage').textContent.includes('c: kept × f')",
-        "document.getElementById('stage').textContent.includes('h: output')")),
-    (15, "side_by_side", "digits", TEXT.format("beside") + ".replace(/\\s+/g, ' ').includes('SimpleRNN(128) h 128')"),
-    (16, "counters", "digits", both(
-        TEXT.format("counters-r0") + ".includes('80,384')", TEXT.format("counters-r0") + ".includes('256')",
-        TEXT.format("counters-r0") + ".includes('to the last bit')")),
-    (17, "rows", "digits", both(
-        "document.querySelectorAll('#rows .rail').length === 18",
-        "document.querySelectorAll('#rows .strongly').length === 0")),
-    (18, "blank_step", "digits", both(
-        "document.getElementById('t-change').checked",
-        "document.getElementById('t-words').textContent.includes('blanked out')",
-        "/last h moves by up to/.test(document.getElementById('t-result').textContent)")),
-    (19, "zero_or_mask", "digits", both(
-        "document.getElementById('t-mask').checked",
-        "/zeros: over those steps h moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)",
-        "/masked: over those steps h moves by up to 0[.]?0*;?[.]/.test(document.getElementById('t-result').textContent)")),
-    (20, "upstream", "reviews", "document.querySelector('#strip .node.embedding code').textContent.startsWith('Embedding(30, 6')"),
-    (21, "state_arrow", "seq2seq", both(
-        "document.querySelectorAll('#strip .gutter path').length >= 1",
-        "document.querySelectorAll('#strip .edge').length >= 1")),
-    (22, "two_axes", "digits", both(
-        ZOOM.format(2, ".axis.units"), "!!document.querySelector('#zoom .axis.steps')")),
-    (23, "units_slider", "digits", both(
-        row("weights", "moves"), row("state", "moves"), "!!document.querySelector('#w-plot .dot')")),
-    (24, "two_batches", "digits", "document.querySelectorAll('#two-batches .strongly').length === 3"),
+    (
+        11,
+        "fan_in",
+        "digits",
+        both(
+            "document.querySelectorAll('#zoom .fan.features').length === 4",
+            "document.querySelector('#zoom .fan.features').getAttribute('d').split('M').length === 29",
+        ),
+    ),
+    (
+        12,
+        "kernel_scale",
+        "digits",
+        both(
+            row("weights", "moves"),
+            row("state", "stays"),
+            row("output", "stays"),
+            "document.querySelectorAll('#w-scale .frame.features').length === 4",
+        ),
+    ),
+    (
+        13,
+        "formula",
+        "digits",
+        TEXT.format("formula-r0") + ".replace(/\\s+/g, ' ').includes('4 gates')",
+    ),
+    (
+        14,
+        "rails",
+        "digits",
+        both(
+            ZOOM.format(3, ".rail"),
+            "document.getElementById('stage').textContent.includes('c: kept × f')",
+            "document.getElementById('stage').textContent.includes('h: output')",
+        ),
+    ),
+    (
+        15,
+        "side_by_side",
+        "digits",
+        TEXT.format("beside")
+        + ".replace(/\\s+/g, ' ').includes('SimpleRNN(128) h 128')",
+    ),
+    (
+        16,
+        "counters",
+        "digits",
+        both(
+            TEXT.format("counters-r0") + ".includes('80,384')",
+            TEXT.format("counters-r0") + ".includes('256')",
+            TEXT.format("counters-r0") + ".includes('to the last bit')",
+        ),
+    ),
+    (
+        17,
+        "rows",
+        "digits",
+        both(
+            "document.querySelectorAll('#rows .rail').length === 18",
+            "document.querySelectorAll('#rows .strongly').length === 0",
+        ),
+    ),
+    (
+        18,
+        "blank_step",
+        "digits",
+        both(
+            "document.getElementById('t-change').checked",
+            "document.getElementById('t-words').textContent.includes('blanked out')",
+            "/last h moves by up to/.test(document.getElementById('t-result').textContent)",
+        ),
+    ),
+    (
+        19,
+        "zero_or_mask",
+        "digits",
+        both(
+            "document.getElementById('t-mask').checked",
+            "/zeros: over those steps h moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)",
+            "/masked: over those steps h moves by up to 0[.]?0*;?[.]/.test(document.getElementById('t-result').textContent)",
+        ),
+    ),
+    (
+        20,
+        "upstream",
+        "reviews",
+        "document.querySelector('#strip .node.embedding code').textContent.startsWith('Embedding(30, 6')",
+    ),
+    (
+        21,
+        "state_arrow",
+        "seq2seq",
+        both(
+            "document.querySelectorAll('#strip .gutter path').length >= 1",
+            "document.querySelectorAll('#strip .edge').length >= 1",
+        ),
+    ),
+    (
+        22,
+        "two_axes",
+        "digits",
+        both(
+            ZOOM.format(2, ".axis.units"),
+            "!!document.querySelector('#zoom .axis.steps')",
+        ),
+    ),
+    (
+        23,
+        "units_slider",
+        "digits",
+        both(
+            row("weights", "moves"),
+            row("state", "moves"),
+            "!!document.querySelector('#w-plot .dot')",
+        ),
+    ),
+    (
+        24,
+        "two_batches",
+        "digits",
+        "document.querySelectorAll('#two-batches .strongly').length === 3",
+    ),
     (25, "code", "digits", TEXT.format("code") + ".includes('class EveryStep')"),
-    (26, "configuration", "digits", TEXT.format("configuration-r0") + ".replace(/\\s+/g, ' ').includes('recurrent_activation sigmoid')"),
+    (
+        26,
+        "configuration",
+        "digits",
+        TEXT.format("configuration-r0")
+        + ".replace(/\\s+/g, ' ').includes('recurrent_activation sigmoid')",
+    ),
 ]
 
 
@@ -115,7 +269,10 @@ def test_show_me_answers(visit, request, number, view, which, answered):
     facts = request.getfixturevalue(which)[2]
     with visit(facts, reduced_motion="reduce") as tab:
         claim = tab.locator(f"#claim-{number}")
-        expected = "shown" if which == "digits" else facts["claims"][number - 1]["verdict"]
+        assert claim.locator("button").get_attribute("data-show") == view
+        expected = (
+            "shown" if which == "digits" else facts["claims"][number - 1]["verdict"]
+        )
         assert expected in claim.inner_text()
         claim.get_by_role("button").click()
         until(tab, answered)

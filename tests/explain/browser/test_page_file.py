@@ -3,13 +3,14 @@
 import copy
 import re
 
+from unrolled.explain import describe as describing
+from unrolled.explain import page, squeeze
+
 import keras
 import numpy as np
 import pytest
 
 from conftest import HOSTILE, random, sequential
-from unrolled.explain import describe as describing
-from unrolled.explain import page, squeeze
 
 from .conftest import settle
 from .tools import quick
@@ -128,7 +129,9 @@ def test_a_stateful_layer_and_its_start(visit, monkeypatch):
     facts = described(monkeypatch, model, sample)
     with visit(facts) as tab:
         everything(tab)
-        start = tab.evaluate("unrolled.layer.rows.map(u => unrolled.layer.before('h', 0, u, 0)[0])")
+        start = tab.evaluate(
+            "unrolled.layer.rows.map(u => unrolled.layer.before('h', 0, u, 0)[0])"
+        )
         assert np.allclose(start, first[0], atol=1e-6)
         assert tab.locator("#strip .edge").count() == 1
 

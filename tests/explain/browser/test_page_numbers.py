@@ -4,13 +4,14 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+from unrolled.explain import describe as describing
+
 import keras
 import numpy as np
 import pytest
+
 from .conftest import until
 from .tools import quick
-
-from unrolled.explain import describe as describing
 
 pytestmark = pytest.mark.keras_ranks
 T, D, U = 6, 3, 4
@@ -37,12 +38,25 @@ def branches(masked):
     for name in NAMES:
         kind, bias, back = name.rsplit("_", 2)
         make, more = KINDS[kind]
-        layer = make(
-            U, use_bias=bias == "bias", go_backwards=back == "backward", name=name,
-            return_sequences=True, bias_initializer="glorot_normal", **more,
-        ) if bias == "bias" else make(
-            U, use_bias=False, go_backwards=back == "backward", name=name,
-            return_sequences=True, **more,
+        layer = (
+            make(
+                U,
+                use_bias=bias == "bias",
+                go_backwards=back == "backward",
+                name=name,
+                return_sequences=True,
+                bias_initializer="glorot_normal",
+                **more,
+            )
+            if bias == "bias"
+            else make(
+                U,
+                use_bias=False,
+                go_backwards=back == "backward",
+                name=name,
+                return_sequences=True,
+                **more,
+            )
         )
         layers.append(layer)
     model = keras.Model(x, [layer(inside) for layer in layers], name="branches")
