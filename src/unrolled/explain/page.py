@@ -21,7 +21,24 @@ from unrolled.explain import page_bytes, page_words, squeeze, style, svg
 Facts = dict[str, Any]
 HERE = Path(__file__).with_name("page")
 # One module, so the order is that of a single file read from top to bottom.
-SCRIPTS = ["base", "state", "layer", "compute", "paint", "choose", "figure", "inside", "ledger", "maps", "trace", "whatif", "tryout", "claims", "save", "main"]
+SCRIPTS = [
+    "base",
+    "state",
+    "layer",
+    "compute",
+    "paint",
+    "choose",
+    "figure",
+    "inside",
+    "ledger",
+    "maps",
+    "trace",
+    "whatif",
+    "tryout",
+    "claims",
+    "save",
+    "main",
+]
 
 
 def render(facts: Facts) -> str:
