@@ -56,7 +56,8 @@ def render(facts: Facts) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n</head>\n<body>\n"
+        f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n</head>\n"
+        "<body>\n"
         f"{page_words.body(facts, figure)}"
         f'<script type="application/json" id="facts">{embedded(facts)}</script>\n'
         f'<script type="module">{script()}</script>\n</body>\n</html>\n'

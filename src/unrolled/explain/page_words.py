@@ -6,7 +6,7 @@ import html
 import re
 from typing import Any
 
-from unrolled.explain import page_panels, style
+from unrolled.explain import page_layer, page_panels, style
 
 Facts = dict[str, Any]
 
@@ -27,7 +27,10 @@ def body(facts: Facts, figure: str) -> str:
     layers = facts["layers"]
     stamp = next((one["stamp"] for one in facts["inputs"] if one["stamp"]), None)
     mark = f'<span class="stamp">{safe(stamp)}</span>' if stamp else ""
-    head = f'<header><p class="kicker"><span>{name(facts["title"])}, explained</span>{mark}</p>'
+    head = (
+        f'<header><p class="kicker"><span>{name(facts["title"])}, explained'
+        f"</span>{mark}</p>"
+    )
     if not layers:
         head += f'<h1 class="sentence">{safe(" ".join(facts["notes"]))}</h1>'
     head += "</header>"
@@ -64,8 +67,8 @@ def _made(facts: Facts) -> str:
 def _defs() -> str:
     axes = "".join(style.svg_pattern(axis, "pp-") for axis in style.AXES.values())
     ends = "".join(
-        f'<marker id="pp-end-{key}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
-        'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
+        f'<marker id="pp-end-{key}" viewBox="0 0 8 8" refX="7" refY="4" '
+        'markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
         f'<path class="end {key}" d="M0 .6L7.4 4L0 7.4z"/></marker>'
         for key in ("units", "features", "steps", "soft")
     )
@@ -174,7 +177,8 @@ def _strip(facts: Facts) -> str:
         sizes = " + ".join(shape(one, inner) for one in ins[:1] if one)
         result = ", ".join(shape(one, inner_out) for one in outs if one)
         edges = "".join(
-            f'<p class="edge">{"↻" if edge["kind"] == "batch" else "↦"} {safe(edge["text"])}</p>'
+            f'<p class="edge">{"↻" if edge["kind"] == "batch" else "↦"} '
+            f"{safe(edge['text'])}</p>"
             for edge in arrows
             if edge["from"] == node["id"]
         )
@@ -186,16 +190,20 @@ def _strip(facts: Facts) -> str:
         weights = f"{node['params']:,} weights" if node["params"] else "no weights"
         returns = f" returns {safe(node['returns'])}" if node["returns"] else ""
         rows.append(
-            f'<li data-node="{node["id"]}" class="node {node["role"]} depth{min(node["depth"], 4)}">'
+            f'<li data-node="{node["id"]}" class="node {node["role"]} '
+            f'depth{min(node["depth"], 4)}">'
             f"<p><b>{name(node['name'])}</b> <code>{safe(node['code'])}</code></p>"
-            f'<p class="io">{sizes} → {result} · {weights}{returns}</p>{edges}{pick}</li>'
+            f'<p class="io">{sizes} → {result} · {weights}{returns}</p>{edges}{pick}'
+            "</li>"
         )
     code = safe(facts["model"]["code"])
+    heading = _title("The model, layer by layer", facts, "upstream state_arrow")
     return (
-        f'<section id="strip">{_title("The model, layer by layer", facts, "upstream state_arrow")}'
-        '<div class="two"><div class="nodes"><svg class="gutter" aria-hidden="true"></svg>'
-        f"<ol>{''.join(rows)}</ol></div>"
-        f'<div><h3>The code that makes it</h3><pre class="code" tabindex="0"><code>{code}</code></pre></div></div></section>'
+        f'<section id="strip">{heading}'
+        '<div class="two"><div class="nodes"><svg class="gutter" aria-hidden="true">'
+        f"</svg><ol>{''.join(rows)}</ol></div>"
+        '<div><h3>The code that makes it</h3><pre class="code" tabindex="0">'
+        f"<code>{code}</code></pre></div></div></section>"
     )
 
 
@@ -204,7 +212,7 @@ def _which(layer: Facts | None) -> str:
 
 
 def _title(words: str, facts: Facts, views: str) -> str:
-    return page_panels.title(words, facts, views)
+    return page_layer.title(words, facts, views)
 
 
 VERDICTS = {
@@ -226,17 +234,20 @@ def _claims(facts: Facts) -> str:
         on = f' data-on="{claim["layer"]}"' if claim["layer"] else ""
         rows.append(
             f'<li id="claim-{claim["id"]}" class="claim {verdict.split()[0]}">'
-            f'<p class="heard"><span class="n">{claim["id"]}</span> {coded(claim["heard"])}</p>'
+            f'<p class="heard"><span class="n">{claim["id"]}</span> '
+            f"{coded(claim['heard'])}</p>"
             f'<p class="truth">{safe(claim["truth"])}</p>'
-            f'<p class="executed"><b>{VERDICTS[verdict]}</b> {safe(claim["executed"])}</p>'
-            f'<button type="button" hidden data-show="{claim["view"]}"{on}>'
-            f'Show me<span class="unseen"> the answer to claim {claim["id"]}</span></button></li>'
+            f'<p class="executed"><b>{VERDICTS[verdict]}</b> {safe(claim["executed"])}'
+            f'</p><button type="button" hidden data-show="{claim["view"]}"{on}>'
+            f'Show me<span class="unseen"> the answer to claim {claim["id"]}</span>'
+            "</button></li>"
         )
-    shown = sum(claim["verdict"] == "shown" for claim in facts["claims"])
+    verdicts = [claim["verdict"] for claim in facts["claims"]]
     return (
         '<section id="claims"><h2>Things people say, and what this model did</h2>'
-        f'<p class="lead">{len(facts["claims"])} claims, each held against this model by a check that ran: '
-        f"{shown} answers shown, {sum(c['verdict'] == 'failed' for c in facts['claims'])} contradicted.</p>"
+        f'<p class="lead">{len(facts["claims"])} claims, each held against this model '
+        f"by a check that ran: {verdicts.count('shown')} answers shown, "
+        f"{verdicts.count('failed')} contradicted.</p>"
         f'<ol class="claims">{"".join(rows)}</ol></section>'
     )
 
@@ -244,8 +255,8 @@ def _claims(facts: Facts) -> str:
 def _dictionary(facts: Facts) -> str:
     words = facts["dictionary"]
     units = "".join(
-        f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}</code></td>'
-        f"<td><code>{safe(row['example'])}</code></td></tr>"
+        f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}'
+        f"</code></td><td><code>{safe(row['example'])}</code></td></tr>"
         for row in words["units"]
     )
     cell = "".join(
@@ -259,7 +270,8 @@ def _dictionary(facts: Facts) -> str:
     )
     return (
         '<section id="dictionary"><h2>Dictionary</h2><div class="two"><div>'
-        '<h3>One number, three names</h3><div class="scroll" tabindex="0" role="region" aria-label="Names of units">'
+        '<h3>One number, three names</h3><div class="scroll" tabindex="0" '
+        'role="region" aria-label="Names of units">'
         f"<table><tbody>{units}</tbody></table></div>"
         f"<h3>The four meanings of “cell”</h3><ol>{cell}</ol></div><div><h3>Words</h3>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Words">'
@@ -279,8 +291,9 @@ def _help() -> str:
     )
     rows = "".join(f"<dt><kbd>{key}</kbd></dt><dd>{words}</dd>" for key, words in keys)
     return (
-        '<dialog id="help" aria-labelledby="help-title"><h2 id="help-title">Keyboard</h2>'
-        f"<dl>{rows}</dl>"
-        '<p><label><input type="checkbox" id="letters" checked> single keys (1 to 4, Space, ?) work everywhere</label></p>'
+        '<dialog id="help" aria-labelledby="help-title"><h2 id="help-title">Keyboard'
+        f"</h2><dl>{rows}</dl>"
+        '<p><label><input type="checkbox" id="letters" checked> single keys (1 to 4, '
+        "Space, ?) work everywhere</label></p>"
         '<button type="button" id="help-close">Close</button></dialog>'
     )

@@ -1,6 +1,7 @@
 """Hand-written script and style, made smaller: comments and idle spaces go.
 
-Nothing is renamed, so what runs reads like the source. Strings and regular expressions pass through untouched.
+Nothing is renamed, so what runs reads like the source. Strings and regular
+expressions pass through untouched.
 """
 
 from __future__ import annotations

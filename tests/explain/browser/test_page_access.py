@@ -136,7 +136,8 @@ def test_the_live_region_is_polite_and_throttled(visit, digits):
         tab.evaluate(
             "window.said = []; new MutationObserver(() => said.push("
             "document.getElementById('live').textContent)).observe("
-            "document.getElementById('live'), {childList: true, characterData: true, subtree: true})"
+            "document.getElementById('live'), {childList: true, characterData: true, "
+            "subtree: true})"
         )
         tab.locator("#stage").focus()
         for _ in range(8):
@@ -154,7 +155,8 @@ def test_every_canvas_has_words(visit, digits):
         settle(tab)
         labels = tab.evaluate(
             "[...document.querySelectorAll('main canvas:not(.ramp)')].map(c => "
-            "(c.closest('[aria-label]') || {getAttribute: () => ''}).getAttribute('aria-label'))"
+            "(c.closest('[aria-label]') || {getAttribute: () => "
+            "''}).getAttribute('aria-label'))"
         )
         assert len(labels) >= 12
         assert all(labels)
@@ -179,7 +181,10 @@ def test_it_reflows_at_320_pixels(visit, request, which):
 def test_forced_colours_keep_figures_and_choices(visit, digits):
     with visit(digits[2], forced_colors="active") as tab:
         settle(tab)
-        style = "getComputedStyle(document.querySelector('.segments input:checked + span')).outlineStyle"
+        style = (
+            "getComputedStyle(document.querySelector('.segments input:checked + "
+            "span')).outlineStyle"
+        )
         assert tab.evaluate(style) == "solid"
         adjust = "getComputedStyle(document.querySelector('.tile')).forcedColorAdjust"
         assert tab.evaluate(adjust) == "none"

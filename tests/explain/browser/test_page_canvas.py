@@ -26,12 +26,15 @@ def expected(value, array, theme):
 
 
 SAMPLE = """([key, cells]) => {
-  const canvas = document.querySelector(`#heat-${key} canvas`), g = canvas.getContext('2d');
+  const canvas = document.querySelector(`#heat-${key} canvas`);
+  const g = canvas.getContext('2d');
   const [, rows, steps] = unrolled.layer.arrays[key].shape;
   const all = g.getImageData(0, 0, canvas.width, canvas.height).data;
   return cells.map(([u, t]) => {
-    const x = Math.floor((t + .5) / steps * canvas.width), y = Math.floor((u + .5) / rows * canvas.height);
-    return [...all.slice(4 * (y * canvas.width + x), 4 * (y * canvas.width + x) + 3)];
+    const x = Math.floor((t + .5) / steps * canvas.width);
+    const y = Math.floor((u + .5) / rows * canvas.height);
+    const at = 4 * (y * canvas.width + x);
+    return [...all.slice(at, at + 3)];
   });
 }"""
 
@@ -99,7 +102,8 @@ def test_csv_svg_and_png(visit, digits, tmp_path):
 def test_digits_never_exceed_the_precision(visit, digits):
     with visit(digits[2]) as tab:
         precision, text = tab.evaluate(
-            "[unrolled.layer.arrays.h.precision, unrolled.csv().split('\\n')[1].split(',')[2]]"
+            "[unrolled.layer.arrays.h.precision, "
+            "unrolled.csv().split('\\n')[1].split(',')[2]]"
         )
         decimals = len(text.partition(".")[2])
         assert 0.5 * 10**-decimals >= precision * 0.999 or decimals <= 3
@@ -119,7 +123,8 @@ def test_frames_are_quick(visit, digits):
         ready = tab.evaluate("performance.getEntriesByType('paint')[0].startTime")
     assert len(times) >= 20
     print(
-        f"unit switch: median {statistics.median(times):.1f} ms; first paint {ready:.0f} ms"
+        f"unit switch: median {statistics.median(times):.1f} ms; first paint "
+        f"{ready:.0f} ms"
     )
     assert statistics.median(times) <= 24
 

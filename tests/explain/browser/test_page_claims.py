@@ -11,11 +11,20 @@ from .conftest import settle, until
 pytestmark = pytest.mark.keras_ranks
 TEXT = "document.getElementById('{}').innerText"
 ZOOM = "unrolled.selection.zoom === {} && !!document.querySelector('{}')"
+MOVES = "over those steps h moves by up to"
 ROW = "document.getElementById('w-{}').innerText.includes('{}')"
 
 
 def row(key, verdict):
     return ROW.format(key, verdict)
+
+
+def says(place, words):
+    return f"document.getElementById('{place}').textContent.includes('{words}')"
+
+
+def matches(place, pattern):
+    return f"/{pattern}/.test(document.getElementById('{place}').textContent)"
 
 
 def both(*parts):
@@ -67,8 +76,9 @@ CONFUSIONS = [
         "digits",
         both(
             "unrolled.selection.zoom === 1",
-            "[...document.querySelectorAll('#zoom .copy')].filter(c => c.style.opacity > 0).length === 1",
-            "document.getElementById('stage').textContent.includes('128units high')",
+            "[...document.querySelectorAll('#zoom .copy')].filter(c => "
+            "c.style.opacity > 0).length === 1",
+            says("stage", "128units high"),
         ),
     ),
     (
@@ -77,7 +87,7 @@ CONFUSIONS = [
         "digits",
         both(
             "document.getElementById('t-apart').checked",
-            "/moves by up to 0?[.]?[1-9]|moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)",
+            matches("t-result", "moves by up to (0?[.]?[1-9]|0[.]0*[1-9])"),
         ),
     ),
     (
@@ -85,8 +95,8 @@ CONFUSIONS = [
         "figure_row",
         "digits",
         both(
-            "document.getElementById('ledger-lead').textContent.includes('adds 157 terms')",
-            "document.getElementById('ledger-lead').textContent.includes('owns 628 weights')",
+            says("ledger-lead", "adds 157 terms"),
+            says("ledger-lead", "owns 628 weights"),
             "document.querySelectorAll('#ledger-tabs button').length === 4",
         ),
     ),
@@ -97,7 +107,7 @@ CONFUSIONS = [
         both(
             ZOOM.format(3, ".inside"),
             "document.querySelectorAll('#zoom .column.gates .strip').length === 4",
-            "document.getElementById('zoom-words').textContent.includes('exactly 128 numbers')",
+            says("zoom-words", "exactly 128 numbers"),
         ),
     ),
     # The output and h have one colour: the output is h.
@@ -107,7 +117,7 @@ CONFUSIONS = [
         "digits",
         both(
             ZOOM.format(3, ".column.out .frame.units"),
-            "document.getElementById('stage').textContent.includes('h: output, and read at the next step')",
+            says("stage", "h: output, and read at the next step"),
         ),
     ),
     (
@@ -117,7 +127,7 @@ CONFUSIONS = [
         both(
             "document.getElementById('flag-return_sequences').checked",
             "document.querySelectorAll('#zoom .out.off').length === 0",
-            "document.getElementById('returned').textContent.includes('h_1 .. h_28 (B, 28, 128)')",
+            says("returned", "h_1 .. h_28 (B, 28, 128)"),
         ),
     ),
     # Wires from features and from h lead into the one unit of every gate.
@@ -127,7 +137,8 @@ CONFUSIONS = [
         "digits",
         both(
             "document.querySelectorAll('#zoom .fan.features').length === 4",
-            "document.querySelector('#zoom .fan.features').getAttribute('d').split('M').length === 29",
+            "document.querySelector('#zoom .fan.features').getAttribute('d')"
+            ".split('M').length === 29",
         ),
     ),
     (
@@ -153,7 +164,7 @@ CONFUSIONS = [
         "digits",
         both(
             ZOOM.format(3, ".rail"),
-            "document.getElementById('stage').textContent.includes('c: kept × f')",
+            says("stage", "c: kept × f"),
             "document.getElementById('stage').textContent.includes('h: output')",
         ),
     ),
@@ -189,8 +200,8 @@ CONFUSIONS = [
         "digits",
         both(
             "document.getElementById('t-change').checked",
-            "document.getElementById('t-words').textContent.includes('blanked out')",
-            "/last h moves by up to/.test(document.getElementById('t-result').textContent)",
+            says("t-words", "blanked out"),
+            says("t-result", "last h moves by up to"),
         ),
     ),
     (
@@ -199,15 +210,15 @@ CONFUSIONS = [
         "digits",
         both(
             "document.getElementById('t-mask').checked",
-            "/zeros: over those steps h moves by up to 0[.]0*[1-9]/.test(document.getElementById('t-result').textContent)",
-            "/masked: over those steps h moves by up to 0[.]?0*;?[.]/.test(document.getElementById('t-result').textContent)",
+            matches("t-result", f"zeros: {MOVES} 0[.]0*[1-9]"),
+            matches("t-result", f"masked: {MOVES} 0[.]?0*;?[.]"),
         ),
     ),
     (
         20,
         "upstream",
         "reviews",
-        "document.querySelector('#strip .node.embedding code').textContent.startsWith('Embedding(30, 6')",
+        says("strip", "Embedding(30, 6"),
     ),
     (
         21,
