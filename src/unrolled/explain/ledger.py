@@ -12,7 +12,8 @@ import numpy as np
 
 from unrolled.explain import kinds
 from unrolled.explain.encode import number as exact
-from unrolled.explain.trace import Reading, Trace, before, read_weights
+from unrolled.explain.stepping import before, read_weights
+from unrolled.explain.trace import Reading, Trace
 
 LARGEST = 6
 
