@@ -6,12 +6,12 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import json
 
+from unrolled.explain.describe import describe
+
 import jax
 import keras
 import numpy as np
 import pytest
-
-from unrolled.explain.describe import describe
 
 # Each computation runs once here, so compiling fast beats running fast.
 jax.config.update("jax_disable_most_optimizations", True)
@@ -106,3 +106,9 @@ def hostile():
 
 def dumps(facts):
     return json.dumps(facts, allow_nan=False, sort_keys=True)
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """Facts of a model with no recurrent layer."""
+    return describe(sequential(keras.layers.Dense(3), shape=(4,), name="dense"))

@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import numpy as np
-
 from unrolled.explain import kinds, pack, shapes, walk, words
 from unrolled.explain.capture import (
     Call,
@@ -32,12 +29,27 @@ from unrolled.explain.stepping import flat
 from unrolled.explain.together import Together
 from unrolled.explain.trace import NotDrawn, Reading, Trace, trace
 
+import jax
+import numpy as np
+
 SCHEMA = "unrolled.explain/1"
-CONFIG = (
-    "return_sequences return_state return_all_states stateful go_backwards unroll "
-    "zero_output_for_mask time_major use_bias reset_after activation "
-    "recurrent_activation dropout recurrent_dropout implementation"
-).split()
+CONFIG = [
+    "return_sequences",
+    "return_state",
+    "return_all_states",
+    "stateful",
+    "go_backwards",
+    "unroll",
+    "zero_output_for_mask",
+    "time_major",
+    "use_bias",
+    "reset_after",
+    "activation",
+    "recurrent_activation",
+    "dropout",
+    "recurrent_dropout",
+    "implementation",
+]
 
 
 def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]:
@@ -75,7 +87,7 @@ def _describe(
         run(model, data)
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
-    facts |= _inputs(data, model, seed)
+    facts |= _inputs(data, seed)
     layers = _layers(jobs, calls, facts["notes"])
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],
@@ -106,7 +118,7 @@ def _model(model: Any) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Sample, model: Any, seed: int) -> dict[str, Any]:
+def _inputs(data: Sample, seed: int) -> dict[str, Any]:
     stamp = f"synthetic input, seed {seed}" if data.synthetic else None
     rows = []
     for name, array, declared in zip(

@@ -11,8 +11,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import kinds, shapes
 from unrolled.explain.encode import encode, number
 from unrolled.explain.stepping import Stepper, formula_step, read_weights
@@ -27,6 +25,8 @@ from unrolled.explain.trace import (
     run_layer,
 )
 
+import numpy as np
+
 Result = dict[str, Any]
 MOST_BLANKS = 256
 OWN = ("forget", "zero_or_mask", "output_is_h")
@@ -36,7 +36,8 @@ LEFT_ALONE = {"stateful": False, "zero_output_for_mask": False}
 def attempt(job: Callable[[], Result]) -> Result:
     """Run an experiment; a failure becomes its reason."""
     try:
-        return {"ran": True} | job()
+        with np.errstate(all="ignore"):  # NaN in, NaN out
+            return {"ran": True} | job()
     except Exception as error:  # a stranger's layer may raise anything
         why = shapes.reason(error)
         return {"ran": False, "why": why, "text": f"did not run: {why}"}
@@ -209,6 +210,8 @@ def zero_or_mask(bench: Bench) -> Result:
         # Within one run, exactly nothing moves.
         edge = n if back else x.shape[1] - n - 1
         by_mask = difference(mask_out[:, last], mask_out[:, [edge] * n])
+    if not all(np.isfinite(a).all() for a in at):  # NaN moves nowhere
+        by_zero = by_mask = float("nan")
     units = np.argsort(-np.abs(zero_out[0, last] - zero_out[0, last][:1]).max(0))[:4]
     units = np.sort(units)
     text = (
@@ -352,9 +355,9 @@ def simple_rnn(together: Together, bench: Bench) -> Callable[[], Result]:
 
 
 def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
-    import keras
-
     from unrolled.explain import everystep
+
+    import keras
 
     use: Any = keras.ops.tanh
     cell = everystep.EveryStep(bench.layer.cell, use)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import kinds
 from unrolled.explain.encode import decode, encode
 from unrolled.explain.stepping import (
@@ -14,6 +12,8 @@ from unrolled.explain.stepping import (
     read_weights,
 )
 from unrolled.explain.trace import Reading, Trace, difference
+
+import numpy as np
 
 TRACE_BYTES = 2_400_000  # raw bytes of all heat maps of all layers together
 EMBED_WEIGHTS = 120_000  # numbers of all layers together

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import kinds
 from unrolled.explain.together import Together
 from unrolled.explain.trace import Reading, calling
+
+import numpy as np
 
 Rows = Callable[[], list[dict[str, Any]]]
 FLAGS = ("return_sequences", "return_state", "stateful")
@@ -152,7 +152,7 @@ def _flagged(
         other = twin_with_cell(layer, shape, **flags)
     except Exception as error:
         return _raising(error)
-    return together.add(other, ones(*shape[:2], shape[2:]), layer=other)
+    return together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
 
 
 def _raising(error: Exception) -> Callable[[], Any]:
@@ -174,9 +174,7 @@ def count(layer: Any) -> int:
     return sum(prod(w.shape) for w in layer.cell.weights)
 
 
-def other_steps(
-    together: Together, layer: Any, t: int, inner: tuple[int, ...]
-) -> Rows:
+def other_steps(together: Together, layer: Any, t: int, inner: tuple[int, ...]) -> Rows:
     """The layer itself over another T."""
     most = affordable(layer, 10**9, 1)
     asked = list(dict.fromkeys((max(1, t // 2), 2 * t)))
@@ -280,7 +278,7 @@ def _resized(
         other.build(shape)
     except Exception as error:
         return _raising(error)
-    job = together.add(other, ones(*shape[:2], shape[2:]), layer=other)
+    job = together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
     return lambda: (other, shapes_of(job())[0])
 
 

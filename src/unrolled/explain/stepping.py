@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from unrolled.explain import kinds
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from unrolled.explain import kinds
 
 States = list[np.ndarray]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
@@ -31,10 +31,8 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def activation(function: Any) -> Callable[[np.ndarray], np.ndarray]:
     """An activation on NumPy arrays; those not known here run through JAX."""
     name = kinds.activation_name(function)
-    ours = function is None or str(getattr(function, "__module__", "")).startswith(
-        "keras"
-    )
-    if ours and name in ACTIVATIONS:
+    of_keras = str(getattr(function, "__module__", "")).startswith("keras")
+    if function is None or (of_keras and name in ACTIVATIONS):
         return ACTIVATIONS[name]
     return lambda v: np.asarray(function(jnp.asarray(v)), "float32")
 
@@ -113,9 +111,9 @@ def formula_step(cell: Any, kind: str, weights: dict[str, np.ndarray]) -> Step:
 
 def cell_step(cell: Any) -> Step:
     """The step of any cell: the cell itself, compiled once for each batch size."""
-    import keras
-
     from unrolled.explain.together import variables
+
+    import keras
 
     holders = list({id(v): v for v in variables(cell)}.values())
     structure: Any = None
@@ -148,7 +146,10 @@ def flat(tree: Any) -> list[np.ndarray]:
 
 
 def initial_states(cell: Any, batch: int) -> list[Any]:
-    states = cell.get_initial_state(batch_size=batch)
+    make = getattr(cell, "get_initial_state", None)
+    if make is None:  # as Keras does it: zeros
+        return [np.zeros((batch, *s), "float32") for s in kinds.state_sizes(cell)]
+    states = make(batch_size=batch)
     return list(states) if isinstance(states, (list, tuple)) else [states]
 
 

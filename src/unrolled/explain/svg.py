@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import style
 from unrolled.explain.encode import decode
+from unrolled.explain.svg_css import arrow_head, css
 from unrolled.explain.svg_parts import (
-    LEVELS,
     MAX_COLUMNS,
     MAX_ROWS,
     arrays,
@@ -33,14 +31,16 @@ from unrolled.explain.svg_parts import (
     wrap,
 )
 
+import numpy as np
+
 Facts = dict[str, Any]
 WIDTH, MARGIN = 1120, 56
 INNER = WIDTH - 2 * MARGIN
 MOST_LAYERS = 6
 
 
-def render(facts: Facts) -> str:
-    """The whole figure as an SVG document."""
+def render(facts: Facts, rows: int = MAX_ROWS) -> str:
+    """The whole figure as an SVG document, heat maps of at most so many rows."""
     y = 64.0
     body = [text(MARGIN, y, facts["title"], "kicker")]
     stamps = [one["stamp"] for one in facts["inputs"] if one["stamp"]]
@@ -54,7 +54,7 @@ def render(facts: Facts) -> str:
             y += 8
             body.append(line([(MARGIN, y), (WIDTH - MARGIN, y)], "rule"))
             y += 20
-        piece, y = _layer(layer, facts, y + 28)
+        piece, y = _layer(layer, facts, y + 28, rows)
         body.append(f'<g role="group" aria-label="{safe(layer["name"])}">{piece}</g>')
     hidden = len(facts["layers"]) - MOST_LAYERS
     if hidden > 0:
@@ -65,7 +65,7 @@ def render(facts: Facts) -> str:
     summary = " ".join(layer["sentence"] for layer in facts["layers"][:MOST_LAYERS])
     summary = summary or " ".join(facts["notes"])
     patterns = "".join(style.svg_pattern(axis, "uf-") for axis in style.AXES.values())
-    arrows = "".join(_arrow_head(key) for key in ("units", "soft", "steps", "features"))
+    arrows = "".join(arrow_head(key) for key in ("units", "soft", "steps", "features"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="uf" role="img" '
         f'viewBox="0 0 {WIDTH} {n(height)}" width="{WIDTH}" height="{n(height)}" '
@@ -73,16 +73,8 @@ def render(facts: Facts) -> str:
         f'<title id="uf-title">{safe(facts["title"])}, explained</title>'
         f'<desc id="uf-desc">{safe(summary)}</desc>'
         f"<style>{css()}</style><defs>{patterns}{arrows}</defs>"
-        f'<rect width="{WIDTH}" height="{n(height)}" class="paper"/>{"".join(body)}</svg>\n'
-    )
-
-
-def _arrow_head(key: str) -> str:
-    colour = "var(--soft)" if key == "soft" else f"var(--{key}-fill)"
-    return (
-        f'<marker id="uf-{key}-end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
-        f'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
-        f'<path d="M0 0.6L7.4 4L0 7.4z" fill="{colour}"/></marker>'
+        f'<rect width="{WIDTH}" height="{n(height)}" class="paper"/>'
+        f"{''.join(body)}</svg>\n"
     )
 
 
@@ -94,55 +86,7 @@ def _stamp(words: str, y: float) -> str:
     )
 
 
-def css() -> str:
-    """One style sheet; the dark theme follows the reader's own setting."""
-    axes = "".join(
-        f".uf .{k}-ink{{fill:var(--{k}-ink)}}.uf .{k}-wash{{fill:var(--{k}-wash)}}"
-        f".uf .{k}-line{{fill:none;stroke:var(--{k}-fill);stroke-width:1.75}}"
-        f".uf .{k}-frame{{fill:none;stroke:var(--{k}-fill);stroke-width:1.5}}"
-        for k in style.AXES
-    )
-    return (
-        f".uf{{{_variables('light')}font-family:{style.FONT};max-width:100%;height:auto}}"
-        f"@media (prefers-color-scheme:dark){{.uf{{{_variables('dark')}}}}}"
-        ".uf .paper{fill:var(--paper)}.uf text{fill:var(--ink);font-size:15px}"
-        ".uf .kicker{font-size:15px;font-weight:600;fill:var(--soft);letter-spacing:.02em}"
-        ".uf .lead{font-size:23px;font-weight:500}"
-        f".uf .code{{font-family:{style.MONO};font-size:15px;fill:var(--soft)}}"
-        ".uf .soft{fill:var(--soft);font-size:14px}.uf .tiny{font-size:13px;fill:var(--soft)}"
-        ".uf .chip{font-size:19px;font-weight:600}.uf .head{font-weight:600}"
-        ".uf .sum{font-size:27px;font-weight:500;font-variant-numeric:tabular-nums}"
-        ".uf .op{fill:var(--soft);font-weight:400}.uf .strong{font-weight:700}"
-        ".uf .warn{fill:var(--warn)}.uf .stamp{fill:none;stroke:var(--warn)}"
-        ".uf .panel{fill:var(--panel);stroke:var(--rule)}"
-        ".uf .cell{fill:var(--panel);stroke:var(--ink);stroke-width:1.75}"
-        ".uf .copy{fill:var(--panel);stroke:var(--soft);stroke-width:1.25;"
-        "stroke-dasharray:4 4}"
-        ".uf .rule{fill:none;stroke:var(--rule)}"
-        ".uf .pin{fill:none;stroke:var(--soft);stroke-dasharray:1.5 4;stroke-linecap:round}"
-        ".uf .wire{fill:none;stroke:var(--soft);stroke-width:1.75}"
-        ".uf .skipped{fill:var(--paper);fill-opacity:.55}"
-        ".uf .dx,.uf .sx{fill:var(--missing)}"
-        + axes
-        + "".join(
-            f".uf .d{k}{{fill:var(--d{k})}}.uf .s{k}{{fill:var(--s{k})}}"
-            for k in range(LEVELS)
-        )
-    )
-
-
-def _variables(theme: str) -> str:
-    steps = [k / (LEVELS - 1) for k in range(LEVELS)]
-    maps = (("d", style.DIVERGING), ("s", style.SEQUENTIAL))
-    colours = "".join(
-        f"--{letter}{k}:{style.ramp(stops[theme], at)};"
-        for letter, stops in maps
-        for k, at in enumerate(steps)
-    )
-    return style.css_variables(theme).replace(": ", ":").replace("; ", ";") + colours
-
-
-def _layer(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
+def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     parts = [text(MARGIN, y, f"{layer['name']} = {layer['code']}"[:110], "code")]
     y += 40
     rows = wrap(layer["sentence"], 84)
@@ -158,7 +102,7 @@ def _layer(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         return "".join(parts), y
     piece, y = _unrolled(layer, y)
     parts.append(piece)
-    piece, y = _maps(layer, facts, y + 46)
+    piece, y = _maps(layer, facts, y + 46, most)
     parts.append(piece)
     piece, y = _numbers(layer, y + 40)
     return "".join([*parts, piece]), y
@@ -323,7 +267,7 @@ def _rails(
             css, end = ("units-line", "units-end")
             points = [(x, height) for x, _ in ends]
             parts.append(line(points, css, end))
-            if k == 0 and not slots[0] is None:
+            if k == 0 and slots[0] is not None:
                 parts.append(text(from_x + 5, height - 7, key, "tiny units-ink"))
     return "".join(parts)
 
@@ -331,7 +275,7 @@ def _rails(
 def _outputs(
     layer: Facts, slots: list[Any], wide: float, top: float, back: bool
 ) -> str:
-    """h drawn as a column of units between the steps, and where the output leaves."""
+    """H drawn as a column of units between the steps, and where the output leaves."""
     parts = []
     many = layer["config"].get("return_sequences")
     main = layer["states"][0]["key"] if layer["states"] else "y"
@@ -354,7 +298,7 @@ def _outputs(
     return "".join(parts)
 
 
-def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
+def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     """What the layer read and what its state became, on one time axis."""
     trace = layer["trace"]
     if not trace["drawn"]:
@@ -384,7 +328,7 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         tall = float(np.clip(values.shape[0] * 5, 22, 130))
         if low >= 0:  # nothing below zero, as in an image: a ramp of greys
             values, low, high = values / (high or 1.0), 0.0, 1.0
-        tiles = shrink(values, MAX_ROWS, MAX_COLUMNS)
+        tiles = shrink(values, most, MAX_COLUMNS)
         parts.append(heat(x, y + 16, wide, tall, tiles, (low, high), low < 0))
         parts.append(box(x, y + 16, wide, tall, "features-frame"))
         parts += _side(y + 16, tall, "features", layer["D"])
@@ -401,7 +345,7 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
         )
         tall = float(np.clip(values.shape[0] * 3, 40, 260))
         parts.append(
-            heat(x, y + 16, wide, tall, shrink(values, MAX_ROWS, MAX_COLUMNS), bounds)
+            heat(x, y + 16, wide, tall, shrink(values, most, MAX_COLUMNS), bounds)
         )
         parts.append(_skipped(trace, x, y + 16, wide, tall))
         parts.append(box(x, y + 16, wide, tall, "units-frame"))
@@ -413,8 +357,8 @@ def _maps(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
                 text(x + wide, y + 20, f"step {steps:,}", "tiny steps-ink", "end")
             )
         parts.append(legend(x + max(wide / 2, 80) - 70, y + 10, *bounds))
-        if values.shape[1] > MAX_COLUMNS or values.shape[0] > MAX_ROWS:
-            words = f"drawn as means over at most {MAX_ROWS} x {MAX_COLUMNS} tiles"
+        if values.shape[1] > MAX_COLUMNS or values.shape[0] > most:
+            words = f"drawn as means over at most {most} x {MAX_COLUMNS} tiles"
             parts.append(text(x, y + 40, words, "tiny"))
         y += 56
     return "".join(parts), y - 10

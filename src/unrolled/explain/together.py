@@ -41,7 +41,9 @@ class Together:
         self.layers = list(layers)
         self.jobs: list[Job] = []
 
-    def add(self, function: Callable[..., Tree], *arrays: Any, layer: Any = None) -> Job:
+    def add(
+        self, function: Callable[..., Tree], *arrays: Any, layer: Any = None
+    ) -> Job:
         """Have `function(*arrays)` executed by `run`; `layer` brings more variables."""
         if layer is not None:
             self.layers.append(layer)

@@ -12,10 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from unrolled.explain import kinds
 from unrolled.explain.stepping import (
     Stepper,
@@ -31,10 +27,14 @@ from unrolled.explain.stepping import (
 )
 from unrolled.explain.together import Together, execute
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2}
 
 
-class NotDrawn(Exception):
+class NotDrawn(Exception):  # noqa: N818  (it is no error of ours)
     """Why a layer has no trace, as one sentence."""
 
 
@@ -214,7 +214,16 @@ def _compare(
     if not getattr(layer, "return_sequences", False):
         kept = output[:, 0 if stepper.backwards else -1]
     return Trace(
-        named, {}, {}, found.outputs, found.start, found.end, kept, gap, allowed, stepper
+        named,
+        {},
+        {},
+        found.outputs,
+        found.start,
+        found.end,
+        kept,
+        gap,
+        allowed,
+        stepper,
     )
 
 
