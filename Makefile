@@ -44,7 +44,7 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 
 test: lint types docs browser   ## lint, types, documentation, then every test
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -m 'not parity' --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity' --cov --cov-report=term
 
 lint: $(VENV)/stamp-test   ## style, as pre-commit does
 	$(BIN)/ruff check .

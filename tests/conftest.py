@@ -84,6 +84,14 @@ def float64():
         yield
 
 
+@pytest.fixture
+def scan_path(monkeypatch):
+    """No native core: layers run the time loop of `unrolled.loop`."""
+    monkeypatch.setattr(
+        "unrolled.kernels.plan", lambda cell, **options: "this test wants the scan."
+    )
+
+
 @pytest.fixture(scope="session")
 def need():
     """need(condition, what): skip for want of `what` (a compiler, a browser, a peer).
@@ -99,6 +107,18 @@ def need():
         pytest.skip(f"{what} is missing")
 
     return check
+
+
+def pytest_sessionfinish(session) -> None:
+    """Hand a worker process's record to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["record"] = record.dump()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take a worker process's record."""
+    record.merge(getattr(node, "workeroutput", {}).get("record", []))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -44,6 +44,23 @@ def hold(kind: str, dtype: str, actual, expected, case: str) -> None:
     assert error <= limit, f"{case}: {kind} off by {error:.3g} of {limit:.3g}"
 
 
+def dump() -> list[list]:
+    """The record as plain lists, to be sent from one process to another."""
+    return [
+        [kind, dtype, worst.error, worst.case, worst.arrays]
+        for (kind, dtype), worst in _worst.items()
+    ]
+
+
+def merge(record: list[list]) -> None:
+    """Add what another process met."""
+    for kind, dtype, error, case, arrays in record:
+        worst = _worst.setdefault((kind, dtype), Worst())
+        worst.arrays += arrays
+        if error > worst.error:
+            worst.error, worst.case = error, case
+
+
 def lines() -> list[str]:
     """One line for each kind and dtype met so far."""
     return [

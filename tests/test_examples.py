@@ -20,6 +20,9 @@ sys.path.insert(0, str(EXAMPLES))
 import digits  # noqa: E402  (the examples are scripts, not a package)
 import units_sweep  # noqa: E402
 
+# The models have Keras's own Dense on top.
+pytestmark = pytest.mark.keras_ranks
+
 TINY = digits.Settings(units=3, epochs=3, batch=40, seed=1)
 
 

@@ -177,6 +177,7 @@ def _temporary_bytes(layer, steps):
     return analysis.temp_size_in_bytes
 
 
+@pytest.mark.usefixtures("scan_path")
 def test_09_the_last_output_alone_stores_no_others():
     sizes = {}
     for sequences in (False, True):
@@ -234,6 +235,7 @@ def _products(jaxpr, inside=False):
                     yield from _products(inner, inside or loop)
 
 
+@pytest.mark.usefixtures("scan_path")
 @pytest.mark.parametrize("row", CELLS, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_12_the_input_product_leaves_the_loop(row, masked):

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# The code shown uses Keras's own layers beside ours.
+pytestmark = pytest.mark.keras_ranks
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

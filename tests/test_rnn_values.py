@@ -49,6 +49,16 @@ def _hold(row, kind, resets, reverse, dtype, rng, zero_masked=False, initial=Tru
     )
 
 
+@pytest.mark.usefixtures("scan_path")
+@ROWS
+@DIRECTIONS
+@pytest.mark.parametrize("kind", MASKS)
+def test_the_scan_in_float32_equals_the_reference(row, kind, reverse, rng):
+    _compiled.cache_clear()
+    _hold(row, kind, True, reverse, "float32", rng)
+    _compiled.cache_clear()
+
+
 @ROWS
 @DIRECTIONS
 @RESETS

@@ -63,16 +63,11 @@ class Declared:
         super().__init_subclass__(**kwargs)
         _declare(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs = {k: v for k, v in kwargs.items() if k not in _OBSOLETE}
-        try:
-            bound = type(self).__signature__.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
-        bound.apply_defaults()
-        values = dict(bound.arguments)
+    def _initialize(self, values: dict[str, Any]) -> None:
+        """Hand Keras's own arguments to Keras and set the others."""
+        rest = values.pop("kwargs")
         layer = {k: values.pop(k) for k in _LAYER_ARGUMENTS if k in values}
-        super().__init__(**layer, **values.pop("kwargs"))
+        super().__init__(**layer, **rest)
         for name, value in values.items():
             setattr(self, name, self.convert(name, value))
         self.__post_init__()
@@ -86,21 +81,21 @@ class Declared:
         """Check the arguments and derive from them; called by ``__init__``."""
 
     @classmethod
-    def argument_names(cls) -> list[str]:
+    def argument_names(cls: Any) -> list[str]:
         """Names of the declared arguments, Keras's own apart."""
         fields = [f for f in dataclasses.fields(cls) if f.init]
         return [f.name for f in fields if f.name not in _LAYER_ARGUMENTS]
 
     def get_config(self) -> dict[str, Any]:
         """Everything needed to make this object anew, in Keras's format."""
-        config = super().get_config()
+        config = super().get_config()  # pyright: ignore[reportAttributeAccessIssue]
         for name in self.argument_names():
             codec, value = _codec(name), getattr(self, name)
             config[name] = codec.serialize(value) if codec else value
         return config
 
 
-def _declare(cls: type) -> None:
+def _declare(cls: Any) -> None:
     """Read the annotated fields of `cls`, as `dataclasses` does."""
     dataclass(init=False, repr=False, eq=False)(cls)
     fields = dataclasses.fields(cls)
@@ -108,7 +103,20 @@ def _declare(cls: type) -> None:
         # A class attribute would shadow Keras's properties (name, dtype).
         if each.name in cls.__dict__ and each.name in cls.__annotations__:
             delattr(cls, each.name)
-    cls.__signature__ = _signature(fields)
+    signature = _signature(fields)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        kwargs = {k: v for k, v in kwargs.items() if k not in _OBSOLETE}
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        bound.apply_defaults()
+        Declared._initialize(self, dict(list(bound.arguments.items())[1:]))
+
+    __init__.__signature__ = signature
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    cls.__init__ = __init__
 
 
 def _codec(name: str) -> Any:
@@ -127,11 +135,12 @@ def _signature(fields: tuple[Field, ...]) -> inspect.Signature:
             else each.default,
         )
 
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = sorted(
         (parameter(f) for f in fields if f.init), key=lambda p: (p.kind, _layer_last(p))
     )
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
-    return inspect.Signature([*named, rest])
+    return inspect.Signature([this, *named, rest])
 
 
 def _layer_last(parameter: inspect.Parameter) -> bool:

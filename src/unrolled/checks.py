@@ -5,10 +5,48 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from jax.core import Tracer
 
 from .arguments import require
 
 Tree = Any
+
+
+def check_call(
+    sequences: Tree,
+    step_shape: Tree,
+    time_major: bool,
+    mask: Any = None,
+    resets: Any = None,
+    lengths: Any = None,
+) -> None:
+    """Check what a recurrent layer is called with, states apart.
+
+    Args:
+        sequences: tree of ``(B, T, ...)``.
+        step_shape: shapes of one step, B apart; None before the layer is built.
+        time_major: whether time is the first axis.
+        mask: ``[B, T]``, a tree of such, or None.
+        resets: ``[B, T]`` or None.
+        lengths: ``[B]`` or None; not together with `mask`.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    check_sequences(sequences, step_shape, time_major)
+    masks = jax.tree.leaves(mask)
+    for each in masks:
+        check_per_step("mask", each, sequences, time_major)
+    check_per_step("resets", resets, sequences, time_major)
+    if lengths is not None:
+        require(
+            not masks,
+            "lengths",
+            "is short for a mask and cannot come with one",
+            "both lengths and mask",
+            "pass one of them",
+        )
+        check_lengths(lengths, sequences, time_major)
 
 
 def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None:
@@ -95,7 +133,7 @@ def check_lengths(lengths: Any, sequences: Tree, time_major: bool) -> None:
         f"{keras.backend.standardize_dtype(lengths.dtype)} {tuple(lengths.shape)}",
         "one number of valid steps for each sequence",
     )
-    if isinstance(lengths, keras.KerasTensor | jax.core.Tracer) or length is None:
+    if length is None or not _is_concrete(lengths):
         return
     values = np.asarray(lengths)
     require(
@@ -147,12 +185,18 @@ def check_float64(dtype: str, layer: str) -> None:
         ValueError: if `dtype` is float64 and JAX has it switched off.
     """
     require(
-        dtype != "float64" or jax.config.jax_enable_x64,
+        dtype != "float64" or jax.dtypes.canonicalize_dtype("float64") == "float64",
         "dtype",
         "can be float64 only where JAX has it switched on",
         f"dtype='float64' for {layer}",
         'call jax.config.update("jax_enable_x64", True) first',
     )
+
+
+def _is_concrete(array: Any) -> bool:
+    """Whether the values can be looked at: not symbolic, not traced."""
+    symbolic = isinstance(array, keras.KerasTensor)
+    return not symbolic and not isinstance(array, Tracer)
 
 
 def _fits(have: tuple, need: tuple) -> bool:

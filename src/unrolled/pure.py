@@ -48,9 +48,10 @@ def purify(
 
     def run(present: list, x: Tree, states: Tree) -> tuple[Tree, list, list]:
         """The step's result, the variables' values after it, and its losses."""
-        mapping = list(zip(all_variables, present, strict=True))
-        with AutocastScope(None):
-            scope = keras.StatelessScope(mapping, collect_losses=True)
+        scope = keras.StatelessScope(collect_losses=True)
+        for variable, value in zip(all_variables, present, strict=True):
+            # A mapping would be cast to what autocasting makes of the variable.
+            scope.add_update((variable, value))
         with scope:
             result = step(x, states)
         return result, [scope.get_current_value(v) for v in all_variables], scope.losses

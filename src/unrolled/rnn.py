@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from keras.src import backend
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
-from . import checks, loop
+from . import carried, checks, kernels, loop
 from .arguments import KW_ONLY, Declared
 from .cells.base import Cell
 from .cells.keras_style import as_cell, check_cell
@@ -128,7 +128,10 @@ class RNN(SequenceArguments, keras.layers.Layer):
         self._step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_shape)
         build_cell(self.cell, steps)
         if self.stateful and self.states is None:
-            self._create_states(jax.tree.leaves(steps, is_leaf=is_shape)[0][0])
+            batch = jax.tree.leaves(steps, is_leaf=is_shape)[0][0]
+            self.states = carried.create(
+                self.get_initial_state, batch, self.variable_dtype
+            )
         self.built = True
 
     def compute_output_shape(
@@ -185,7 +188,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         """
         if self.states is None:
             return
-        variables = jax.tree.leaves(self.states, is_leaf=_is_variable)
+        variables = carried.leaves(self.states)
         if states is None:
             states = self.get_initial_state(variables[0].shape[0])
         else:
@@ -201,53 +204,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
         They are not among `weights`: files and weight lists stay those of Keras.
         """
-        return [*super().variables, *jax.tree.leaves(self.states, is_leaf=_is_variable)]
-
-    def _create_states(self, batch_size: int | None) -> None:
-        checks.require(
-            batch_size is not None,
-            "batch_size",
-            "must be known where stateful=True: row i continues row i",
-            "None",
-            "pass keras.Input(batch_size=...), or call the layer on data first",
-        )
-        shapes = jax.eval_shape(lambda: self.get_initial_state(batch_size))
-        leaves, structure = jax.tree.flatten(shapes)
-
-        def variable(index: int, like: Any) -> keras.Variable:
-            def initializer(shape: Any, dtype: Any) -> jax.Array:
-                del shape
-                value = jax.tree.leaves(self.get_initial_state(batch_size))[index]
-                return value.astype(dtype)
-
-            # A bfloat16 state is carried as float32, as the weights are.
-            dtype = like.dtype if like.dtype.itemsize > 2 else self.variable_dtype
-            return keras.Variable(
-                initializer, like.shape, dtype, trainable=False, name=f"state_{index}"
-            )
-
-        self.states = jax.tree.unflatten(
-            structure, [variable(i, like) for i, like in enumerate(leaves)]
-        )
-
-    def _carried(self, rows: int) -> list[Any]:
-        """The first `rows` rows of the carried states."""
-        kept = jax.tree.leaves(self.states, is_leaf=_is_variable)[0].shape[0]
-        checks.require(
-            rows <= kept,
-            "sequences",
-            f"must have a batch size of at most {kept}, the rows of state kept",
-            rows,
-            "build the stateful layer with the largest batch",
-        )
-        return jax.tree.map(lambda v: v.value[:rows], self.states, is_leaf=_is_variable)
-
-    def _carry(self, states: list[Any], rows: int) -> None:
-        """Keep `states` for the first rows; the others stay as they were."""
-        variables = jax.tree.leaves(self.states, is_leaf=_is_variable)
-        for variable, state in zip(variables, jax.tree.leaves(states), strict=True):
-            state = state.astype(variable.dtype)
-            variable.assign(variable.value.at[:rows].set(state))
+        return [*super().variables, *carried.leaves(self.states)]
 
     # --- the call ---
 
@@ -261,7 +218,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         lengths: Any = None,
     ) -> Any:
         """Run the cell over `sequences`; see the class."""
-        self._check(sequences, initial_state, mask, resets, lengths)
+        self._check(sequences, initial_state, mask=mask, resets=resets, lengths=lengths)
         mask = self._mask(sequences, mask, lengths)
         flip = self._swap_if_time_major
         inputs = jax.tree.map(flip, sequences)
@@ -271,7 +228,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         if initial_state is not None:
             states = checks.pack_states(initial_state, fresh)
         else:
-            states = self._carried(rows) if self.stateful else fresh
+            states = carried.take(self.states, rows) if self.stateful else fresh
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
 
         result = self._unroll(
@@ -283,7 +240,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             bool(training),
         )
         if self.stateful:
-            self._carry(result.states, rows)
+            carried.put(self.states, result.states, rows)
         returned = [result.outputs if self.return_sequences else result.last]
         if self.return_state:
             returned += result.states
@@ -295,6 +252,37 @@ class RNN(SequenceArguments, keras.layers.Layer):
             for output in jax.tree.leaves(returned[0]) if mask is not None else ():
                 backend.set_keras_mask(output, mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
+
+    def _fused(self) -> kernels.Fused | str:
+        """The fused function for this layer, or why there is none."""
+        return kernels.plan(
+            self.cell,
+            return_sequences=self.return_sequences,
+            return_all_states=self.return_all_states,
+            reverse=self.go_backwards,
+            zero_masked=self.zero_output_for_mask,
+        )
+
+    def plan(self, input_shape: Tree = None) -> str:
+        """Say what will run this layer here, and why.
+
+        Args:
+            input_shape: ``(B, T, D)``; the answer is the same for all shapes, so it
+                may be left out.
+
+        Returns:
+            One sentence.
+
+        Example:
+            >>> import unrolled
+            >>> class Mine(unrolled.SimpleRNNCell):
+            ...     pass
+            >>> unrolled.RNN(Mine(4)).plan()
+            'the scan: Mine has no fused kernel.'
+        """
+        del input_shape
+        fused = self._fused()
+        return f"the scan: {fused}" if isinstance(fused, str) else str(fused)
 
     def _unroll(
         self,
@@ -309,6 +297,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
         cell = as_cell(self.cell, self._step_shape)
         rows = jax.tree.leaves(inputs)[0].shape[0]
         constants = cell.get_constants(rows, training)
+        fused = self._fused()
+        if isinstance(fused, kernels.Fused):
+            weights = kernels.weights_of(self.cell)
+            return fused(
+                inputs, states, weights, mask=mask, resets=resets, constants=constants
+            )
 
         def project(x: Tree) -> Tree:
             return cell.project_inputs(x, constants)
@@ -347,29 +341,10 @@ class RNN(SequenceArguments, keras.layers.Layer):
         pure.finish(result.variables)
         return result
 
-    def _check(
-        self,
-        sequences: Tree,
-        initial_state: Any = None,
-        mask: Any = None,
-        resets: Any = None,
-        lengths: Any = None,
-    ) -> None:
-        checks.check_sequences(sequences, self._step_shape, self.time_major)
+    def _check(self, sequences: Tree, initial_state: Any = None, **given: Any) -> None:
+        checks.check_call(sequences, self._step_shape, self.time_major, **given)
         if isinstance(self.cell, Cell):
             self.cell.check_inputs(sequences)
-        for each in jax.tree.leaves(mask):
-            checks.check_per_step("mask", each, sequences, self.time_major)
-        checks.check_per_step("resets", resets, sequences, self.time_major)
-        if lengths is not None:
-            checks.require(
-                not jax.tree.leaves(mask),
-                "lengths",
-                "is short for a mask and cannot come with one",
-                "both lengths and mask",
-                "pass one of them",
-            )
-            checks.check_lengths(lengths, sequences, self.time_major)
         if initial_state is not None:
             batch = jax.tree.leaves(sequences)[0].shape[1 if self.time_major else 0]
             fresh = jax.eval_shape(lambda: self.get_initial_state(batch or 1))
@@ -429,7 +404,3 @@ def _all_of(masks: list[Any]) -> Any:
 
 def _bool(mask: Any) -> Any:
     return None if mask is None else jnp.asarray(mask).astype(bool)
-
-
-def _is_variable(value: Any) -> bool:
-    return isinstance(value, keras.Variable)

@@ -218,7 +218,14 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         ]
         arrays = [store[key] for key in sorted(store.keys(), key=int)]
         kind = type(self).__name__.removesuffix("Cell")
-        for weight, array in zip(weights, arrays, strict=False):
+        require(
+            len(arrays) == len(weights),
+            ", ".join(weight.name for weight in weights),
+            f"must come from a file of {kind} weights, {len(weights)} arrays",
+            f"{len(arrays)} arrays for {self.path}",
+            self._origin(arrays, kind),
+        )
+        for weight, array in zip(weights, arrays, strict=True):
             require(
                 tuple(array.shape) == tuple(weight.shape),
                 weight.name,

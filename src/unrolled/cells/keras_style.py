@@ -79,7 +79,7 @@ class KerasStyle:
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """Call the cell."""
-        call = self.cell if callable(self.cell) else self.cell.call
+        call: Any = self.cell if callable(self.cell) else self.cell.call
         takes_training = getattr(self.cell, "_call_has_training_arg", False)
         kwargs = {"training": constants["training"]} if takes_training else {}
         masks = constants.get("masks")

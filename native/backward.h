@@ -1,0 +1,364 @@
+// The backward time loop, for every cell: cotangents step by step, and at the end of each
+// chunk of steps the products that need no order, dx and the weights' gradients.
+#pragma once
+#include "weights.h"
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+template <class Op, class C>
+class Backward {
+  // Columns of z of the recurrent product of phase P: from, and how many.
+  template <int P> static constexpr int first() { return C::kRecurrentColumn + (P == 0 ? 0 : C::kFirst); }
+  template <int P> static constexpr int count() { return P == 0 ? C::kFirst : C::kGates - C::kFirst; }
+  static constexpr int kVectors = saved_vectors<C>();
+
+ public:
+  size_t layout(const Problem& problem, int threads, char* base) {
+    p = problem;
+    plan = split(p, C::kGates, threads);
+    blocks = up(p.U, W), padded = blocks * W;
+    panels = up(blocks, 2), input_panels = up(p.D, 2 * W);
+    const long M = plan.steps * p.B;
+    Carver carver{base};
+    recurrent[0] = carver.take(panels * 2 * W * slots<Op>(count<0>() * padded));
+    if (C::kPhases == 2) {
+      recurrent[1] = carver.take(panels * 2 * W * slots<Op>(count<1>() * padded));
+      product = carver.take(panels * 2 * p.B * W);
+    }
+    if (p.dx) {
+      kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
+      dx_sum = carver.take(input_panels * 2 * W * M);
+    }
+    for (int i = 0; i < C::kStates; ++i) d[i] = carver.take(panels * 2 * p.B * W);
+    z.take(carver, M, C::kColumns * padded);
+    x.take(carver, M, p.D);
+    h.take(carver, M, padded);
+    if (C::kPhases == 2) rh.take(carver, M, padded);
+    dkernel.layout(carver, p.D, 0, C::kGates, blocks);
+    drecurrent[0].layout(carver, p.U, first<0>(), count<0>(), blocks);
+    if (C::kPhases == 2) drecurrent[1].layout(carver, p.U, first<1>(), count<1>(), blocks);
+    for (int t = 0; t < threads; ++t) dbias[t] = carver.take(C::kColumns * padded);
+    codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(p.B * p.T, 4))) : nullptr;
+    return carver.used;
+  }
+
+  void run(Team& team, int thread) const {
+    const Range mine = share(panels, thread, team.size), own_rows = share(p.B, thread, team.size);
+    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, mine.from,
+                           mine.to, recurrent[0]);
+    if constexpr (C::kPhases == 2)
+      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, mine.from,
+                             mine.to, recurrent[1]);
+    if (p.dx) {
+      const Range inputs = share(input_panels, thread, team.size);
+      pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
+                             kernel);
+    }
+    if (codes) make_codes(p, own_rows.from, own_rows.to, codes);
+    for (long u = 0; u < C::kColumns * padded; u += W) store(dbias[thread] + u, vf{});
+    barrier(team, thread);
+
+    Part part{};
+    part.thread = thread;
+    part.rows = plan.units ? Range{0, p.B} : own_rows;
+    part.panels = plan.units ? mine : Range{0, panels};
+    start(part);
+    const long R = part.rows.to - part.rows.from;
+    bool fresh = true;
+    for (long s1 = p.T; s1 > 0; fresh = false) {
+      const long s0 = (s1 - 1) / plan.steps * plan.steps, n = s1 - s0;
+      part.chunk_rows = n * p.B;
+      part.base = part.rows.from * n;
+      for (long s = s1 - 1; s >= s0; --s) {
+        part.at = part.base + (s - s0) * R;
+        step(team, part, s);
+      }
+      s1 = s0;
+      finish_chunk(team, part, own_rows, s0, n, fresh);
+    }
+    hand_out(team, part);
+  }
+
+ private:
+  struct Part {  // one thread's share
+    int thread;
+    Range rows, panels;  // panels of two blocks of units
+    long chunk_rows;     // rows of all threads in this chunk
+    long base, at;       // of them, this thread's first, and its first of this step
+  };
+  Range own_blocks(const Part& part) const {
+    return {part.panels.from * 2, smaller(blocks, part.panels.to * 2)};
+  }
+
+  void start(const Part& part) const {
+    const float* last[2] = {p.dh_last, p.dc_last};
+    const Range own = own_blocks(part);
+    for (int i = 0; i < C::kStates; ++i)
+      for (long jb = own.from; jb < own.to; ++jb)
+        for (long r = part.rows.from; r < part.rows.to; ++r)
+          store(d[i] + (jb * p.B + r) * W,
+                last[i] ? load_part(last[i] + r * p.U + jb * W, p.U - jb * W) : vf{});
+  }
+
+  void step(Team& team, const Part& part, long s) const {
+    if constexpr (C::kPhases == 1) {
+      columns<false>(part, s);
+    } else {
+      columns<true>(part, s);
+      if (plan.units) barrier(team, part.thread);
+      multiply_back<1>(part, s);
+      first_columns(part, s);
+    }
+    if (plan.units) barrier(team, part.thread);
+    multiply_back<0>(part, s);
+  }
+
+  int code_of(long s, long r) const { return codes ? codes[s * p.B + r] : kShow | kBegun; }
+  const float* saved_of(long s, long jb, long r) const {
+    return p.saved + ((s * blocks + jb) * p.B + r) * kVectors * W;
+  }
+
+  // h before step s, at unit 0; null: zeros.
+  const float* h_before(long s, long r) const {
+    const float* initial = p.h0 ? p.h0 + r * p.U : nullptr;
+    if (codes && codes[s * p.B + r] & kReset) return nullptr;
+    if (s == 0) return initial;
+    if (p.h_seq_is_y && codes && !(codes[(s - 1) * p.B + r] & kBegun)) return initial;
+    return p.h_seq + (r * p.T + place_of(p, s - 1)) * p.U;
+  }
+  UNROLLED_INLINE vf c_before(long s, long jb, long r) const {
+    if (codes && codes[s * p.B + r] & kReset) return vf{};
+    if (s > 0) return load(saved_of(s - 1, jb, r) + C::kSaved * W);
+    return p.c0 ? load_part(p.c0 + r * p.U + jb * W, p.U - jb * W) : vf{};
+  }
+  UNROLLED_INLINE vf before(long s, long jb, long r) const {
+    if constexpr (C::kStates == 2) return c_before(s, jb, r);
+    if constexpr (!C::kNeedsBefore) return vf{};
+    const float* from = h_before(s, r);
+    return from ? load_part(from + jb * W, p.U - jb * W) : vf{};
+  }
+  UNROLLED_INLINE vf after(long s, long jb, long r) const {
+    if constexpr (C::kStates == 2) return load(saved_of(s, jb, r) + C::kSaved * W);
+    if constexpr (!C::kNeedsAfter) return vf{};
+    return load_part(p.h_seq + (r * p.T + place_of(p, s)) * p.U + jb * W, p.U - jb * W);
+  }
+
+  // Cotangents of the states after step s: what later steps and the results ask for.
+  UNROLLED_INLINE void gather(long s, long r, long u, int code, const float* carried, vf* now,
+                              int i) const {
+    const long n = p.U - u, at = (r * p.T + place_of(p, s)) * p.U + u;
+    *now = code & kResetNext ? vf{} : load(carried);
+    if (i == 0) {
+      if (p.dy && code & kShow) *now += load_part(p.dy + at, n);
+      if (p.dhs) *now += load_part(p.dhs + at, n);
+      if (p.dy_last && s == p.T - 1 && code & kShow) *now += load_part(p.dy_last + r * p.U + u, n);
+    } else if (p.dcs) {
+      *now += load_part(p.dcs + at, n);
+    }
+  }
+
+  // dz of step s. kLast: of the last of two phases only.
+  template <bool kLast>
+  void columns(const Part& part, long s) const {
+    constexpr int from = kLast ? C::kFirst : 0;
+    const typename C::Act act(p);
+    const Range own = own_blocks(part);
+    for (long jb = own.from; jb < own.to; ++jb) {
+      vf sum[C::kColumns] = {};
+      for (long r = part.rows.from; r < part.rows.to; ++r) {
+        const long at = (jb * p.B + r) * W;
+        const int code = code_of(s, r);
+        vf now[C::kStates], dz[C::kColumns] = {};
+        for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, d[i] + at, now + i, i);
+        if (!(code & kMasked)) {
+          vf saved[C::kSaved + 1];
+          for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
+          if constexpr (kLast) C::backward_last(act, saved, now, dz);
+          else C::backward(act, saved, before(s, jb, r), after(s, jb, r), now, dz);
+        }
+        for (int i = 0; i < C::kStates; ++i) store(d[i] + at, now[i]);
+        put<from, C::kColumns>(part, r, jb, dz, sum);
+      }
+      add_bias<from, C::kColumns>(part, jb, sum);
+    }
+  }
+
+  // dz of the first of two phases, once the last one's product is known.
+  void first_columns(const Part& part, long s) const {
+    if constexpr (C::kPhases == 2) {
+      const typename C::Act act(p);
+      const Range own = own_blocks(part);
+      for (long jb = own.from; jb < own.to; ++jb) {
+        const long u = jb * W, n = p.U - u;
+        vf sum[C::kColumns] = {};
+        for (long r = part.rows.from; r < part.rows.to; ++r) {
+          const long at = (jb * p.B + r) * W;
+          vf now[1] = {load(d[0] + at)}, dz[C::kColumns] = {}, left = {};
+          if (!(code_of(s, r) & kMasked)) {
+            vf saved[C::kSaved];
+            for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
+            const vf factor = p.recurrent_mask ? load_part(p.recurrent_mask + r * p.U + u, n) : all(1.0f);
+            const vf h_was = before(s, jb, r);
+            C::backward_first(act, saved, h_was, load(product + at), factor, now, dz);
+            left = saved[1] * h_was * factor;
+          }
+          store(d[0] + at, now[0]);
+          put<0, C::kFirst>(part, r, jb, dz, sum);
+          Op::put(rh.data + (part.at + r - part.rows.from) * kStride, part.chunk_rows * kStride,
+                  u, left);
+        }
+        add_bias<0, C::kFirst>(part, jb, sum);
+      }
+    }
+  }
+
+  template <int kFrom, int kTo>
+  UNROLLED_INLINE void put(const Part& part, long r, long jb, const vf* dz, vf* sum) const {
+    float* row = z.data + (part.at + r - part.rows.from) * kStride;
+#pragma GCC unroll 4
+    for (int i = kFrom; i < kTo; ++i) {
+      Op::put(row, part.chunk_rows * kStride, i * padded + jb * W, dz[i]);
+      sum[i] += dz[i];
+    }
+  }
+  template <int kFrom, int kTo>
+  UNROLLED_INLINE void add_bias(const Part& part, long jb, const vf* sum) const {
+    for (int i = kFrom; i < kTo; ++i) {
+      float* to = dbias[part.thread] + i * padded + jb * W;
+      store(to, load(to) + sum[i]);
+    }
+  }
+
+  // Phase 0: adds the cotangent that comes through the recurrent product to d[0]; phase 1:
+  // stores that of the product's operand in `product`.
+  template <int P>
+  void multiply_back(const Part& part, long s) const {
+    constexpr int NV = 2;
+    const long k0 = slots<Op>(first<P>() * padded), depth = slots<Op>(count<P>() * padded);
+    const long R = part.rows.to - part.rows.from, most = R == 1 ? depth : kDepth;
+    alignas(64) float out[kTileFloats];
+    for (long k = 0; k < depth; k += most)
+      for (long i = part.panels.from; i < part.panels.to; ++i) {
+        const long j = s & 1 ? part.panels.to - 1 - (i - part.panels.from) : i;
+        tiled(R, max_rows<NV>(), [&](long m, int rows) {
+          tile_of<Op, NV, max_rows<NV>()>(
+              rows, z.data + (part.at + m) * kStride, part.chunk_rows * kStride,
+              recurrent[P] + (j * depth + k) * NV * W, k0 + k, k0 + smaller(depth, k + most),
+              kZeros, 0, out);
+          for (long b = 2 * j; b < smaller(blocks, 2 * j + 2); ++b)
+            for (long r = 0; r < rows; ++r) {
+              const long row = part.rows.from + m + r, u = b * W;
+              vf v = load(out + (2 * r + b - 2 * j) * W);
+              float* to = (P == 0 ? d[0] : product) + (b * p.B + row) * W;
+              if (P == 0 && p.recurrent_mask)
+                v *= load_part(p.recurrent_mask + row * p.U + u, p.U - u);
+              store(to, P == 1 && k == 0 ? v : load(to) + v);
+            }
+        });
+      }
+  }
+
+  void finish_chunk(Team& team, const Part& part, Range own_rows, long s0, long n,
+                    bool fresh) const {
+    const long M = part.chunk_rows, R = part.rows.to - part.rows.from;
+    for (long r = own_rows.from; r < own_rows.to; ++r)
+      for (long q = 0; q < n; ++q) {
+        const long s = s0 + q, m = part.base + q * R + r - part.rows.from;
+        const bool masked = code_of(s, r) & kMasked;
+        const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
+        pack_row<Op>(x.data + m * kStride, M * kStride,
+                     masked ? nullptr : p.x + (r * p.T + time_of(p, s)) * p.D, factor, p.D);
+        factor = p.recurrent_mask ? p.recurrent_mask + r * p.U : nullptr;
+        pack_row<Op>(h.data + m * kStride, M * kStride, masked ? nullptr : h_before(s, r),
+                     factor, p.U);
+      }
+    barrier(team, part.thread);
+    if constexpr (Op::kPair == 2) {
+      z.pair(M, share(C::kColumns * blocks, part.thread, team.size));
+      x.pair(M, share(up(p.D, W), part.thread, team.size));
+      h.pair(M, share(blocks, part.thread, team.size));
+      if (C::kPhases == 2) rh.pair(M, share(blocks, part.thread, team.size));
+      barrier(team, part.thread);
+    }
+    if (p.dx) {
+      if (!plan.units) input_gradient(part, s0, {0, input_panels}, {part.base, part.base + n * R});
+      else if (input_panels >= team.size)
+        input_gradient(part, s0, share(input_panels, part.thread, team.size), {0, M});
+      else input_gradient(part, s0, {0, input_panels}, share(M, part.thread, team.size));
+    }
+    dkernel.add(x, z, M, part.thread, team.size, fresh);
+    drecurrent[0].add(h, z, M, part.thread, team.size, fresh);
+    if constexpr (C::kPhases == 2) drecurrent[1].add(rh, z, M, part.thread, team.size, fresh);
+    barrier(team, part.thread);
+  }
+
+  // dx of the rows [rows.from, rows.to) of the chunk, all this thread's.
+  void input_gradient(const Part& part, long s0, Range own, Range rows) const {
+    constexpr int NV = 2;
+    const long depth = slots<Op>(C::kGates * padded), M = part.chunk_rows;
+    for (long k = 0; k < depth; k += kDepth)
+      for (long j = own.from; j < own.to; ++j)
+        tiled(rows.to - rows.from, max_rows<NV>(), [&](long m, int count_) {
+          float* out = dx_sum + (j * M + rows.from + m) * NV * W;
+          tile_of<Op, NV, max_rows<NV>()>(
+              count_, z.data + (rows.from + m) * kStride, M * kStride,
+              kernel + (j * depth + k) * NV * W, k, smaller(depth, k + kDepth),
+              k ? out : kZeros, k ? NV * W : 0, out);
+        });
+    const long R = part.rows.to - part.rows.from;
+    for (long m = rows.from; m < rows.to; ++m) {
+      const long r = part.rows.from + (m - part.base) % R, s = s0 + (m - part.base) / R;
+      float* to = p.dx + (r * p.T + time_of(p, s)) * p.D;
+      for (long b = 2 * own.from; b * W < smaller(p.D, 2 * own.to * W); ++b) {
+        const long at = b * W, n = p.D - at;
+        vf v = load(dx_sum + (b / 2 * M + m) * NV * W + b % 2 * W);
+        if (p.input_mask) v *= load_part(p.input_mask + r * p.D + at, n);
+        store_part(to + at, v, n);
+      }
+    }
+  }
+
+  void hand_out(Team& team, const Part& part) const {
+    float* to[2] = {p.dh0, p.dc0};
+    const Range own = own_blocks(part);
+    for (int i = 0; i < C::kStates; ++i)
+      for (long jb = own.from; to[i] && jb < own.to; ++jb)
+        for (long r = part.rows.from; r < part.rows.to; ++r) {
+          const vf v = code_of(0, r) & kReset ? vf{} : load(d[i] + (jb * p.B + r) * W);
+          store_part(to[i] + r * p.U + jb * W, v, p.U - jb * W);
+        }
+    dkernel.template write<C>(p.dkernel, p.U, part.thread, team.size);
+    drecurrent[0].template write<C>(p.drecurrent, p.U, part.thread, team.size);
+    if constexpr (C::kPhases == 2)
+      drecurrent[1].template write<C>(p.drecurrent, p.U, part.thread, team.size);
+    // The last chunk ended with a barrier: every thread's share of the bias is there.
+    const Range some = share(C::kColumns * blocks, part.thread, team.size);
+    for (long b = some.from; p.dbias && b < some.to; ++b) {
+      const int i = static_cast<int>(b / blocks);
+      const long u = b % blocks * W;
+      vf sum = {};
+      for (int t = 0; t < team.size; ++t) sum += load(dbias[t] + b * W);
+      float* at = p.dbias + C::gate(i) * p.U + u;
+      if (i < C::kGates) store_part(at, sum, p.U - u);
+      if (C::kTwoBiases && i >= C::kRecurrentColumn)
+        store_part(at + C::kGates * p.U, sum, p.U - u);
+    }
+  }
+
+  Problem p;
+  Split plan;
+  long blocks, padded, panels, input_panels;
+  // Packed once a call, then read by all: transposed weights as of pack_transposed.
+  float *recurrent[2], *kernel;
+  // A thread's own rows and units, [2*panels][B][W]: cotangents of h and c; of r*h.
+  float *d[2], *product;
+  float* dx_sum;  // [input_panels][chunk rows][2*W], each row and panel one thread's
+  // Shared, refilled each chunk between barriers: left operands of all rows. A thread's
+  // rows are neighbours. z: the columns' cotangents; x, h, r*h: the products' operands.
+  Rows<Op> z, x, h, rh;
+  WeightGradient<Op> dkernel, drecurrent[2];
+  float* dbias[kMaxThreads];  // a thread's sums of dz, one a column
+  uint8_t* codes;             // [T][B] or null: no mask, no resets
+};
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>

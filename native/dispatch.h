@@ -1,0 +1,14 @@
+// Picks the variant, and runs a problem on it.
+#pragma once
+#include "problem.h"
+
+namespace unrolled {
+
+// The best variant this processor runs, or the one UNROLLED_ISA names. Null, with the
+// reason in `why`, if that is unknown or unsupported.
+const Kernels* kernels(const char** why);
+
+// Null, or what went wrong. `thread_limit`: the caller's own bound on threads, 0: none.
+const char* execute(const Problem&, bool backward, int thread_limit);
+
+}  // namespace unrolled

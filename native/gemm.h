@@ -1,0 +1,200 @@
+// Matrix products on packed operands.
+//
+// Left operands ("rows") live as [slots/kChunk][rows][kStride]: a compile-time row stride
+// lets the compiler address a whole register tile from one pointer. A slot is four bytes:
+// one float, or two neighbouring bfloat16 along the summed axis. Right operands
+// ("panels") live as [panel][slots][NV][W]. What a slot is, is the template argument Op.
+#pragma once
+#include "simd.h"
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+constexpr long kChunk = 128, kStride = 144;
+
+struct Float {
+  static constexpr int kPair = 1;
+  static UNROLLED_INLINE vf join(vf even, vf) { return even; }
+  static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) { return a * b + sum; }
+  // W columns of a row; `column` is a multiple of W.
+  static UNROLLED_INLINE void put(float* row, long chunk_stride, long column, vf v) {
+    store(row + column / kChunk * chunk_stride + column % kChunk, v);
+  }
+};
+
+#if defined(__AVX512BF16__)
+struct Bfloat16 {
+  static constexpr int kPair = 2;
+  static UNROLLED_INLINE __m512i wide(__m256bh x) {
+    return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(x));
+  }
+  static UNROLLED_INLINE vf join(vf even, vf odd) {
+    const __m512i high = _mm512_slli_epi32(wide(_mm512_cvtneps_pbh(odd)), 16);
+    return _mm512_castsi512_ps(_mm512_or_si512(wide(_mm512_cvtneps_pbh(even)), high));
+  }
+  static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  }
+  static UNROLLED_INLINE void put(float* row, long chunk_stride, long column, vf v) {
+    const long slot = column / 2;
+    float* to = row + slot / kChunk * chunk_stride + slot % kChunk;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+  }
+};
+#endif
+
+template <class Op>
+UNROLLED_INLINE long slots(long columns) { return up(columns, Op::kPair); }
+// Floats that `rows` rows of `columns` columns take.
+template <class Op>
+UNROLLED_INLINE long rows_size(long rows, long columns) {
+  return up(slots<Op>(columns), kChunk) * rows * kStride;
+}
+
+// sum[r][v] += a[r, k0:k1) * w[k0:k1, v). `a` is row 0, `w` is at slot k0 already.
+template <class Op, int MR, int NV>
+UNROLLED_INLINE void multiply(const float* a, long chunk_stride, const float* w, long k0,
+                              long k1, vf (&sum)[MR][NV]) {
+  a += k0 / kChunk * chunk_stride;
+  long in = k0 % kChunk;
+  for (long k = k0; k < k1;) {
+    const long n = smaller(kChunk - in, k1 - k);
+    const float* ap = a + in;
+#pragma GCC unroll 1
+    for (long i = 0; i < n; ++i) {
+      vf wv[NV];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) wv[v] = load(w + v * W);
+#pragma GCC unroll 16
+      for (int r = 0; r < MR; ++r) {
+        const vf b = all(ap[r * kStride]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) sum[r][v] = Op::madd(b, wv[v], sum[r][v]);
+      }
+      w += NV * W, ++ap;
+    }
+    k += n, in = 0, a += chunk_stride;
+  }
+}
+
+// Few accumulators: several partial sums hide the latency of the multiply-add.
+template <class Op, int MR, int NV, int KS>
+UNROLLED_INLINE void multiply_split(const float* a, long chunk_stride, const float* w, long k0,
+                                    long k1, vf (&sum)[MR][NV]) {
+  vf part[KS][MR][NV] = {};
+  a += k0 / kChunk * chunk_stride;
+  long in = k0 % kChunk;
+  for (long k = k0; k < k1;) {
+    const long n = smaller(kChunk - in, k1 - k);
+    const float* ap = a + in;
+    long i = 0;
+#pragma GCC unroll 1
+    for (; i + KS <= n; i += KS) {
+#pragma GCC unroll 8
+      for (int s = 0; s < KS; ++s)
+#pragma GCC unroll 4
+        for (int r = 0; r < MR; ++r) {
+          const vf b = all(ap[s + r * kStride]);
+#pragma GCC unroll 4
+          for (int v = 0; v < NV; ++v)
+            part[s][r][v] = Op::madd(b, load(w + (s * NV + v) * W), part[s][r][v]);
+        }
+      w += KS * NV * W, ap += KS;
+    }
+#pragma GCC unroll 1
+    for (; i < n; ++i, ++ap, w += NV * W)
+#pragma GCC unroll 4
+      for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v)
+          part[0][r][v] = Op::madd(all(ap[r * kStride]), load(w + v * W), part[0][r][v]);
+    k += n, in = 0, a += chunk_stride;
+  }
+#pragma GCC unroll 8
+  for (int s = 0; s < KS; ++s)
+#pragma GCC unroll 4
+    for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) sum[r][v] += part[s][r][v];
+}
+
+// out[r][NV*W] = init[r] + a[r, k0:k1) * w. Rows of init are init_stride floats apart (0:
+// one row for all); init may be out. Both are dense panels of NV*W floats a row.
+template <class Op, int MR, int NV>
+void tile(const float* a, long chunk_stride, const float* w, long k0, long k1,
+          const float* init, long init_stride, float* out) {
+  constexpr int kSums = MR * NV;
+  constexpr int KS = kRegisters == 32 ? (kSums <= 4 ? 4 : kSums <= 8 ? 2 : 1)
+                                      : (kSums <= 4 ? 2 : 1);
+  vf sum[MR][NV];
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) sum[r][v] = load(init + r * init_stride + v * W);
+  if constexpr (KS > 1) multiply_split<Op, MR, NV, KS>(a, chunk_stride, w, k0, k1, sum);
+  else multiply<Op, MR, NV>(a, chunk_stride, w, k0, k1, sum);
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) store(out + (r * NV + v) * W, sum[r][v]);
+}
+
+// Rows of the largest tile that leaves the compiler enough registers.
+template <int NV>
+constexpr int max_rows() {
+  if (kRegisters == 32) return NV == 4 ? 7 : NV == 3 ? 9 : 14;
+  return NV == 4 ? 3 : NV == 3 ? 4 : 6;
+}
+constexpr int kTileFloats = 14 * 2 * W;  // the largest tile's output, 7x4, 9x3 or 14x2
+
+template <class Op, int NV, int MR>
+UNROLLED_INLINE void tile_of(int rows, const float* a, long chunk_stride, const float* w,
+                             long k0, long k1, const float* init, long init_stride,
+                             float* out) {
+  if constexpr (MR > 0) {
+    if (rows == MR) return tile<Op, MR, NV>(a, chunk_stride, w, k0, k1, init, init_stride, out);
+    tile_of<Op, NV, MR - 1>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+  }
+}
+
+// Calls f(first row, rows) over [0, rows) in tiles as even as can be.
+template <class F>
+UNROLLED_INLINE void tiled(long rows, int most, const F& f) {
+  const long n = up(rows, most);
+  for (long i = 0; i < n; ++i) {
+    const long r0 = rows * i / n, r1 = rows * (i + 1) / n;
+    f(r0, static_cast<int>(r1 - r0));
+  }
+}
+
+// c[m][2*W] (+)= sum over k of a[k][m] * (b0[k], b1[k]); rows of a, b0, b1 are kStride
+// apart. For weight gradients: the summed axis is the rows.
+template <class Op, int MR>
+void outer(const float* a, const float* b0, const float* b1, long rows, float* c, bool first) {
+  vf sum[MR][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r)
+    for (int v = 0; v < 2; ++v) sum[r][v] = first ? vf{} : load(c + (2 * r + v) * W);
+#pragma GCC unroll 1
+  for (long k = 0; k < rows; ++k, a += kStride, b0 += kStride, b1 += kStride) {
+    const vf v0 = load(b0), v1 = load(b1);
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) {
+      const vf x = all(a[r]);
+      sum[r][0] = Op::madd(x, v0, sum[r][0]);
+      sum[r][1] = Op::madd(x, v1, sum[r][1]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r) store(c + 2 * r * W, sum[r][0]), store(c + (2 * r + 1) * W, sum[r][1]);
+}
+template <class Op, int MR>
+UNROLLED_INLINE void outer_of(int m, const float* a, const float* b0, const float* b1,
+                              long rows, float* c, bool first) {
+  if constexpr (MR > 0) {
+    if (m == MR) return outer<Op, MR>(a, b0, b1, rows, c, first);
+    outer_of<Op, MR - 1>(m, a, b0, b1, rows, c, first);
+  }
+}
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>

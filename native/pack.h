@@ -1,0 +1,128 @@
+// Copies into the layouts of gemm.h.
+#pragma once
+#include "gemm.h"
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+// A row of `columns` floats times `factor` (or null: 1); from null, zeros.
+template <class Op>
+UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
+                              const float* factor, long columns) {
+  for (long u = 0; u < columns; u += W) {
+    vf v = from ? load_part(from + u, columns - u) : vf{};
+    if (factor && from) v *= load_part(factor + u, columns - u);
+    Op::put(row, chunk_stride, u, v);
+  }
+}
+
+// Weights (K, G*U) -> panels [panel][slots(K)][NB][GN][W] of gates [first, first + GN),
+// NB blocks of W units a panel, for panels [p0, p1). Units beyond U read as zero.
+template <class Op, int GN, int NB>
+void pack_panels(const float* weights, long K, long U, long G, int first, long p0, long p1,
+                 float* out) {
+  const long ld = G * U;
+  for (long p = p0; p < p1; ++p) {
+    float* to = out + p * slots<Op>(K) * GN * NB * W;
+    for (long k = 0; k < K; k += Op::kPair)
+      for (int b = 0; b < NB; ++b)
+        for (int g = 0; g < GN; ++g, to += W) {
+          const long u = (p * NB + b) * W;
+          const float* from = weights + k * ld + (first + g) * U + u;
+          vf even = {}, odd = {};
+          if (u < U) even = load_part(from, U - u);
+          if (Op::kPair == 2 && u < U && k + 1 < K) odd = load_part(from + ld, U - u);
+          store(to, Op::join(even, odd));
+        }
+  }
+}
+
+// One row (G*U) or null -> the same panel order, [panel][NB][GN][W].
+template <int GN, int NB>
+void pack_bias(const float* bias, long U, int first, long panels, float* out) {
+  for (long p = 0; p < panels; ++p)
+    for (int b = 0; b < NB; ++b)
+      for (int g = 0; g < GN; ++g, out += W) {
+        const long u = (p * NB + b) * W;
+        store(out, bias && u < U ? load_part(bias + (first + g) * U + u, U - u) : vf{});
+      }
+}
+
+// Transposes W vectors of W floats in registers: each stage swaps the off-diagonal
+// quarters of ever smaller squares.
+template <int S>
+UNROLLED_INLINE void swap_quarters(vf (&row)[W]) {
+  vi low, high;
+#pragma GCC unroll 16
+  for (int l = 0; l < W; ++l) low[l] = l & S ? W + l - S : l, high[l] = l & S ? W + l : l + S;
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) {
+    if (i & S) continue;
+    const vf a = row[i], b = row[i + S];
+    row[i] = shuffle(a, b, low), row[i + S] = shuffle(a, b, high);
+  }
+  if constexpr (S > 1) swap_quarters<S / 2>(row);
+}
+
+// to[c*W + r] = from[r*ld + c] for c in [0, columns), r in [0, rows); zeros elsewhere.
+inline void transpose(const float* from, long ld, long rows, long columns, float* to) {
+  vf row[W];
+#pragma GCC unroll 16
+  for (int r = 0; r < W; ++r) row[r] = r < rows ? load_part(from + r * ld, columns) : vf{};
+  swap_quarters<W / 2>(row);
+#pragma GCC unroll 16
+  for (int c = 0; c < W; ++c) store(to + c * W, row[c]);
+}
+
+// Weights (K, G*U) -> transposed panels [panel][slots(columns)][2][W] over rows of K, for
+// panels [p0, p1); the summed axis is `columns` column groups of `padded` units each, group
+// i taken from gate gate(i) of the cell C. Padding is zero.
+template <class Op, class C>
+void pack_transposed(const float* weights, long K, long U, int first, int columns, long padded,
+                     long p0, long p1, float* out) {
+  const long ld = C::kGates * U;
+  const long depth = slots<Op>(columns * padded);
+  alignas(64) float part[2 * W * W];
+  for (long p = p0; p < p1; ++p)
+    for (int half = 0; half < 2; ++half) {
+      const long row = (2 * p + half) * W;
+      const long rows = row < K ? smaller(W, K - row) : 0;
+      for (int i = 0; i < columns; ++i)
+        for (long u = 0; u < padded; u += W) {
+          const float* from = weights + row * ld + C::gate(first + i) * U + u;
+          const long n = u < U ? smaller(W, U - u) : 0;
+          if (rows && n) transpose(from, ld, rows, n, part);
+          else for (long c = 0; c < W; ++c) store(part + c * W, vf{});
+          float* to = out + (p * depth + slots<Op>(i * padded + u)) * 2 * W + half * W;
+          for (long c = 0; c < W; c += Op::kPair, to += 2 * W)
+            store(to, Op::join(load(part + c * W), load(part + (c + Op::kPair - 1) * W)));
+        }
+    }
+}
+
+// Rows whose slots are pairs of columns -> rows whose slots are pairs of rows, one slot a
+// column: what `outer` sums over. Chunks [c0, c1) of W columns; an odd last row is paired
+// with zeros. `to` holds up(rows, 2) rows a chunk.
+template <class Op>
+inline void pair_rows(const float* from, long rows, long c0, long c1, float* to) {
+#if defined(__AVX512BF16__)
+  const long half = up(rows, 2);
+  for (long c = c0; c < c1; ++c) {
+    const long slot = c * W / 2, column = c * W;
+    const float* in = from + slot / kChunk * rows * kStride + slot % kChunk;
+    float* out = to + column / kChunk * half * kStride + column % kChunk;
+    for (long k = 0; k < half; ++k, in += 2 * kStride, out += kStride) {
+      const __m512i even = _mm512_cvtepu16_epi32(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)));
+      __m512i odd = _mm512_setzero_si512();
+      if (2 * k + 1 < rows)
+        odd = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
+                  reinterpret_cast<const __m256i*>(in + kStride))), 16);
+      store(out, _mm512_castsi512_ps(_mm512_or_si512(even, odd)));
+    }
+  }
+#else
+  (void)from, (void)rows, (void)c0, (void)c1, (void)to;
+#endif
+}
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>

@@ -1,0 +1,123 @@
+// One vector type for every instruction set, by the compiler's vector extensions.
+// Compiled once per variant into the namespace UNROLLED_NS; everything in it has internal
+// linkage, so that no inline function of one variant can be linked into another.
+#pragma once
+#include <cstdint>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+#define UNROLLED_INLINE inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+constexpr int W = 16, kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int W = 8, kRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int W = 4, kRegisters = 32;
+#else
+constexpr int W = 4, kRegisters = 16;
+#endif
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef float vf_unaligned __attribute__((vector_size(4 * W), aligned(4), may_alias));
+
+UNROLLED_INLINE vf load(const float* p) { return *reinterpret_cast<const vf_unaligned*>(p); }
+UNROLLED_INLINE void store(float* p, vf v) { *reinterpret_cast<vf_unaligned*>(p) = v; }
+UNROLLED_INLINE vf all(float x) { return x - vf{}; }  // x - 0 is x, also for -0
+
+// The first n of W floats; the rest reads as zero and is not touched in memory.
+UNROLLED_INLINE vf load_part(const float* p, long n) {
+  if (n >= W) return load(p);
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#else
+  alignas(64) float part[W] = {};
+  for (long i = 0; i < n; ++i) part[i] = p[i];
+  return load(part);
+#endif
+}
+UNROLLED_INLINE void store_part(float* p, vf v, long n) {
+  if (n >= W) return store(p, v);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+#else
+  alignas(64) float part[W];
+  store(part, v);
+  for (long i = 0; i < n; ++i) p[i] = part[i];
+#endif
+}
+
+// Lane l is lane pick[l] of a, or pick[l] - W of b.
+UNROLLED_INLINE vf shuffle(vf a, vf b, vi pick) {
+#if defined(__clang__) || __GNUC__ < 12
+  vf out;
+  for (int l = 0; l < W; ++l) out[l] = pick[l] < W ? a[pick[l]] : b[pick[l] - W];
+  return out;
+#else
+  return __builtin_shuffle(a, b, pick);
+#endif
+}
+
+// NaN in x passes through both.
+#if defined(__AVX512F__)
+UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm512_min_ps(all(limit), x); }
+UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm512_max_ps(all(limit), x); }
+UNROLLED_INLINE vf reciprocal(vf d) {
+  const vf y = _mm512_rcp14_ps(d);
+  return y + y * (1.0f - d * y);
+}
+UNROLLED_INLINE vf round(vf x) { return _mm512_roundscale_ps(x, 8); }
+UNROLLED_INLINE vf scale(vf p, vf n) { return _mm512_scalef_ps(p, n); }
+#else
+UNROLLED_INLINE vf at_most(vf x, float limit) { return x > limit ? all(limit) : x; }
+UNROLLED_INLINE vf at_least(vf x, float limit) { return x < limit ? all(limit) : x; }
+UNROLLED_INLINE vf reciprocal(vf d) { return 1.0f / d; }
+UNROLLED_INLINE vf round(vf x) { return (x + 12582912.0f) - 12582912.0f; }  // |x| < 2^22
+UNROLLED_INLINE vf scale(vf p, vf n) {  // p * 2^n
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(p) + (__builtin_convertvector(n, vi) << 23));
+}
+#endif
+
+// 1 / (1 + exp(-x)), within 2 units in the last place, also far out where it is tiny.
+UNROLLED_INLINE vf sigmoid(vf x) {
+  vf t = x * -1.44269504f;
+  t = at_least(at_most(t, 126.0f), -126.0f);
+  const vf n = round(t), f = t - n;
+  vf p = all(1.540353e-4f);
+  p = p * f + 1.33335581e-3f;
+  p = p * f + 9.61812911e-3f;
+  p = p * f + 5.55041087e-2f;
+  p = p * f + 2.40226507e-1f;
+  p = p * f + 6.93147181e-1f;
+  p = p * f + 1.0f;
+  return reciprocal(1.0f + scale(p, n));
+}
+
+// tanh(x) from e = exp(2|x|) - 1: e / (e + 2) near zero, where e is exact to rounding,
+// and 1 - 2 / (e + 2) beyond, so that 1 - tanh(x)^2, which every gradient reads, keeps
+// its digits as tanh(x) nears 1.
+UNROLLED_INLINE vf tanh(vf x) {
+  const vi sign = reinterpret_cast<vi>(x) & static_cast<int>(0x80000000u);
+  const vf a = reinterpret_cast<vf>(reinterpret_cast<vi>(x) ^ sign);
+  const vf t = at_most(a, 9.1f) * 2.88539008f;
+  const vf n = round(t), f = t - n;
+  vf p = all(1.540353e-4f);
+  p = p * f + 1.33335581e-3f;
+  p = p * f + 9.61812911e-3f;
+  p = p * f + 5.55041087e-2f;
+  p = p * f + 2.40226507e-1f;
+  p = p * f + 6.93147181e-1f;
+  const vf e = scale(p * f, n) + (scale(all(1.0f), n) - 1.0f);
+  const vf r = reciprocal(e + 2.0f);
+  const vf y = a < 0.55f ? e * r : 1.0f - 2.0f * r;
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(y) | sign);
+}
+
+UNROLLED_INLINE long smaller(long a, long b) { return a < b ? a : b; }
+UNROLLED_INLINE long up(long n, long of) { return (n + of - 1) / of; }  // rounded-up quotient
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>

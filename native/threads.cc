@@ -1,0 +1,201 @@
+#include "threads.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <thread>
+
+namespace unrolled {
+namespace {
+
+constexpr long kSpinNanoseconds = 100000;  // an idle helper that polls for longer slows XLA
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+long now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+struct Job {
+  void (*call)(void*, Team&, int);
+  void* context;
+  Team* team;
+};
+
+struct alignas(64) Helper {
+  std::atomic<uint32_t> asked{0};
+  std::atomic<uint32_t> done{0};
+  std::atomic<uint32_t> sleeping{0};
+  Job job{};
+  int index = 0;
+
+  void loop() {
+    for (uint32_t seen = 0;;) {
+      long deadline = now() + kSpinNanoseconds;
+      for (int n = 0; asked.load(std::memory_order_acquire) == seen; ++n) {
+        if (n < 64) { pause(); continue; }
+        n = 0;
+        if (now() < deadline) continue;
+        sleeping.store(1);
+        if (asked.load() == seen)
+          syscall(SYS_futex, &asked, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+        sleeping.store(0);
+        deadline = now() + kSpinNanoseconds;
+      }
+      seen = asked.load(std::memory_order_acquire);
+      job.call(job.context, *job.team, index);
+      done.store(seen, std::memory_order_release);
+    }
+  }
+
+  void ask(const Job& what) {
+    job = what;
+    asked.store(asked.load(std::memory_order_relaxed) + 1);
+    if (sleeping.load()) syscall(SYS_futex, &asked, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+
+  void wait() {
+    const uint32_t target = asked.load(std::memory_order_relaxed);
+    for (long n = 0; done.load(std::memory_order_acquire) != target; ++n)
+      n < 4000 ? pause() : static_cast<void>(sched_yield());
+  }
+};
+
+struct Block { char* data; size_t size; };
+
+// Never destroyed: helpers run until the process ends. A forked child has none of its
+// parent's threads, and starts with a new one of these.
+struct Process {
+  std::atomic_flag busy = ATOMIC_FLAG_INIT;
+  Helper* helper[kMaxThreads] = {};
+  int helpers = 0;
+  std::mutex memory;
+  Block spare[4] = {};
+};
+
+std::atomic<Process*> process{nullptr};
+
+Process& here() {
+  Process* p = process.load(std::memory_order_acquire);
+  if (p) return *p;
+  static const int hooked =
+      pthread_atfork(nullptr, nullptr, [] { process.store(nullptr); });
+  (void)hooked;
+  Process* fresh = new Process;
+  if (process.compare_exchange_strong(p, fresh)) return *fresh;
+  delete fresh;
+  return *p;
+}
+
+int positive(const char* name) {
+  const char* text = getenv(name);
+  return text ? atoi(text) : 0;
+}
+
+}  // namespace
+
+void barrier(Team& team, int thread) {
+  if (team.size == 1) return;
+  const int64_t step = team.flag[thread].step + 1;
+  __atomic_store_n(&team.flag[thread].step, step, __ATOMIC_RELEASE);
+  for (int other = 0; other < team.size; ++other)
+    for (long n = 0; __atomic_load_n(&team.flag[other].step, __ATOMIC_ACQUIRE) < step; ++n) {
+      if (n > 100000) sched_yield();
+      else if (n > 1000) pause();
+    }
+}
+
+Lease::Lease(int wanted) {
+  if (wanted > kMaxThreads) wanted = kMaxThreads;
+  if (wanted < 2) return;
+  Process& p = here();
+  if (p.busy.test_and_set(std::memory_order_acquire)) return;
+  held_ = true;
+  while (p.helpers < wanted - 1) {
+    Helper* helper = new (std::nothrow) Helper;
+    if (!helper) break;
+    helper->index = p.helpers + 1;
+    try {
+      std::thread([helper] { helper->loop(); }).detach();
+    } catch (...) {  // no more threads to be had: go on with those there are
+      delete helper;
+      break;
+    }
+    p.helper[p.helpers++] = helper;
+  }
+  team_.size = p.helpers + 1 < wanted ? p.helpers + 1 : wanted;
+}
+
+Lease::~Lease() {
+  if (held_) here().busy.clear(std::memory_order_release);
+}
+
+void Lease::run(void (*job)(void*, Team&, int), void* context) {
+  Process& p = here();
+  const Job what{job, context, &team_};
+  for (int i = 1; i < team_.size; ++i) p.helper[i - 1]->ask(what);
+  job(context, team_, 0);
+  for (int i = 1; i < team_.size; ++i) p.helper[i - 1]->wait();
+}
+
+int thread_limit(int limit) {
+  if (int own = positive("UNROLLED_THREADS"); own > 0)
+    return own < kMaxThreads ? own : kMaxThreads;
+  int count = kMaxThreads;
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < count)
+    count = CPU_COUNT(&set);
+  if (int omp = positive("OMP_NUM_THREADS"); omp > 0 && omp < count) count = omp;
+  if (limit > 0 && limit < count) count = limit;
+  return count > 0 ? count : 1;
+}
+
+Scratch::Scratch(size_t bytes) {
+  Process& p = here();
+  {
+    std::lock_guard<std::mutex> hold(p.memory);
+    Block* best = nullptr;  // the smallest that fits
+    for (Block& b : p.spare)
+      if (b.data && b.size >= bytes && (!best || b.size < best->size)) best = &b;
+    if (best) {
+      data_ = best->data, size_ = best->size, best->data = nullptr;
+      return;
+    }
+  }
+  const size_t page = 4096;
+  if (bytes > SIZE_MAX / 2) return;
+  size_ = (bytes + page - 1) / page * page;
+  data_ = static_cast<char*>(aligned_alloc(page, size_));
+}
+
+Scratch::~Scratch() {
+  if (!data_) return;
+  Process& p = here();
+  std::lock_guard<std::mutex> hold(p.memory);
+  Block* least = &p.spare[0];
+  for (Block& b : p.spare) {
+    if (!b.data) { least = &b; break; }
+    if (b.size < least->size) least = &b;
+  }
+  if (!least->data) { *least = {data_, size_}; return; }
+  if (least->size < size_) { free(least->data); *least = {data_, size_}; return; }
+  free(data_);
+}
+
+}  // namespace unrolled

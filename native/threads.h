@@ -1,0 +1,55 @@
+// Helper threads of our own: XLA's pool wakes in some 60 us and promises no concurrency,
+// while a time loop needs its threads at once, together, with a barrier per step.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace unrolled {
+
+constexpr int kMaxThreads = 64;
+
+// Threads of one call. Barriers spin briefly, then yield: correct, if slow, when there
+// are fewer processors than threads.
+struct alignas(64) TeamFlag { int64_t step; };
+struct Team {
+  int size = 1;
+  TeamFlag flag[kMaxThreads] = {};
+};
+void barrier(Team& team, int thread);
+
+// Holds the helpers from construction to destruction. While somebody else holds them
+// (another Python thread, a nested call) the lease has one thread: the caller.
+class Lease {
+ public:
+  explicit Lease(int wanted);
+  ~Lease();
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  int threads() const { return team_.size; }
+  // Runs job(context, team, 0..threads()-1), index 0 on the calling thread.
+  void run(void (*job)(void*, Team&, int), void* context);
+
+ private:
+  Team team_;
+  bool held_ = false;
+};
+
+// Threads a call may use: UNROLLED_THREADS if set, otherwise the smallest of the
+// processors this process may run on, OMP_NUM_THREADS and `limit` (0: no limit).
+int thread_limit(int limit);
+
+// A block of memory kept from call to call; null when memory is short.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  char* data() const { return data_; }
+
+ private:
+  char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace unrolled

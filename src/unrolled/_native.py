@@ -1,0 +1,237 @@
+"""The compiled core: finds it, and calls it as two JAX functions, forward and backward.
+
+Arrays are float32; None stands for an optional one that is absent. What each means is
+written in ``native/problem.h``.
+"""
+
+import ctypes
+import functools
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from ._partition import partitioned
+
+KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
+ACTIVATIONS = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
+GATES = {"simple_rnn": 1, "lstm": 4, "gru_after": 3, "gru_before": 3}
+_SAVED = {"simple_rnn": 0, "lstm": 5, "gru_after": 4, "gru_before": 3}
+
+
+class Spec(NamedTuple):
+    """What is fixed while compiling. Hashable."""
+
+    kind: str
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    reverse: bool = False
+    flip: bool = False  # sequences leave in processing order
+    zero_masked: bool = False
+    bf16: bool = False
+    return_sequences: bool = True
+    return_all_states: bool = False
+
+
+@functools.cache
+def library() -> tuple[Any, str]:
+    """The loaded library, and why there is none (or an empty string)."""
+    # An editable install keeps compiled files apart; the package's path has both.
+    folders = map(pathlib.Path, sys.modules[__name__.rpartition(".")[0]].__path__)
+    paths = [folder / "_core.so" for folder in folders]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        return None, "the native kernels were not built when unrolled was installed"
+    try:
+        core = ctypes.CDLL(str(found))
+    except OSError as error:
+        return None, f"the native kernels do not load ({error})"
+    for name in ("unrolled_variant", "unrolled_problem"):
+        getattr(core, name).restype = ctypes.c_char_p
+    if not core.unrolled_variant():
+        raise ValueError(core.unrolled_problem().decode())
+    for target, symbol in _TARGETS.items():
+        handler = jax.ffi.pycapsule(getattr(core, symbol))
+        jax.ffi.register_ffi_target(target, handler, platform="cpu")
+    return core, ""
+
+
+_TARGETS = {
+    "unrolled_forward": "UnrolledForward",
+    "unrolled_backward": "UnrolledBackward",
+}
+
+
+def variant() -> str:
+    """The instruction set in use; an empty string without a library."""
+    core = library()[0]
+    return core.unrolled_variant().decode() if core else ""
+
+
+def has_bfloat16() -> bool:
+    """Whether bfloat16 products are to be had."""
+    core = library()[0]
+    return bool(core and core.unrolled_has_bf16())
+
+
+class Layout(NamedTuple):
+    """Where the batch axis of each array of a call lies; None: it has none."""
+
+    target: str
+    batch_in: tuple[int | None, ...]
+    batch_out: tuple[int | None, ...]
+
+
+# x, kernel, recurrent, bias, h0, c0, mask, resets, input_mask, recurrent_mask
+_INPUTS = (0, None, None, None, 0, 0, 0, 0, 0, 0)
+# -> y, y_last, hs, cs, h_last, c_last, saved (T, blocks, B, vectors * width)
+_FORWARD = Layout("unrolled_forward", _INPUTS, (0, 0, 0, 0, 0, 0, 2))
+# ... h_seq, saved, dy, dy_last, dhs, dcs, dh_last, dc_last
+# -> dx, dkernel, drecurrent, dbias, dh0, dc0
+_BACKWARD = Layout(
+    "unrolled_backward",
+    (*_INPUTS, 0, 2, 0, 0, 0, 0, 0, 0),
+    (0, None, None, None, 0, 0),
+)
+
+
+def forward(spec: Spec, save: bool, *arrays: Any) -> list[Any]:
+    """y, y_last, hs, cs, h_last, c_last, saved; those not asked for are None."""
+    x, _, recurrent = arrays[:3]
+    B, T, _ = x.shape
+    U = recurrent.shape[0]
+    lstm = spec.kind == "lstm"
+    masked = arrays[6] is not None
+    # The backward pass needs h of every step; y has it, unless y shows something else.
+    own = save and (not spec.return_sequences or (masked and spec.zero_masked))
+    shapes = [
+        (B, T, U) if spec.return_sequences else None,
+        None if spec.return_sequences else (B, U),
+        (B, T, U) if own or spec.return_all_states else None,
+        (B, T, U) if spec.return_all_states and lstm else None,
+        (B, U),
+        (B, U) if lstm else None,
+        _saved_shape(spec, B, T, U) if save else None,
+    ]
+    return _call(_FORWARD, spec, 0, shapes, arrays)
+
+
+def backward(
+    spec: Spec, wanted: Sequence[bool], h_seq_is_y: bool, arrays: Any, *more: Any
+) -> list[Any]:
+    """dx, dkernel, drecurrent, dbias, dh0, dc0; `wanted` says which of dx, dh0, dc0."""
+    x, kernel, recurrent, bias = arrays[:4]
+    B = x.shape[0]
+    U = recurrent.shape[0]
+    shapes = [
+        x.shape if wanted[0] else None,
+        kernel.shape,
+        recurrent.shape,
+        None if bias is None else bias.shape,
+        (B, U) if wanted[1] else None,
+        (B, U) if wanted[2] and spec.kind == "lstm" else None,
+    ]
+    return _call(_BACKWARD, spec, 16 * h_seq_is_y, shapes, (*arrays, *more))
+
+
+def _saved_shape(spec: Spec, B: int, T: int, U: int) -> tuple[int, ...] | None:
+    width = library()[0].unrolled_width()
+    vectors = _SAVED[spec.kind]
+    return (T, -(-U // width), B, vectors * width) if vectors else None
+
+
+def _call(
+    layout: Layout, spec: Spec, flags: int, shapes: Sequence[Any], arrays: Sequence[Any]
+) -> list[Any]:
+    """One foreign call. Only arrays that are there go through the transformations."""
+    missing = library()[1]
+    if missing:
+        raise RuntimeError(missing)
+    present = tuple(a is not None for a in arrays)
+    asked = tuple(None if s is None else tuple(s) for s in shapes)
+    call = _transformable(layout, spec, flags, present, asked)
+    results = iter(call(*(a for a in arrays if a is not None)))
+    return [None if s is None else next(results) for s in asked]
+
+
+@functools.lru_cache(maxsize=512)
+def _transformable(
+    layout: Layout, spec: Spec, flags: int, present: tuple, asked: tuple
+) -> Callable[..., Any]:
+    """The call of one signature, with its rules for vmap and for sharded arrays."""
+    flags += spec.reverse + 2 * spec.flip + 4 * spec.zero_masked + 8 * spec.bf16
+    attributes = {
+        "kind": np.int64(KINDS.index(spec.kind)),
+        "activation": np.int64(ACTIVATIONS.index(spec.activation)),
+        "recurrent_activation": np.int64(ACTIVATIONS.index(spec.recurrent_activation)),
+        "flags": np.int64(flags),
+    }
+    axes_in = [a for a, there in zip(layout.batch_in, present, strict=True) if there]
+    axes_out = [
+        a for a, shape in zip(layout.batch_out, asked, strict=True) if shape is not None
+    ]
+
+    def with_batch(shape: tuple, axis: int | None, size: int) -> tuple:
+        return shape if axis is None else (*shape[:axis], size, *shape[axis + 1 :])
+
+    def plain(*arrays: Any) -> list[Any]:
+        given, size = iter(arrays), arrays[0].shape[0]
+        none = jnp.zeros((0,), jnp.float32)
+        operands = [next(given) if there else none for there in present]
+        results = [
+            jax.ShapeDtypeStruct(
+                (0,) if shape is None else with_batch(shape, axis, size), np.float32
+            )
+            for shape, axis in zip(asked, layout.batch_out, strict=True)
+        ]
+        out = jax.ffi.ffi_call(layout.target, results)(*operands, **attributes)
+        return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
+
+    sharded = partitioned(plain, axes_in, axes_out)
+    shared_out = all(axis is not None for axis in axes_out)
+
+    @custom_vmap
+    def call(*arrays: Any) -> list[Any]:
+        return sharded(*arrays)
+
+    @call.def_vmap
+    def rule(size: int, mapped: Sequence[bool], *arrays: Any) -> tuple[Any, Any]:
+        foldable = shared_out and not any(
+            m and axis is None for m, axis in zip(mapped, axes_in, strict=True)
+        )
+        if not foldable:
+            fixed = [a for a, m in zip(arrays, mapped, strict=True) if not m]
+
+            def one(moving: Any) -> Any:
+                rest, moving = iter(fixed), iter(moving)
+                return call(*(next(moving) if m else next(rest) for m in mapped))
+
+            moving = [a for a, m in zip(arrays, mapped, strict=True) if m]
+            return jax.lax.map(one, moving), [True] * len(axes_out)
+        folded = []
+        for a, m, axis in zip(arrays, mapped, axes_in, strict=True):
+            if axis is None:
+                folded.append(a)
+                continue
+            a = a if m else jnp.broadcast_to(a, (size, *a.shape))
+            a = jnp.moveaxis(a, 0, axis)
+            folded.append(a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :]))
+        batch = arrays[0].shape[1 if mapped[0] else 0]
+        shapes = tuple(
+            None if s is None else with_batch(s, axis, batch * size)
+            for s, axis in zip(asked, layout.batch_out, strict=True)
+        )
+        wide = _transformable(layout, spec, flags & 16, present, shapes)
+        out = []
+        results: Any = zip(wide(*folded), axes_out, strict=True)
+        for a, axis in results:
+            a = a.reshape(*a.shape[:axis], size, batch, *a.shape[axis + 1 :])
+            out.append(jnp.moveaxis(a, axis, 0))
+        return out, [True] * len(out)
+
+    return call

@@ -1,0 +1,210 @@
+"""The native core as a guest in a process: variants, threads, forks, devices."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import threading
+
+from unrolled import _native
+from unrolled._native import Spec
+from unrolled.kernels import Fused
+
+import jax
+import numpy as np
+import pytest
+
+from .test_kernels import KINDS, make
+
+pytestmark = pytest.mark.skipif(
+    _native.library()[0] is None, reason="the native core is not built"
+)
+
+
+def run(code, **environment):
+    """Run code in a fresh interpreter; returns what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=pathlib.Path(__file__).parent.parent,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+CHECK = """
+from tests.test_kernels import KINDS, check, make
+from unrolled import _native
+from unrolled._native import Spec
+for kind in KINDS:
+    for shape in [(1, 6, 3, 17), (5, 4, 17, 33), (33, 7, 9, 40), (3, 4, 20, 130)]:
+        for mask in (None, "holes"):
+            spec = Spec(kind, flip=True, reverse=mask is None, return_all_states=True)
+            check(spec, make(kind, *shape, mask=mask, resets=True, dropout=True))
+print(_native.variant())
+"""
+
+
+@pytest.mark.parametrize("isa", ["sse2", "avx2", "avx512", "avx512bf16"])
+def test_every_variant(isa):
+    code = "from unrolled import _native; print(_native.variant())"
+    known = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "UNROLLED_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if known.returncode:
+        assert f'Got "{isa}"' in known.stderr
+        pytest.skip(f"this processor has no {isa}")
+    assert run(CHECK, UNROLLED_ISA=isa).split() == [isa]
+
+
+def test_unknown_variant():
+    code = """
+    import pytest
+    from unrolled import _native
+    with pytest.raises(ValueError, match='UNROLLED_ISA must be one of .*"avx9"'):
+        _native.library()
+    """
+    run(code, UNROLLED_ISA="avx9")
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+def test_any_number_of_threads(threads):
+    """More than there are processors, too."""
+    run(CHECK, UNROLLED_THREADS=threads)
+
+
+def test_two_python_threads():
+    cases = [make(kind, 8, 20, 16, 48, seed=i) for i, kind in enumerate(KINDS)]
+    fused = [
+        jax.jit(lambda x, s, w, k=k: Fused(Spec(k, flip=True))(x, s, w).outputs)
+        for k in KINDS
+    ]
+    args = [(c["x"], c["states"], c["weights"]) for c in cases]
+    want = [f(*a) for f, a in zip(fused, args, strict=True)]
+    wrong = [False] * 4
+
+    def work(i):
+        for _ in range(50):
+            wrong[i] |= not np.allclose(fused[i](*args[i]), want[i], atol=1e-6)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not any(wrong)
+
+
+def test_fork():
+    """A forked child starts helpers of its own (JAX itself is not used after fork)."""
+    code = """
+    import ctypes, os, sys
+    import numpy as np
+    from unrolled import _native
+    from tests.test_kernels import check, make
+    from unrolled._native import Spec
+    check(Spec("lstm", flip=True), make("lstm", 16, 20, 32, 64))
+    core = _native.library()[0]
+    def work():
+        return core.unrolled_self_test()
+    assert work() == 0
+    child = os.fork()
+    if child == 0:
+        os._exit(work())
+    assert os.waitpid(child, 0)[1] == 0
+    assert work() == 0
+    """
+    run(code, UNROLLED_THREADS="2")
+
+
+def test_batch_parallel():
+    """Eight devices: each takes its rows, and only weights' gradients travel."""
+    code = """
+    import re
+    import jax, numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+    from tests.test_kernels import KINDS, make
+    from unrolled._native import Spec
+    from unrolled.kernels import Fused
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    assert mesh.size == 8
+    for kind in KINDS:
+        case = make(kind, 16, 5, 6, 12, mask="holes", resets=True)
+        def loss(x, states, weights, mask, resets, kind=kind):
+            out = Fused(Spec(kind, flip=True))(
+                x, states, weights, mask=mask, resets=resets)
+            return (out.outputs**2).sum()
+        step = jax.jit(jax.value_and_grad(loss, (0, 2)))
+        names = ("x", "states", "weights", "mask", "resets")
+        args = [case[k] for k in names]
+        want = step(*args)
+        specs = [P() if k == "weights" else P("batch") for k in names]
+        put = lambda a, s: jax.device_put(a, NamedSharding(mesh, s))
+        placed = [put(a, s) for a, s in zip(args, specs)]
+        compiled = step.lower(*placed).compile()
+        text = compiled.as_text()
+        assert "all-gather" not in text and "all-to-all" not in text, text
+        assert "unrolled_forward" in text and "unrolled_backward" in text
+        got = step(*placed)
+        assert got[1][0].sharding.spec[0] == "batch"
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want)):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    print("ok")
+    """
+    flags = "--xla_force_host_platform_device_count=8"
+    assert run(code, XLA_FLAGS=flags).split()[-1] == "ok"
+
+
+def test_shard_map():
+    code = """
+    import jax, numpy as np
+    from jax.sharding import Mesh, PartitionSpec as P
+    from tests.test_kernels import make
+    from unrolled._native import Spec
+    from unrolled.kernels import Fused
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    case = make("lstm", 16, 5, 6, 12)
+    def run(x, states, weights):
+        return Fused(Spec("lstm", flip=True))(x, states, weights).outputs
+    args = (case["x"], case["states"], case["weights"])
+    mapped = jax.shard_map(run, mesh=mesh, in_specs=(P("batch"), P("batch"), P()),
+                           out_specs=P("batch"), check_vma=False)
+    np.testing.assert_allclose(jax.jit(mapped)(*args), run(*args), rtol=1e-5, atol=1e-6)
+    """
+    run(code, XLA_FLAGS="--xla_force_host_platform_device_count=8")
+
+
+def test_memory_shortage_is_an_error():
+    """An impossible working space is refused; the process goes on."""
+    code = """
+    import resource
+    import jax, numpy as np
+    from tests.test_kernels import make
+    from unrolled._native import Spec
+    from unrolled.kernels import Fused
+    case = make("lstm", 64, 2, 2, 700)
+    fused = jax.jit(lambda x, s, w: Fused(Spec("lstm", flip=True))(x, s, w).outputs)
+    args = jax.tree.map(jax.numpy.asarray, (case["x"], case["states"], case["weights"]))
+    compiled = fused.lower(*args).compile()
+    pages = int(open("/proc/self/statm").read().split()[0])
+    used = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), -1))
+    try:
+        jax.block_until_ready(compiled(*args))
+        print("ran")
+    except Exception as error:
+        assert "memory" in str(error).lower(), error
+        print("refused")
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    jax.block_until_ready(compiled(*args))
+    """
+    assert run(code, UNROLLED_THREADS="1").split()[-1] in ("refused", "ran")
