@@ -5,6 +5,7 @@ Letters: B T D U. Time runs to the right, units run down.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -133,8 +134,8 @@ def heat(
     for r in range(rows):
         row = levels[r]
         edges = [0, *(np.flatnonzero(np.diff(row)) + 1), columns]
-        for a, b in zip(edges, edges[1:], strict=False):
-            run = f"M{a} {r}h{b - a}"  # a stroke one tile thick: half the bytes of an area
+        for a, b in pairwise(edges):
+            run = f"M{a} {r}h{b - a}"  # a stroke one tile thick: half an area's bytes
             paths.setdefault(int(row[a]), []).append(run)
     family = "d" if diverging else "s"
     body = "".join(
