@@ -27,6 +27,12 @@ class Case:
         self.tried = layer["experiments"]
         self.trace = layer["trace"]
 
+    @property
+    def allowed(self) -> float:
+        """How far two ways to the same number may be apart, in this precision."""
+        check = self.trace["check"] if self.trace["drawn"] else {"tolerance": 0.0}
+        return max(1e-3, 2 * check["tolerance"])
+
     def experiment(
         self, key: str, truth: str, held: Callable[[Facts], bool], *wanted: str
     ) -> Judged:
@@ -268,7 +274,7 @@ def c17(c: Case) -> Judged:
     return c.experiment(
         "rows_independent",
         truth,
-        lambda r: r["max_difference"] < 1e-3,
+        lambda r: r["max_difference"] < c.allowed,
         "max_difference",
     )
 
@@ -349,7 +355,7 @@ def c24(c: Case) -> Judged:
     return c.experiment(
         "stateful",
         truth,
-        lambda r: r["carries_max_difference"] < 1e-3,
+        lambda r: r["carries_max_difference"] < c.allowed,
         "carries_max_difference",
         "fresh_difference",
     )
@@ -360,7 +366,7 @@ def c25(c: Case) -> Judged:
     return c.experiment(
         "every_step",
         truth,
-        lambda r: r["max_difference"] < 1e-3,
+        lambda r: r["max_difference"] < c.allowed,
         "max_difference",
         "code",
     )

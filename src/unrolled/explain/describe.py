@@ -26,7 +26,7 @@ from unrolled.explain.encode import encode
 from unrolled.explain.experiments import experiments
 from unrolled.explain.ledger import ledgers
 from unrolled.explain.stepping import flat
-from unrolled.explain.together import Together
+from unrolled.explain.together import Together, reason
 from unrolled.explain.trace import NotDrawn, Reading, Trace, trace
 
 import jax
@@ -410,4 +410,4 @@ def _plan(layer: Any, shape: list[Any]) -> str | None:
     try:
         return str(ask(tuple(shape)))
     except Exception as error:  # the plan explains; it must not break explaining
-        return shapes.reason(error)
+        return reason(error)

@@ -14,7 +14,7 @@ from typing import Any
 from unrolled.explain import kinds, shapes
 from unrolled.explain.encode import encode, number
 from unrolled.explain.stepping import Stepper, formula_step, read_weights
-from unrolled.explain.together import Together
+from unrolled.explain.together import Together, reason
 from unrolled.explain.trace import (
     Reading,
     Trace,
@@ -39,7 +39,7 @@ def attempt(job: Callable[[], Result]) -> Result:
         with np.errstate(all="ignore"):  # NaN in, NaN out
             return {"ran": True} | job()
     except Exception as error:  # a stranger's layer may raise anything
-        why = shapes.reason(error)
+        why = reason(error)
         return {"ran": False, "why": why, "text": f"did not run: {why}"}
 
 
@@ -360,8 +360,11 @@ def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
     import keras
 
     use: Any = keras.ops.tanh
-    cell = everystep.EveryStep(bench.layer.cell, use)
-    other = keras.layers.RNN(cell, return_sequences=True, go_backwards=bench.back)
+    policy = bench.layer.dtype_policy
+    cell = everystep.EveryStep(bench.layer.cell, use, dtype=policy)
+    other = keras.layers.RNN(
+        cell, return_sequences=True, go_backwards=bench.back, dtype=policy
+    )
     other.build(bench.x.shape)
     job = together.add(other, bench.x, layer=other)
 

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from unrolled.explain import kinds
-from unrolled.explain.together import Together
+from unrolled.explain.together import Together, reason
 from unrolled.explain.trace import Reading, calling
 
 import numpy as np
@@ -23,6 +23,7 @@ FLAGS = ("return_sequences", "return_state", "stateful")
 # Multiply-adds one experiment may spend; larger layers are run over fewer steps.
 BUDGET = 400_000_000
 HIGHEST_SWEEP = 1024
+
 LARGEST_TWIN = 40_000_000
 
 
@@ -30,7 +31,7 @@ def twin(layer: Any, **changes: Any) -> Any:
     """A new layer like this one, unbuilt, with configuration changes."""
     import keras
 
-    config = dict(layer.get_config())
+    config = _unbuilt(layer.get_config())
     config.pop("name", None)
     cells = [layer.cell, *getattr(layer.cell, "cells", [])]
     own = {kinds.names(cell)[0]: type(cell) for cell in cells}
@@ -40,6 +41,16 @@ def twin(layer: Any, **changes: Any) -> Any:
             config[key] = "zeros"
     with keras.utils.custom_object_scope(own):
         return type(layer).from_config(config | changes)
+
+
+def _unbuilt(config: Any) -> Any:
+    """A configuration without the shapes that its cells were built for."""
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if k != "build_config"}
+        return {k: _unbuilt(v) for k, v in kept.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_unbuilt(one) for one in config)
+    return config
 
 
 def twin_with_cell(layer: Any, shape: tuple[Any, ...], **changes: Any) -> Any:
@@ -74,11 +85,6 @@ def shapes_of(result: Any) -> list[list[int]]:
         else:
             found.append([int(n) for n in one.shape])
     return found
-
-
-def reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def with_letter(shape: list[int]) -> str:

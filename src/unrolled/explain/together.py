@@ -7,6 +7,7 @@ Nothing of the model changes: variables are read through a scope that is thrown 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ import jax
 import numpy as np
 
 Tree = Any
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = "Exception encountered when calling"
 
 
 class Job:
@@ -108,3 +111,10 @@ def execute(function: Callable[..., Tree], *arrays: Any, layer: Any) -> Tree:
     job = batch.add(function, *arrays)
     batch.run()
     return job()
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error that says something, without Keras's frame."""
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(_FRAME)]
+    return (said[0] if said else type(error).__name__)[:300]

@@ -25,7 +25,7 @@ from unrolled.explain.stepping import (
     initial_states,
     read_weights,
 )
-from unrolled.explain.together import Together, execute
+from unrolled.explain.together import Together, execute, reason
 
 import jax
 import jax.numpy as jnp
@@ -171,10 +171,8 @@ def trace(
         except NotDrawn:
             raise
         except Exception as error:  # a stranger's cell may raise anything
-            lines = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise NotDrawn(
-                f"the cell could not be stepped by itself: {lines[0]}"
-            ) from error
+            why = reason(error)
+            raise NotDrawn(f"the cell could not be stepped by itself: {why}") from error
         if kind in kinds.GATES:
             _add_gates(found, layer, kind, reading)
         return found
