@@ -75,8 +75,8 @@ class Explanation:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -86,13 +86,15 @@ class Explanation:
         self, include: Any = None, exclude: Any = None
     ) -> dict[str, str]:
         """Text, and HTML that reads without scripts: the figure, then the page."""
+        del include, exclude  # Jupyter picks from the bundle
         figure = self.svg()
         try:
             page = self.html()
         except ImportError:
             return {"text/plain": str(self), "text/html": figure}
         frame = (
-            f'<details><summary>Interactive page</summary><iframe sandbox="allow-scripts" '
+            "<details><summary>Interactive page</summary>"
+            f'<iframe sandbox="allow-scripts" '
             f'title="{html.escape(self.facts["title"], quote=True)}, explained" '
             'style="width:100%;height:80vh;border:0" '
             f'srcdoc="{html.escape(page, quote=True)}"></iframe></details>'

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 
 SYNTHETIC_STEPS = 12
@@ -44,14 +45,23 @@ def leaves(tree: Any) -> list[Any]:
 
 @contextmanager
 def quick_compile() -> Iterator[None]:
-    """Everything here runs once, so compiling fast beats running fast."""
-    name = "jax_disable_most_optimizations"
-    before = bool(jax.config.values.get(name, False))
-    jax.config.update(name, True)
+    """Everything here runs once, so compiling fast beats running fast.
+
+    Keras's own layers promote ranks and types, so a user's stricter setting waits.
+    """
+    wanted = {
+        "jax_disable_most_optimizations": True,
+        "jax_numpy_rank_promotion": "allow",
+        "jax_numpy_dtype_promotion": "standard",
+    }
+    before = {name: jax.config.values[name] for name in wanted}
     try:
+        for name, value in wanted.items():
+            jax.config.update(name, value)
         yield
     finally:
-        jax.config.update(name, before)
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 @contextmanager
@@ -213,7 +223,8 @@ def fit(model: Any, sample: Any) -> Sample:
     names = [name for name, _, _ in declared] or [
         f"input {n}" for n in range(len(arrays))
     ]
-    shapes = [s for _, s, _ in declared] or [None] * len(arrays)
+    shapes: list[list[Any] | None] = [s for _, s, _ in declared]
+    shapes = shapes or [None] * len(arrays)
     return Sample(arrays, names, shapes, False, sorted(set(notes)))
 
 

@@ -27,6 +27,12 @@ class Case:
         self.tried = layer["experiments"]
         self.trace = layer["trace"]
 
+    @property
+    def allowed(self) -> float:
+        """How far two ways to the same number may be apart, in this precision."""
+        check = self.trace["check"] if self.trace["drawn"] else {"tolerance": 0.0}
+        return max(1e-3, 2 * check["tolerance"])
+
     def experiment(
         self, key: str, truth: str, held: Callable[[Facts], bool], *wanted: str
     ) -> Judged:
@@ -48,7 +54,8 @@ class Case:
     @property
     def stepped(self) -> str:
         if self.trace["drawn"]:
-            return f"called the one cell {plural(self.t, 'time')}: {self.trace['check']['text']}"
+            times = plural(self.t, "time")
+            return f"called the one cell {times}: {self.trace['check']['text']}"
         return self.trace["why"]
 
 
@@ -132,7 +139,8 @@ def c7(c: Case) -> Judged:
         return "Each unit has its own share of every weight array.", why, None, {}
     terms = f"{c.d:,} features + {c.u:,} values of h"
     truth = (
-        f"Each unit has its own gate values{' and its own c' if c.kind == 'LSTM' else ''}, "
+        "Each unit has its own gate values"
+        f"{' and its own c' if c.kind == 'LSTM' else ''}, "
         f"from {c.numbers['per_unit']:,} weights; each gate reads {terms}."
     )
     gaps = [gate["difference"] for one in c.layer["ledgers"] for gate in one["gates"]]
@@ -169,8 +177,7 @@ def c8(c: Case) -> Judged:
 def c9(c: Case) -> Judged:
     if not c.known:
         truth = "This cell decides itself what its output is."
-        judged = c.experiment("output_is_h", truth, lambda r: True, "equal")
-        return judged
+        return c.experiment("output_is_h", truth, lambda r: True, "equal")
     truth = f"The output is h: both are {c.u:,} wide."
     return c.experiment("output_is_h", truth, lambda r: r["equal"], "equal")
 
@@ -230,7 +237,10 @@ def c14(c: Case) -> Judged:
             None,
             {},
         )
-    truth = f"c ({c.u:,} numbers) is the gated memory; h ({c.u:,}) is output and recurrent input."
+    truth = (
+        f"c ({c.u:,} numbers) is the gated memory; h ({c.u:,}) is output and "
+        "recurrent input."
+    )
     if not c.trace["drawn"] or not any(a["key"] == "o" for a in c.trace["arrays"]):
         return truth, c.stepped, None, {}
     text = (
@@ -257,11 +267,14 @@ def c16(c: Case) -> Judged:
 
 
 def c17(c: Case) -> Judged:
-    truth = "Rows of a batch are independent and parallel; order across calls is `stateful`."
+    truth = (
+        "Rows of a batch are independent and parallel; order across calls is "
+        "`stateful`."
+    )
     return c.experiment(
         "rows_independent",
         truth,
-        lambda r: r["max_difference"] < 1e-3,
+        lambda r: r["max_difference"] < c.allowed,
         "max_difference",
     )
 
@@ -289,7 +302,7 @@ def c20(c: Case) -> Judged:
     truth = "An embedding maps a vocabulary to D; `units` is chosen apart from it."
     if not blocks:
         return truth, "this model has no embedding", None, {}
-    rows, text, ran = c.runs("other_units")
+    _rows, text, ran = c.runs("other_units")
     truth = f"{blocks[0]['name']} has {blocks[0]['params']:,} numbers and makes x_t of "
     truth += f"{plural(c.d, 'feature')}; it does not know `units`."
     text = f"kept its output and changed units: {text}"
@@ -342,7 +355,7 @@ def c24(c: Case) -> Judged:
     return c.experiment(
         "stateful",
         truth,
-        lambda r: r["carries_max_difference"] < 1e-3,
+        lambda r: r["carries_max_difference"] < c.allowed,
         "carries_max_difference",
         "fresh_difference",
     )
@@ -353,7 +366,7 @@ def c25(c: Case) -> Judged:
     return c.experiment(
         "every_step",
         truth,
-        lambda r: r["max_difference"] < 1e-3,
+        lambda r: r["max_difference"] < c.allowed,
         "max_difference",
         "code",
     )

@@ -7,10 +7,8 @@ say why in its place.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
-
-import jax
-import numpy as np
 
 from unrolled.explain import kinds, pack, shapes, walk, words
 from unrolled.explain.capture import (
@@ -27,14 +25,31 @@ from unrolled.explain.claims import judge
 from unrolled.explain.encode import encode
 from unrolled.explain.experiments import experiments
 from unrolled.explain.ledger import ledgers
-from unrolled.explain.trace import NotDrawn, Reading, Trace, flat, trace
+from unrolled.explain.stepping import flat
+from unrolled.explain.together import Together, reason
+from unrolled.explain.trace import NotDrawn, Reading, Trace, trace
+
+import jax
+import numpy as np
 
 SCHEMA = "unrolled.explain/1"
-CONFIG = (
-    "return_sequences return_state return_all_states stateful go_backwards unroll "
-    "zero_output_for_mask time_major use_bias reset_after activation "
-    "recurrent_activation dropout recurrent_dropout implementation"
-).split()
+CONFIG = [
+    "return_sequences",
+    "return_state",
+    "return_all_states",
+    "stateful",
+    "go_backwards",
+    "unroll",
+    "zero_output_for_mask",
+    "time_major",
+    "use_bias",
+    "reset_after",
+    "activation",
+    "recurrent_activation",
+    "dropout",
+    "recurrent_dropout",
+    "implementation",
+]
 
 
 def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]:
@@ -57,24 +72,23 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
         )
     data = synthetic(model, seed) if sample is None else fit(model, sample)
     found = walk.places(model)
-    started = {id(p.layer): _carried(p.layer) for p in found}
     with quick_compile():
-        return _describe(model, data, found, started, seed)
+        return _describe(model, data, found, seed)
 
 
 def _describe(
     model: Any,
     data: Sample,
     found: list[walk.Place],
-    started: dict[int, Any],
     seed: int,
 ) -> dict[str, Any]:
+    jobs = _jobs(found)
     with untouched(model), watched([p.layer for p in found]) as calls:
         run(model, data)
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
-    facts |= _inputs(data, model, seed)
-    layers = _layers(found, calls, started, facts["notes"])
+    facts |= _inputs(data, seed)
+    layers = _layers(jobs, calls, facts["notes"])
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],
         "edges": walk.edges(model, found),
@@ -104,7 +118,7 @@ def _model(model: Any) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Sample, model: Any, seed: int) -> dict[str, Any]:
+def _inputs(data: Sample, seed: int) -> dict[str, Any]:
     stamp = f"synthetic input, seed {seed}" if data.synthetic else None
     rows = []
     for name, array, declared in zip(
@@ -172,53 +186,66 @@ def _node(place: walk.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
     return node
 
 
-def _layers(
-    found: list[walk.Place],
-    calls: dict[int, list[Call]],
-    started: dict[int, Any],
-    notes: list[str],
-) -> list[dict[str, Any]]:
-    jobs: list[tuple[walk.Place, Any, Any, str]] = []
+@dataclass
+class Job:
+    """A recurrent layer to describe, as it was before the model ran."""
+
+    place: walk.Place
+    layer: Any
+    direction: str
+    start: list[Any] | None
+    weights: str
+    call: Call | None = None
+
+
+def _jobs(found: list[walk.Place]) -> list[Job]:
+    def job(place: walk.Place, layer: Any, direction: str, start: Any) -> Job:
+        known = layer.built and layer.cell.built
+        return Job(
+            place, layer, direction, start, shapes.fingerprint(layer) if known else ""
+        )
+
+    jobs = []
     for place in found:
         layer = place.layer
         if place.role == "bidirectional":
-            halves = started[id(layer)] or [None, None]
-            jobs.append((place, layer.forward_layer, halves[0], "forward"))
-            jobs.append((place, layer.backward_layer, halves[1], "backward"))
+            forward, backward = _carried(layer) or [None, None]
+            jobs.append(job(place, layer.forward_layer, "forward", forward))
+            jobs.append(job(place, layer.backward_layer, "backward", backward))
         elif place.role == "recurrent":
             back = getattr(layer, "go_backwards", False)
-            jobs.append(
-                (place, layer, started[id(layer)], "backward" if back else "forward")
-            )
+            way = "backward" if back else "forward"
+            jobs.append(job(place, layer, way, _carried(layer)))
+    return jobs
+
+
+def _layers(
+    jobs: list[Job], calls: dict[int, list[Call]], notes: list[str]
+) -> list[dict[str, Any]]:
     budget = pack.TRACE_BYTES // max(len(jobs), 1)
     room = pack.EMBED_WEIGHTS
     result: list[dict[str, Any]] = []
-    for number, (place, layer, start, direction) in enumerate(jobs):
-        place.names.append(f"r{number}")
-        facts = {"id": f"r{number}", "node": place.id, "direction": direction}
+    for number, job in enumerate(jobs):
+        job.place.names.append(f"r{number}")
+        facts = {"id": f"r{number}", "node": job.place.id, "direction": job.direction}
         drawn = [one["id"] for one in result if one["trace"]["drawn"]]
         facts["tried_on"] = drawn[0] if drawn else facts["id"]
-        seen = calls.get(id(place.layer)) or []
-        if len(seen) > 1:
+        seen = calls.get(id(job.place.layer)) or []
+        if len(seen) > 1 and job.direction == "forward":
             notes.append(
-                f"{place.layer.name} is used {len(seen)} times; its first is drawn"
+                f"{job.place.layer.name} is used {len(seen)} times; its first is drawn"
             )
-        call = seen[0] if seen else None
-        room -= _layer(facts, place, layer, call, start, budget, room)
+        job.call = seen[0] if seen else None
+        # Built by the run itself: then only what comes later can be compared.
+        job.weights = job.weights or shapes.fingerprint(job.layer)
+        room -= _layer(facts, job, budget, room)
         result.append(facts)
     return result
 
 
-def _layer(
-    facts: dict[str, Any],
-    place: walk.Place,
-    layer: Any,
-    call: Call | None,
-    start: Any,
-    budget: int,
-    room: int,
-) -> int:
+def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     """Fill the facts of one recurrent layer; returns how many weights were kept."""
+    place, layer, call = job.place, job.layer, job.call
     cell = layer.cell
     kind = "ConvLSTM" if kinds.is_convolutional(layer) else kinds.kind_of(cell)
     shape = _declared(place.layer, call)
@@ -263,19 +290,11 @@ def _layer(
         facts["embedded"] = {"embedded": False, "why": why}
         return 0
     inner = tuple(int(n) for n in x_shape[2:])
-    facts["returns"] = shapes.returns(layer, kind, steps or 4, inner)
-    found, reading = _trace(facts, layer, kind, call, start, budget)
-    facts["experiments"] = shapes.variants(layer, kind, steps or 4, inner) | {
-        "sweep": shapes.sweep(
-            kind, facts["D"], kinds.bias_rows(cell, kind), facts["U"]
-        ),
-    }
-    if reading is not None:
-        first = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
-        facts["experiments"] |= experiments(layer, kind, reading, first)
+    found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0
+    facts["trace"] = pack.pack(layer, kind, reading, found, budget)
     limit = facts["trace"]["steps"]["shown"][1]
     best = facts["trace"]["best_units"]
     facts["ledgers"] = ledgers(layer, kind, reading, found, best, limit)
@@ -284,22 +303,32 @@ def _layer(
     return facts["numbers"]["params"] if kept else 0
 
 
-def _trace(
-    facts: dict[str, Any],
-    layer: Any,
-    kind: str,
-    call: Call | None,
-    start: Any,
-    budget: int,
+def _run(
+    facts: dict[str, Any], job: Job, kind: str, steps: int, inner: tuple[int, ...]
 ) -> tuple[Trace | None, Reading | None]:
-    reading = None
+    """Execute what this layer's facts need, all of it in one compilation."""
+    layer = job.layer
+    together = Together(layer)
+    table = shapes.returns(together, layer, kind, steps, inner)
+    variants = shapes.variants(together, layer, kind, steps, inner)
+    found = reading = drawing = trying = None
     try:
-        reading = _reading(facts, layer, call, start)
-        found = trace(layer, kind, reading)
+        reading = _reading(facts, layer, job.call, job.start)
+        drawing = trace(layer, kind, reading, together)
+        tried_on = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
+        trying = experiments(together, layer, kind, reading, job.weights, tried_on)
     except NotDrawn as why:
         facts["trace"] = {"drawn": False, "why": str(why)}
-        return None, reading
-    facts["trace"] = pack.pack(layer, kind, reading, found, budget)
+    together.run()
+    facts["returns"] = table()
+    try:
+        found = drawing() if drawing else None
+    except NotDrawn as why:
+        facts["trace"] = {"drawn": False, "why": str(why)}
+    bias = kinds.bias_rows(layer.cell, kind)
+    facts["experiments"] = variants()
+    facts["experiments"]["sweep"] = shapes.sweep(kind, facts["D"], bias, facts["U"])
+    facts["experiments"] |= trying(found) if trying else {}
     return found, reading
 
 
@@ -313,11 +342,15 @@ def _reading(
     given = call.arguments
     if given.get("resets") is not None:
         raise NotDrawn("it was called with resets, which this drawing does not follow")
-    x = np.asarray(jax.numpy.asarray(given["x"], "float32"))
-    if getattr(layer, "time_major", False):
-        raise NotDrawn("it is time-major; set time_major=False to draw it")
+    if len(jax.tree.leaves(given["x"])) != 1:
+        raise NotDrawn("each of its steps reads several arrays, not one x_t")
+    major = bool(getattr(layer, "time_major", False))
+    x = flat(given["x"])[0]
     mask = given.get("mask")
-    mask = jax.tree.leaves(mask)[0] if jax.tree.leaves(mask) else None
+    mask = np.asarray(jax.tree.leaves(mask)[0]) if jax.tree.leaves(mask) else None
+    if major:  # everything below is (B, T, ...)
+        x = x.swapaxes(0, 1)
+        mask = mask if mask is None else mask.swapaxes(0, 1)
     if given.get("lengths") is not None:
         mask = np.arange(x.shape[1])[None] < np.asarray(given["lengths"])[:, None]
     initial = given.get("initial_state")
@@ -377,4 +410,4 @@ def _plan(layer: Any, shape: list[Any]) -> str | None:
     try:
         return str(ask(tuple(shape)))
     except Exception as error:  # the plan explains; it must not break explaining
-        return shapes.reason(error)
+        return reason(error)

@@ -11,6 +11,9 @@ class EveryStep(keras.layers.Layer):
         self.cell, self.use = cell, use
         self.state_size = cell.state_size
 
+    def get_initial_state(self, batch_size=None):
+        return self.cell.get_initial_state(batch_size)
+
     def call(self, inputs, states):
         output, states = self.cell(inputs, states)
         return self.use(output), states  # here: h of this step, compiled with the loop

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import kinds
 from unrolled.explain.encode import number as exact
-from unrolled.explain.trace import Reading, Trace, before, read_weights
+from unrolled.explain.stepping import before, read_weights
+from unrolled.explain.trace import Reading, Trace
+
+import numpy as np
 
 LARGEST = 6
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unrolled.explain import kinds
-from unrolled.explain.encode import encode
-from unrolled.explain.trace import Reading, Trace, gate_values, read_weights
+from unrolled.explain.encode import decode, encode
+from unrolled.explain.stepping import (
+    Stepper,
+    formula_step,
+    read_weights,
+)
+from unrolled.explain.trace import Reading, Trace, difference
+
+import numpy as np
 
 TRACE_BYTES = 2_400_000  # raw bytes of all heat maps of all layers together
 EMBED_WEIGHTS = 120_000  # numbers of all layers together
@@ -151,9 +156,6 @@ def embed(
     layer: Any, kind: str, reading: Reading, found: Trace | None, room: int
 ) -> dict[str, Any]:
     """The `embedded` facts: weights small enough to recompute from."""
-    from unrolled.explain.encode import decode
-    from unrolled.explain.trace import before, combine, difference
-
     if kind not in kinds.GATES:
         return {"embedded": False, "why": f"a {kind} cell has no known formula"}
     if found is None or not found.pre:
@@ -168,24 +170,10 @@ def embed(
         return {"embedded": False, "why": why}
     blobs = {key: encode(value, "q16") for key, value in weights.items()}
     stored = {key: decode(blob).astype("float32") for key, blob in blobs.items()}
-    backwards = bool(getattr(layer, "go_backwards", False))
-    old = {
-        key: before(found.states[key], start, backwards)
-        for key, start in zip(found.states, found.initial, strict=True)
-    }
     # The whole recursion from the stored numbers, as the page does it.
-    b, t = reading.x.shape[:2]
-    state = {key: old[key][:, -1 if backwards else 0] for key in old}
-    order = range(t)[::-1] if backwards else range(t)
-    worst = 0.0
-    for step in order:
-        x, h = reading.x[:, step], state["h"]
-        _, values = gate_values(layer.cell, kind, stored, x, h)
-        new = combine(layer.cell, kind, values, state)
-        if reading.mask is not None:
-            read = reading.mask[:, step, None]
-            new = {key: np.where(read, new[key], state[key]) for key in new}
-        state = new
-        worst = max(worst, difference(state["h"], found.states["h"][:, step]))
+    step = formula_step(layer.cell, kind, stored)
+    again = Stepper(layer.cell, step, found.stepper.backwards)
+    walk = again.walk(reading.x, reading.mask, found.initial)
+    worst = difference(walk.states[0], found.states["h"])
     text = f"recomputed from these stored weights, h differs by at most {worst:.1g}"
     return {"embedded": True, "arrays": blobs, "max_error": worst, "text": text}

@@ -126,7 +126,7 @@ def panels(facts: Facts) -> str:
                 "Try it",
                 "cut_off_diagonal blank_step zero_or_mask",
                 _tryout(),
-                "Recomputed in this page from the model’s own weights.",
+                "Recomputed in this page, from the weights of your own model.",
             ),
             "".join(
                 page_layer.panels(layer, facts, k) for k, layer in enumerate(layers)

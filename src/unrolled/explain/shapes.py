@@ -6,24 +6,32 @@ other flags, another T, other units. Letters: B T D U.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import jax.numpy as jnp
+from unrolled.explain import kinds
+from unrolled.explain.together import Together, reason
+from unrolled.explain.trace import Reading, calling
+
 import numpy as np
 
-from unrolled.explain import kinds
+Rows = Callable[[], list[dict[str, Any]]]
+FLAGS = ("return_sequences", "return_state", "stateful")
 
 # Multiply-adds one experiment may spend; larger layers are run over fewer steps.
 BUDGET = 400_000_000
 HIGHEST_SWEEP = 1024
+
+LARGEST_TWIN = 40_000_000
 
 
 def twin(layer: Any, **changes: Any) -> Any:
     """A new layer like this one, unbuilt, with configuration changes."""
     import keras
 
-    config = dict(layer.get_config())
+    config = _unbuilt(layer.get_config())
     config.pop("name", None)
     cells = [layer.cell, *getattr(layer.cell, "cells", [])]
     own = {kinds.names(cell)[0]: type(cell) for cell in cells}
@@ -35,16 +43,21 @@ def twin(layer: Any, **changes: Any) -> Any:
         return type(layer).from_config(config | changes)
 
 
-def twin_with_weights(layer: Any, shape: tuple[int, ...], **changes: Any) -> Any:
-    """A built twin that holds copies of the layer's weights."""
+def _unbuilt(config: Any) -> Any:
+    """A configuration without the shapes that its cells were built for."""
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if k != "build_config"}
+        return {k: _unbuilt(v) for k, v in kept.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_unbuilt(one) for one in config)
+    return config
+
+
+def twin_with_cell(layer: Any, shape: tuple[Any, ...], **changes: Any) -> Any:
+    """A built twin around the layer's own cell: the very same weights."""
     other = twin(layer, **changes)
+    other.cell = layer.cell
     other.build(shape)
-    if [tuple(w.shape) for w in other.cell.weights] != [
-        tuple(w.shape) for w in layer.cell.weights
-    ]:
-        raise ValueError("the twin's weights have other shapes")
-    for new, old in zip(other.cell.weights, layer.cell.weights, strict=True):
-        new.assign(old.value)
     return other
 
 
@@ -59,8 +72,8 @@ def affordable(layer: Any, steps: int, batch: int, budget: int = BUDGET) -> int:
     return max(1, min(steps, budget // max(step, 1)))
 
 
-def ones(batch: int, steps: int, inner: tuple[int, ...]) -> Any:
-    return jnp.full((batch, steps, *inner), 0.1, "float32")
+def ones(batch: int, steps: int, inner: tuple[int, ...]) -> np.ndarray:
+    return np.full((batch, steps, *inner), 0.1, "float32")
 
 
 def shapes_of(result: Any) -> list[list[int]]:
@@ -72,11 +85,6 @@ def shapes_of(result: Any) -> list[list[int]]:
         else:
             found.append([int(n) for n in one.shape])
     return found
-
-
-def reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def with_letter(shape: list[int]) -> str:
@@ -101,126 +109,195 @@ def meanings(layer: Any, kind: str, flags: dict[str, bool], t: int) -> list[str]
     return result
 
 
-def returns(layer: Any, kind: str, t: int, inner: tuple[int, ...]) -> dict[str, Any]:
-    """All eight combinations of the three flags, each one executed."""
+def returns(
+    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+) -> Callable[[], dict[str, Any]]:
+    """All eight combinations of the three flags, each one executed.
+
+    Returns a function that gives the table once `together` has run.
+    """
     u = kinds.state_sizes(layer.cell)[0][0]
     batch = unlike(t, *inner, u)
     steps = affordable(layer, t, batch * 8)
-    rows = []
-    current = [
-        bool(getattr(layer, key, False))
-        for key in ("return_sequences", "return_state", "stateful")
-    ]
+    rows: list[dict[str, Any]] = []
+    jobs = []
+    current = [bool(getattr(layer, key, False)) for key in FLAGS]
     extra = {"return_all_states": False} if hasattr(layer, "return_all_states") else {}
     for code in range(8):
-        flags = {
-            "return_sequences": bool(code & 1),
-            "return_state": bool(code & 2),
-            "stateful": bool(code & 4),
-        }
+        flags = {key: bool(code >> bit & 1) for bit, key in enumerate(FLAGS)}
         row: dict[str, Any] = dict(flags)
         row |= {"current": list(flags.values()) == current, "ran": False, "error": None}
-        row |= {
-            "shapes": [],
-            "text": [],
-            "meaning": meanings(layer, kind, flags, steps),
-        }
-        try:
-            result = twin(layer, **flags, **extra)(ones(batch, steps, inner))
-            row["shapes"] = shapes_of(result)
-            row["text"] = [with_letter(shape) for shape in row["shapes"]]
-            row["ran"] = True
-        except Exception as error:  # a stranger's layer may raise anything
-            row["error"] = reason(error)
+        row |= {"shapes": [], "text": []}
+        row["meaning"] = meanings(layer, kind, flags, steps)
         rows.append(row)
-    d = inner[-1] if inner else None
-    cut = None if steps == t else f"run over {steps} of {t:,} steps to save time"
-    return {"ran_with": {"B": batch, "T": steps, "D": d}, "text": cut, "rows": rows}
+        jobs.append(_flagged(together, layer, (batch, steps, *inner), flags | extra))
+
+    def finish() -> dict[str, Any]:
+        for row, job in zip(rows, jobs, strict=True):
+            try:
+                row["shapes"] = shapes_of(job())
+                row["text"] = [with_letter(shape) for shape in row["shapes"]]
+                row["ran"] = True
+            except Exception as error:  # a stranger's layer may raise anything
+                row["error"] = reason(error)
+        d = inner[-1] if inner else None
+        cut = None if steps == t else f"run over {steps} of {t:,} steps to save time"
+        ran = {"B": batch, "T": steps, "D": d}
+        return {"ran_with": ran, "text": cut, "rows": rows}
+
+    return finish
+
+
+def _flagged(
+    together: Together, layer: Any, shape: tuple[int, ...], flags: dict[str, bool]
+) -> Callable[[], Any]:
+    """A job of a twin with these flags, or the error of making one."""
+    try:
+        if getattr(layer, "time_major", False):
+            flags = flags | {"time_major": False}
+        other = twin_with_cell(layer, shape, **flags)
+    except Exception as error:
+        return _raising(error)
+    return together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+def fingerprint(layer: Any) -> str:
+    """A digest of all weights of a layer's cell."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in layer.cell.weights:
+        digest.update(np.ascontiguousarray(np.asarray(weight.value)).data.cast("B"))
+    return digest.hexdigest()
 
 
 def count(layer: Any) -> int:
     return sum(prod(w.shape) for w in layer.cell.weights)
 
 
-def other_steps(layer: Any, t: int, inner: tuple[int, ...]) -> list[dict[str, Any]]:
-    """The same layer, the same weights, another T."""
-    rows = []
+def other_steps(together: Together, layer: Any, t: int, inner: tuple[int, ...]) -> Rows:
+    """The layer itself over another T."""
     most = affordable(layer, 10**9, 1)
-    for steps in dict.fromkeys((max(1, t // 2), 2 * t)):
-        asked, steps = steps, min(steps, most)
-        row: dict[str, Any] = {"T": steps, "ran": False, "params": None, "output": None}
+    asked = list(dict.fromkeys((max(1, t // 2), 2 * t)))
+    call = calling(layer, Reading(np.zeros(0)), return_sequences=False)
+    jobs = [together.add(call, ones(1, min(t, most), inner)) for t in asked]
+
+    def row(asked: int, job: Callable[[], Any]) -> dict[str, Any]:
+        steps = min(asked, most)
         try:
-            other = twin_with_weights(layer, (None, None, *inner), stateful=False)
-            row["output"] = shapes_of(other(ones(1, steps, inner)))[0]
-            row["params"] = count(other)
-            still = "still" if row["params"] == count(layer) else "now"
-            row["text"] = f"ran it with T={steps}: {still} {row['params']:,} weights"
-            row["ran"] = True
-            if asked != steps:
-                row["text"] += f" (T={asked:,} would have cost too much time)"
+            output, params = shapes_of(job())[0], count(layer)
         except Exception as error:
-            row |= {"why": reason(error), "text": f"T={steps} did not run"}
-        rows.append(row)
-    return rows
+            text = f"T={steps} did not run"
+            return {"T": steps, "ran": False, "why": reason(error), "text": text}
+        text = f"ran it with T={steps}: still {params:,} weights"
+        if asked != steps:
+            text += f" (T={asked:,} would have cost too much time)"
+        return {"T": steps, "ran": True, "params": params, "output": output} | {
+            "text": text
+        }
+
+    return lambda: [row(*pair) for pair in zip(asked, jobs, strict=True)]
 
 
-def other_units(layer: Any, kind: str, inner: tuple[int, ...]) -> list[dict[str, Any]]:
+def other_units(
+    together: Together, layer: Any, kind: str, inner: tuple[int, ...]
+) -> Rows:
     """Half and twice the units: what moves and what does not."""
     units = getattr(layer.cell, "units", None)
     if kind not in kinds.GATES or not units:
         why = f"a {kind} cell has no `units` argument that can be changed from outside"
-        return [{"ran": False, "why": why, "text": why}]
-    rows = []
-    for width in dict.fromkeys((max(1, units // 2), 2 * units)):
+        return lambda: [{"ran": False, "why": why, "text": why}]
+    widths = list(dict.fromkeys((max(1, units // 2), 2 * units)))
+    others = [
+        _resized(together, layer, kind, width, (1, 2, *inner)) for width in widths
+    ]
+
+    def row(width: int, job: Callable[[], Any]) -> dict[str, Any]:
         row: dict[str, Any] = {"units": width, "ran": False}
-        cost = kinds.total(kind, inner[-1], width, 1)
-        if cost > 40_000_000:
-            row |= {"why": f"{cost:,} weights", "text": f"{width:,} units: too large"}
-            rows.append(row)
-            continue
         try:
-            other = twin(layer, units=width, stateful=False, return_state=False)
-            row["output"] = shapes_of(other(ones(1, 2, inner)))[0]
-            row["params"] = count(other)
-            row["state"] = sum(prod(s) for s in kinds.state_sizes(other.cell))
-            row["text"] = (
-                f"ran it with {width:,} units: {row['params']:,} weights, state "
-                f"{row['state']:,} numbers, output {with_letter(row['output'])}"
-            )
-            row["ran"] = True
+            other, output = job()
         except Exception as error:
-            row |= {"why": reason(error), "text": f"{width:,} units did not run"}
-        rows.append(row)
-    return rows
+            return row | {
+                "why": reason(error),
+                "text": f"{width:,} units: {reason(error)}",
+            }
+        row |= {"ran": True, "output": output, "params": count(other)}
+        row["state"] = sum(prod(s) for s in kinds.state_sizes(other.cell))
+        row["text"] = (
+            f"ran it with {width:,} units: {row['params']:,} weights, state "
+            f"{row['state']:,} numbers, output {with_letter(row['output'])}"
+        )
+        return row
+
+    return lambda: [row(*pair) for pair in zip(widths, others, strict=True)]
 
 
-def other_features(layer: Any, inner: tuple[int, ...]) -> list[dict[str, Any]]:
+def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
     """Twice and half the features: only the kernel's rows change."""
-    rows = []
-    for d in dict.fromkeys((max(1, inner[-1] // 2), 2 * inner[-1])):
-        row: dict[str, Any] = {"D": d, "ran": False}
+    widths = list(dict.fromkeys((max(1, inner[-1] // 2), 2 * inner[-1])))
+    others = [
+        _resized(together, layer, kind, None, (1, 2, *inner[:-1], d)) for d in widths
+    ]
+
+    def row(d: int, job: Callable[[], Any]) -> dict[str, Any]:
         try:
-            other = twin(layer, stateful=False, return_state=False)
-            row["output"] = shapes_of(other(ones(1, 2, (*inner[:-1], d))))[0]
-            row["params"] = count(other)
-            row["text"] = (
-                f"ran it with D={d:,}: {row['params']:,} weights, output still "
-                f"{with_letter(row['output'])}"
-            )
-            row["ran"] = True
+            other, output = job()
         except Exception as error:
-            row |= {"why": reason(error), "text": f"D={d} did not run"}
-        rows.append(row)
-    return rows
+            text = f"D={d} did not run"
+            return {"D": d, "ran": False, "why": reason(error), "text": text}
+        params = count(other)
+        text = (
+            f"ran it with D={d:,}: {params:,} weights, output still "
+            f"{with_letter(output)}"
+        )
+        return {"D": d, "ran": True, "output": output, "params": params, "text": text}
+
+    return lambda: [row(*pair) for pair in zip(widths, others, strict=True)]
 
 
-def variants(layer: Any, kind: str, t: int, inner: tuple[int, ...]) -> dict[str, Any]:
+def _resized(
+    together: Together,
+    layer: Any,
+    kind: str,
+    units: int | None,
+    shape: tuple[int, ...],
+) -> Callable[[], Any]:
+    """A twin of another size, built and executed: the twin and its output's shape."""
+    changes: dict[str, Any] = {"stateful": False, "return_state": False}
+    changes |= {"return_sequences": False} if units is None else {"units": units}
+    for key in ("return_all_states", "time_major"):
+        if getattr(layer, key, False):
+            changes[key] = False
+    try:
+        cost = kinds.total(kind, shape[-1], units or layer.cell.units, 1)
+        if cost > LARGEST_TWIN:
+            raise ValueError(f"{cost:,} weights are too many to try")
+    except (AttributeError, KeyError):
+        pass
+    try:
+        other = twin(layer, **changes)
+        other.build(shape)
+    except Exception as error:
+        return _raising(error)
+    job = together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+    return lambda: (other, shapes_of(job())[0])
+
+
+def variants(
+    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+) -> Callable[[], dict[str, Any]]:
     """The layer with other steps, other units and other features."""
-    return {
-        "other_steps": other_steps(layer, t, inner),
-        "other_units": other_units(layer, kind, inner),
-        "other_features": other_features(layer, inner),
+    rows = {
+        "other_steps": other_steps(together, layer, t, inner),
+        "other_units": other_units(together, layer, kind, inner),
+        "other_features": other_features(together, layer, kind, inner),
     }
+    return lambda: {key: finish() for key, finish in rows.items()}
 
 
 def sweep(kind: str, d: int, bias: int, units: int) -> list[dict[str, int]]:

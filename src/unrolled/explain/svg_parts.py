@@ -5,14 +5,15 @@ Letters: B T D U. Time runs to the right, units run down.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
-
-import numpy as np
 
 from unrolled.explain import style
 from unrolled.explain.encode import decode
 from unrolled.explain.text import clean
+
+import numpy as np
 
 Facts = dict[str, Any]
 LEVELS = 15  # odd: the middle level is zero
@@ -55,7 +56,10 @@ def paragraph(
 
 def box(x: float, y: float, w: float, h: float, css: str, r: float = 0) -> str:
     round_ = f' rx="{n(r)}"' if r else ""
-    return f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}"{round_} class="{css}"/>'
+    return (
+        f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}"{round_} '
+        f'class="{css}"/>'
+    )
 
 
 def line(points: list[tuple[float, float]], css: str, end: str = "") -> str:
@@ -130,8 +134,8 @@ def heat(
     for r in range(rows):
         row = levels[r]
         edges = [0, *(np.flatnonzero(np.diff(row)) + 1), columns]
-        for a, b in zip(edges, edges[1:], strict=False):
-            run = f"M{a} {r}h{b - a}"  # a stroke one tile thick: half the bytes of an area
+        for a, b in pairwise(edges):
+            run = f"M{a} {r}h{b - a}"  # a stroke one tile thick: half an area's bytes
             paths.setdefault(int(row[a]), []).append(run)
     family = "d" if diverging else "s"
     body = "".join(
@@ -148,7 +152,8 @@ def legend(x: float, y: float, low: float, high: float) -> str:
     top = max(abs(low), abs(high)) or 1.0
     w = 9.0
     parts = [
-        f'<rect x="{n(x + k * w)}" y="{n(y)}" width="{n(w + 0.5)}" height="12" class="d{k}"/>'
+        f'<rect x="{n(x + k * w)}" y="{n(y)}" width="{n(w + 0.5)}" height="12" '
+        f'class="d{k}"/>'
         for k in range(LEVELS)
     ]
     end = x + LEVELS * w

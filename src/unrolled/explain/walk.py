@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,10 +188,8 @@ def model_code(model: Any) -> str:
     inner = [one for one in children(model) if role(one) != "input"]
     if "Sequential" in kinds.names(model):
         lines = [f"    {code(one)}," for one in inner]
-        try:
+        with contextlib.suppress(AttributeError, ValueError, TypeError):
             lines.insert(0, f"    Input({tuple(model.input_shape[1:])}),")
-        except (AttributeError, ValueError, TypeError):
-            pass
         return "\n".join(["Sequential([", *lines, "])"])
     lines = [f"{type(model).__name__}  # these layers, wired as drawn:"]
     return "\n".join(lines + [f"{one.name} = {code(one)}" for one in children(model)])
@@ -212,7 +212,7 @@ def edges(model: Any, found: list[Place]) -> list[dict[str, Any]]:
         if "Sequential" in kinds.names(holder) or "Functional" not in kinds.names(
             holder
         ):
-            for one, other in zip(inner, inner[1:], strict=False):
+            for one, other in itertools.pairwise(inner):
                 add(one, other, "data", "")
         else:
             own = {id(one) for one in inner}

@@ -23,9 +23,8 @@ def sentences(facts: dict[str, Any]) -> list[str]:
     kind, u, d, t = facts["kind"], facts["U"], facts["D"], facts["T"]["value"]
     if kind == "ConvLSTM":
         return [
-            f"A {facts['class']}: one cell applied at every step with the same weights.",
-            "Its h and c are images, not rows of units; they are described here in "
-            "words and shapes only.",
+            f"A {facts['class']}: one cell, the same weights at every step.",
+            "Its h and c are images, not rows of units; words and shapes describe it.",
         ]
     noun = kind if kind in kinds.GATES else facts["cell_class"]
     article = "One" if kind != "stack" else "One stack of cells:"

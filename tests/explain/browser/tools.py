@@ -5,8 +5,8 @@ RANKS = "keras_ranks"
 
 def quick(patch, describing):
     """Describe without the experiments, where only trace and weights are at stake."""
-    nothing = {"other_steps": [], "other_units": [], "other_features": []}
-    patch.setattr(describing, "experiments", lambda *args, **more: {})
-    patch.setattr(describing.shapes, "variants", lambda *args, **more: dict(nothing))
-    patch.setattr(describing.shapes, "returns", lambda *args, **more: None)
+    none = {"other_steps": [], "other_units": [], "other_features": []}
+    patch.setattr(describing, "experiments", lambda *job, **more: lambda found: {})
+    patch.setattr(describing.shapes, "variants", lambda *job, **more: lambda: {**none})
+    patch.setattr(describing.shapes, "returns", lambda *job, **more: lambda: None)
     patch.setattr(describing, "judge", lambda facts: [])
