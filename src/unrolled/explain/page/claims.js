@@ -34,11 +34,20 @@ async function show(kind, layer) {
   if (!focus.matches("a, button, input, summary, [tabindex]")) focus.tabIndex = -1;
   focus.focus({ preventScroll: true });
   if (act) act();
-  frame.classList.add("flash");
-  setTimeout(() => frame.classList.remove("flash"), 1600);
+  flash(frame);
 }
 
 for (const button of all("[data-show]")) {
   button.hidden = !facts.layers.length;
   on(button, "click", () => show(button.dataset.show, button.dataset.on));
+}
+
+// One frame is lit at a time, and for its whole while.
+let lit = null, fading = 0;
+function flash(frame) {
+  clearTimeout(fading);
+  if (lit) lit.classList.remove("flash");
+  lit = frame;
+  lit.classList.add("flash");
+  fading = setTimeout(() => lit.classList.remove("flash"), 1600);
 }
