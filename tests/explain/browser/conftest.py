@@ -1,9 +1,10 @@
 """One real browser for all tests of the page; every page is watched while it runs."""
 
+import importlib.util
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from unrolled.explain import page
@@ -22,23 +23,22 @@ FLAGS = [
     "--disable-sync",
     "--force-color-profile=srgb",
 ]
-
-
-def _absent(why):
-    if os.environ.get("CI"):
-        pytest.fail(f"CI tests the page in a real browser: {why}", pytrace=False)
-    pytest.skip(why)
+READY = "performance.getEntriesByName('unrolled:ready').length"
+AGAIN = """async () => {
+  document.activeElement.blur();
+  scrollTo(0, 0);
+  unrolled.setZoom(2);
+  await unrolled.useLayer(0);
+}"""
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium, started once."""
-    if CHROMIUM is None:
-        _absent("chromium is not installed")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _absent("playwright is not installed")
+def browser(need):
+    """Headless Chromium, started once a process, with a profile of its own."""
+    need(CHROMIUM is not None, "chromium")
+    need(importlib.util.find_spec("playwright") is not None, "playwright")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield found
@@ -60,16 +60,15 @@ def written(tmp_path_factory):
     return write
 
 
-@pytest.fixture
-def visit(browser, written):
-    """A context manager: open the page of some facts, and hold it to silence.
+class Visit:
+    """An open page of some facts, held to silence.
 
     No request but for the file itself, no message on the console, no error.
     """
 
-    @contextmanager
-    def opened(facts, *, theme="light", width=1280, height=900, scripts=True, **more):
-        context = browser.new_context(
+    def __init__(self, browser, path, *, theme, width, height, scripts, **more):
+        self.url = path.as_uri()
+        self.context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=theme,
             java_script_enabled=scripts,
@@ -77,26 +76,58 @@ def visit(browser, written):
             offline=True,
             **more,
         )
-        tab = context.new_page()
-        tab.set_default_timeout(20_000)
-        said, asked = [], []
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(written(facts).as_uri())
-        if scripts:
-            ready = "performance.getEntriesByName('unrolled:ready').length"
-            if facts["layers"]:
-                until(tab, ready)
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(20_000)
+        self.said, self.asked = [], []
+        self.tab.on("console", lambda message: self.said.append(message.text))
+        self.tab.on("pageerror", lambda error: self.said.append(str(error)))
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.goto(self.url)
+
+    def check(self):
+        asked = [url for url in self.asked if not url.startswith("blob:")]
+        assert asked == [self.url]
+        assert self.said == []
+
+
+@pytest.fixture(scope="session")
+def visit(browser, written):
+    """A context manager: open the page of some facts in a window of its own."""
+
+    @contextmanager
+    def opened(facts, *, theme="light", width=1280, height=900, scripts=True, **more):
+        size = {"width": width, "height": height}
+        path = written(facts)
+        one = Visit(browser, path, theme=theme, scripts=scripts, **size, **more)
         try:
-            yield tab
-            allowed = [url for url in asked if not url.startswith("blob:")]
-            assert allowed == [written(facts).as_uri()]
-            assert said == []
+            if scripts and facts["layers"]:
+                until(one.tab, READY)
+            yield one.tab
+            one.check()
         finally:
-            context.close()
+            one.context.close()
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def revisit(visit):
+    """Like `visit`, in a window that stays open: its first layer is chosen anew.
+
+    For tests that only choose and look; loading a page is most of their time.
+    """
+    with ExitStack() as stack:
+        known = {}
+
+        @contextmanager
+        def opened(facts, **options):
+            key = (id(facts), *sorted(options.items()))
+            if key not in known:
+                known[key] = stack.enter_context(visit(facts, **options))
+            known[key].evaluate(AGAIN)
+            yield known[key]
+
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -41,13 +41,13 @@ SAMPLE = """([key, cells]) => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("key", ["h", "c", "i", "g"])
-def test_cells_have_the_colour_of_their_number(visit, digits, key, theme):
+def test_cells_have_the_colour_of_their_number(revisit, digits, key, theme):
     facts = digits[2]
     array = next(a for a in facts["layers"][0]["trace"]["arrays"] if a["key"] == key)
     values = decode(array["blob"])[0]
     rng = np.random.default_rng(4)
     cells = [[int(rng.integers(128)), int(rng.integers(28))] for _ in range(60)]
-    with visit(facts, theme=theme) as tab:
+    with revisit(facts, theme=theme) as tab:
         look(tab, "maps")
         look(tab, f"heat-{key}")
         got = tab.evaluate(SAMPLE, [key, cells])
@@ -55,8 +55,8 @@ def test_cells_have_the_colour_of_their_number(visit, digits, key, theme):
         assert np.abs(np.array(pixel) - expected(values[u, t], array, theme)).max() <= 2
 
 
-def test_a_click_selects_the_cell_under_it(visit, digits):
-    with visit(digits[2]) as tab:
+def test_a_click_selects_the_cell_under_it(revisit, digits):
+    with revisit(digits[2]) as tab:
         look(tab, "maps")
         box = tab.locator("#heat-c")
         box.scroll_into_view_if_needed()
@@ -99,8 +99,8 @@ def test_csv_svg_and_png(visit, digits, tmp_path):
     assert files["png"].stat().st_size > 5_000
 
 
-def test_digits_never_exceed_the_precision(visit, digits):
-    with visit(digits[2]) as tab:
+def test_digits_never_exceed_the_precision(revisit, digits):
+    with revisit(digits[2]) as tab:
         precision, text = tab.evaluate(
             "[unrolled.layer.arrays.h.precision, "
             "unrolled.csv().split('\\n')[1].split(',')[2]]"

@@ -276,9 +276,9 @@ def test_the_list_is_complete(digits):
     CONFUSIONS,
     ids=[f"{number}-{view}" for number, view, *_ in CONFUSIONS],
 )
-def test_show_me_answers(visit, request, number, view, which, answered):
+def test_show_me_answers(revisit, request, number, view, which, answered):
     facts = request.getfixturevalue(which)[2]
-    with visit(facts, reduced_motion="reduce") as tab:
+    with revisit(facts, reduced_motion="reduce") as tab:
         claim = tab.locator(f"#claim-{number}")
         assert claim.locator("button").get_attribute("data-show") == view
         expected = (

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 
-from .conftest import until
 from .tools import quick
 
 pytestmark = pytest.mark.keras_ranks
@@ -38,27 +37,16 @@ def branches(masked):
     for name in NAMES:
         kind, bias, back = name.rsplit("_", 2)
         make, more = KINDS[kind]
-        layer = (
+        layers.append(
             make(
                 U,
                 use_bias=bias == "bias",
                 go_backwards=back == "backward",
-                name=name,
                 return_sequences=True,
-                bias_initializer="glorot_normal",
-                **more,
-            )
-            if bias == "bias"
-            else make(
-                U,
-                use_bias=False,
-                go_backwards=back == "backward",
                 name=name,
-                return_sequences=True,
                 **more,
             )
         )
-        layers.append(layer)
     model = keras.Model(x, [layer(inside) for layer in layers], name="branches")
     for layer in layers:  # biases of random numbers: zeros would hide a swap
         for weight in layer.cell.weights:
@@ -71,81 +59,76 @@ def branches(masked):
     return model, layers, sample
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["unmasked", "masked"])
-def case(request, browser, written):
-    with pytest.MonkeyPatch.context() as patch:
-        quick(patch, describing)
-        model, layers, sample = branches(request.param)
-        facts = describing.describe(model, sample)
-    tab = browser.new_page()
-    tab.goto(written(facts).as_uri())
-    until(tab, "performance.getEntriesByName('unrolled:ready').length")
-    outputs = [np.asarray(one) for one in model(sample)]
-    found = dict(zip(NAMES, zip(layers, outputs, strict=True), strict=True))
-    yield facts, tab, found
-    tab.close()
-
-
 READ = """async index => {
   await unrolled.useLayer(index);
-  const L = unrolled.layer, all = {};
-  const grid = (e, key, f) => L.rows.map(u => Array.from({length: L.T}, (_, t) => f(key, e, u, t)));
-  for (const key of L.keys) all[key] = Array.from({length: L.E}, (_, e) => grid(e, key, (...at) => L.value(...at)[0]));
-  const precision = Object.fromEntries(L.keys.map(key => [key, L.arrays[key].precision]));
-  const runs = [];
+  const L = unrolled.layer, runs = [];
+  const each = make => L.rows.map(u => Array.from({length: L.T}, (_, t) => make(u, t)));
+  const traced = Array.from({length: L.E}, (_, e) =>
+    each((u, t) => L.value('h', e, u, t)[0]));
   for (let e = 0; e < L.E; e++) {
     const run = await unrolled.baseline(L, e);
-    runs.push(L.rows.map(u => Array.from({length: L.T}, (_, t) => run.states.h[t][u])));
+    runs.push(each((u, t) => run.states.h[t][u]));
   }
-  return {all, precision, runs, text: document.getElementById('formula-' + L.facts.id).textContent};
+  const formula = document.getElementById('formula-' + L.facts.id).textContent;
+  return {traced, runs, formula, precision: L.arrays.h.precision};
+}"""
+LEDGER = """async ([unit, steps, gate]) => {
+  const frame = () => new Promise(done =>
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))));
+  const number = node => Number(node.textContent.replace('\u2212', '-'));
+  const shown = id => number(document.getElementById(id));
+  const L = unrolled.layer, {key} = L.facts.gates[gate], found = [];
+  document.getElementById('ledger').scrollIntoView();
+  for (const step of steps) {
+    unrolled.select({unit, step, example: 0});
+    await frame();
+    document.querySelectorAll('#ledger-tabs button')[gate].click();
+    await frame();
+    const [traced, precision] = L.value(key, 0, unit, step);
+    const rows = [...document.querySelectorAll('.terms tbody tr')];
+    const terms = rows.map(row => number([...row.querySelectorAll('td.num')].pop()));
+    const sum = shown('ledger-sum'), value = shown('ledger-value');
+    found.push({sum, value, traced, precision, terms});
+  }
+  return found;
 }"""
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_layer_in_the_page_is_the_layer_in_keras(case, name):
-    facts, tab, found = case
-    layer, output = found[name]
-    index = next(k for k, one in enumerate(facts["layers"]) if one["name"] == name)
-    read = tab.evaluate(READ, index)
+@pytest.fixture(params=[False, True], ids=["unmasked", "masked"])
+def case(request, monkeypatch):
+    """Facts of every branch in one model, and what Keras returns for each."""
+    quick(monkeypatch, describing)
+    model, layers, sample = branches(request.param)
+    outputs = [np.asarray(one) for one in model(sample)]
+    return describing.describe(model, sample), list(zip(layers, outputs, strict=True))
+
+
+def check_layer(facts, layer, output, read):
+    """Trace and recomputation are Keras's output, and so is the count."""
     if layer.go_backwards:  # Keras returns it in the order of processing
         output = output[:, ::-1]
     expected = output.transpose(0, 2, 1)
-    precision = read["precision"]["h"]
-    assert np.abs(np.array(read["all"]["h"]) - expected).max() <= precision + 1e-6
-    error = facts["layers"][index]["embedded"]["max_error"]
+    traced, runs = np.array(read["traced"]), np.array(read["runs"])
+    assert np.abs(traced - expected).max() <= read["precision"] + 1e-6, layer.name
     # The page computes from stored weights and never worse than it says.
-    assert np.abs(np.array(read["runs"]) - expected).max() <= error + 2e-6
-    assert f"{layer.count_params():,}weights" in read["text"].replace("\n", "")
-    assert "Keras counts the same" in read["text"]
+    error = facts["embedded"]["max_error"]
+    assert np.abs(runs - expected).max() <= error + 2e-6, layer.name
+    words = read["formula"].replace("\n", "")
+    assert f"{layer.count_params():,}weights" in words, layer.name
+    assert "Keras counts the same" in words, layer.name
 
 
-LEDGER = """async ([index, unit, step, gate]) => {
-  await unrolled.useLayer(index);
-  unrolled.select({unit, step, example: 0});
-  document.getElementById('ledger').scrollIntoView();
-  await new Promise(done => setTimeout(done, 250));
-  document.querySelectorAll('#ledger-tabs button')[gate].click();
-  await new Promise(done => setTimeout(done, 120));
-  const number = id => Number(document.getElementById(id).textContent.replace('−', '-'));
-  const key = unrolled.layer.facts.gates[gate].key, L = unrolled.layer;
-  const traced = key === 'h' ? L.value('h', 0, unit, step) : L.value(key, 0, unit, step);
-  const rows = [...document.querySelectorAll('.terms tbody tr')].map(tr => Number([...tr.querySelectorAll('td.num')].pop().textContent.replace('−', '-')));
-  return {sum: number('ledger-sum'), value: number('ledger-value'), traced: traced[0], precision: traced[1], rows};
-}"""
-
-
-@pytest.mark.parametrize("name", [n for n in NAMES if "bias" in n])
-@pytest.mark.parametrize("step", [1, 3])
-def test_the_ledger_adds_up_to_the_gate(case, name, step):
-    facts, tab, _ = case
-    index = next(k for k, one in enumerate(facts["layers"]) if one["name"] == name)
-    gates = len(facts["layers"][index]["gates"])
-    got = tab.evaluate(LEDGER, [index, 2, step, gates - 1])
-    assert got["value"] == pytest.approx(got["traced"], abs=got["precision"] + 2e-3)
-    assert sum(got["rows"]) == pytest.approx(got["sum"], abs=2e-3)
-
-
-def test_the_page_was_silent(case):
-    facts, tab, _ = case
-    assert tab.evaluate("document.getElementById('failed').textContent") == ""
-    assert len(facts["layers"]) == len(NAMES)
+def test_every_layer_in_the_page_is_the_layer_in_keras(visit, case):
+    facts, found = case
+    at = {one["name"]: k for k, one in enumerate(facts["layers"])}
+    assert set(at) == set(NAMES)
+    with visit(facts) as tab:
+        for layer, output in found:
+            name, described = layer.name, facts["layers"][at[layer.name]]
+            check_layer(described, layer, output, tab.evaluate(READ, at[name]))
+            last = len(described["gates"]) - 1
+            for got in tab.evaluate(LEDGER, [2, [1, 3], last]):
+                near = got["precision"] + 2e-3
+                assert got["value"] == pytest.approx(got["traced"], abs=near), name
+                assert sum(got["terms"]) == pytest.approx(got["sum"], abs=2e-3), name
+        assert tab.locator("#failed").inner_text() == ""
