@@ -5,6 +5,7 @@ from . import _backend as _backend  # isort: skip  (Keras must not load before)
 from .accelerate import accelerate
 from .bidirectional import Bidirectional
 from .cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .explain import explain
 from .layers import GRU, LSTM, SimpleRNN
 from .rnn import RNN
 
@@ -22,4 +23,5 @@ __all__ = [
     "SimpleRNNCell",
     "StackedRNNCells",
     "accelerate",
+    "explain",
 ]

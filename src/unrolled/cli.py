@@ -1,0 +1,141 @@
+"""The `unrolled` command."""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+app = typer.Typer(
+    help="Recurrent layers for Keras 3 on JAX.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Recurrent layers for Keras 3 on JAX."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+
+
+def fail(message: str) -> typer.Exit:
+    """Say what is wrong on standard error; the caller raises the result."""
+    from unrolled.explain.text import clean
+
+    Console(stderr=True, highlight=False).print(
+        Text("Error: ", "bold red").append(clean(message), "default"), soft_wrap=True
+    )
+    return typer.Exit(1)
+
+
+def load_model(path: Path) -> Any:
+    """A model from a .keras or .h5 file, with a plain sentence if it cannot be."""
+    if not path.exists():
+        raise fail(f"there is no file {path}.")
+    if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
+        raise fail(f"{path.name} is not a model file: .keras or .h5 is wanted.")
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # zip, JSON, HDF5 and config errors alike
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        advice = ""
+        if (
+            "custom" in str(error).lower()
+            or "could not locate class" in str(error).lower()
+        ):
+            advice = (
+                " A custom class must be registered; use explain() from Python then."
+            )
+        raise fail(
+            f"{path.name} could not be read as a Keras model: {reason}{advice}"
+        ) from error
+
+
+def load_sample(path: Path | None) -> Any:
+    """An array from a .npy file, or a dict of arrays from a .npz file."""
+    if path is None:
+        return None
+    import numpy as np
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise fail(
+            f"{path.name} could not be read as .npy or .npz numbers: {error}"
+        ) from error
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    arrays = {key: loaded[key] for key in loaded.files}
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Argument(help="A .keras or .h5 model file.")],
+    sample: Annotated[
+        Path | None,
+        typer.Option(help="A .npy example or batch (or .npz by input name)."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the interactive page here."),
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the static figure here.")
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="Write the plain facts here.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the words.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page.")] = False,
+) -> None:
+    """Show what units, cells and time steps are in a model."""
+    wanted = [
+        (output, ".html", "-o"),
+        (svg, ".svg", "--svg"),
+        (facts, ".json", "--facts"),
+    ]
+    for path, suffix, option in wanted:
+        if path is not None and path.suffix.lower() != suffix:
+            raise fail(f"{option} wants a name that ends in {suffix}. Got {path.name}.")
+    if open_page and output is None:
+        raise fail("--open shows the page: give its name with -o page.html.")
+    loaded = load_model(model)
+    data = load_sample(sample)
+    from unrolled.explain import explain as run
+    from unrolled.explain.text import show
+
+    try:
+        result = run(loaded, data)
+    except (ValueError, TypeError) as error:
+        raise fail(str(error)) from error
+    console = Console(highlight=False)
+    paths = [path for path, _, _ in wanted if path is not None]
+    if not result.facts["layers"]:
+        console.print(
+            Text("This model has no recurrent layer, so there is nothing to unroll.")
+        )
+    elif text or not paths:
+        show(result.facts, console)
+    for path in paths:
+        try:
+            result.save(path)
+        except (OSError, ImportError) as error:
+            raise fail(f"{path} could not be written: {error}") from error
+        console.print(Text(f"Wrote {path}"), soft_wrap=True)
+    if open_page and output is not None:
+        webbrowser.open(output.resolve().as_uri())
+
+
+if __name__ == "__main__":
+    app()

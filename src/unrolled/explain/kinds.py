@@ -1,0 +1,238 @@
+"""What a recurrent layer is: its kind, gates, states, weights and formula.
+
+Everything is read from attributes (duck typing), so stock layers, ours and
+strangers' all pass through the same few questions. Letters: D features, U units,
+G gates.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+SIGMOID, TANH = "recurrent_activation", "activation"
+# (key, column name in Keras, long name, which activation), in weight order.
+GATES: dict[str, list[tuple[str, str, str, str]]] = {
+    "LSTM": [
+        ("i", "i", "input gate", SIGMOID),
+        ("f", "f", "forget gate", SIGMOID),
+        ("g", "c", "candidate", TANH),
+        ("o", "o", "output gate", SIGMOID),
+    ],
+    "GRU": [
+        ("z", "z", "update gate", SIGMOID),
+        ("r", "r", "reset gate", SIGMOID),
+        ("hh", "h", "candidate", TANH),
+    ],
+    "SimpleRNN": [("h", "h", "new state", TANH)],
+}
+ARTICLES = {"LSTM": "One LSTM cell", "GRU": "One GRU cell"}
+EQUATIONS = {
+    "LSTM": [
+        "i, f, o = {s}(x_t W + h_(t-1) R + b)",
+        "g = {t}(x_t W + h_(t-1) R + b)",
+        "c_t = f * c_(t-1) + i * g",
+        "h_t = o * {t}(c_t)",
+    ],
+    "GRU": [
+        "z, r = {s}(x_t W + h_(t-1) R + b)",
+        "hh = {t}(x_t W + b0 + r * (h_(t-1) R + b1))",
+        "h_t = z * h_(t-1) + (1 - z) * hh",
+    ],
+    "GRU before": [
+        "z, r = {s}(x_t W + h_(t-1) R + b)",
+        "hh = {t}(x_t W + b + (r * h_(t-1)) R)",
+        "h_t = z * h_(t-1) + (1 - z) * hh",
+    ],
+    "SimpleRNN": ["h_t = {t}(x_t W + h_(t-1) R + b)"],
+}
+
+
+def names(thing: Any) -> list[str]:
+    """Names of the classes an object is made of, nearest first."""
+    return [c.__name__ for c in type(thing).__mro__]
+
+
+def is_convolutional(layer: Any) -> bool:
+    """A ConvLSTM: its state is an image; words describe it, no trace."""
+    return any(n.startswith(("ConvLSTM", "ConvRNN")) for n in names(layer))
+
+
+def is_bidirectional(layer: Any) -> bool:
+    return hasattr(layer, "forward_layer") and hasattr(layer, "backward_layer")
+
+
+def is_recurrent(layer: Any) -> bool:
+    """A layer that walks a cell along time."""
+    return hasattr(layer, "cell") and hasattr(layer, "return_sequences")
+
+
+def activation_name(function: Any) -> str:
+    if function is None:
+        return "linear"
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def kind_of(cell: Any) -> str:
+    """LSTM, GRU, SimpleRNN, stack or custom, by class name and weight shapes."""
+    if hasattr(cell, "cells"):
+        return "stack"
+    for kind, gates in GATES.items():
+        if f"{kind}Cell" not in names(cell):
+            continue
+        units, g = getattr(cell, "units", None), len(gates)
+        kernel = getattr(cell, "kernel", None)
+        recurrent = getattr(cell, "recurrent_kernel", None)
+        if units is None or kernel is None or recurrent is None:
+            return kind if units is not None and not cell.built else "custom"
+        shapes_fit = tuple(recurrent.shape) == (units, g * units)
+        return kind if shapes_fit and kernel.shape[-1] == g * units else "custom"
+    return "custom"
+
+
+def state_sizes(cell: Any) -> list[tuple[int, ...]]:
+    """One shape (without batch) per state, nested sizes flattened."""
+
+    def flat(size: Any) -> list[tuple[int, ...]]:
+        if isinstance(size, (int, np.integer)):
+            return [(int(size),)]
+        if isinstance(size, (list, tuple)):
+            return [piece for part in size for piece in flat(part)]
+        return [tuple(int(n) for n in size.shape)]
+
+    return flat(getattr(cell, "state_size", []))
+
+
+def output_size(cell: Any) -> int:
+    size = getattr(cell, "output_size", None)
+    return (
+        int(size) if isinstance(size, (int, np.integer)) else prod(state_sizes(cell)[0])
+    )
+
+
+def states(cell: Any, kind: str) -> list[dict[str, Any]]:
+    """Every state array: key, name, size, and whether the output is this state."""
+    sizes = state_sizes(cell)
+    known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
+    keys = known or [f"s{n}" for n in range(len(sizes))]
+    words = {"h": "hidden state", "c": "cell state"}
+    return [
+        {
+            "key": key,
+            "name": words.get(key, f"state {number}"),
+            "shape": list(shape),
+            "size": prod(shape),
+            "is_output": key == "h",
+        }
+        for number, (key, shape) in enumerate(zip(keys, sizes, strict=True))
+    ]
+
+
+def gates(cell: Any, kind: str) -> list[dict[str, Any]]:
+    """The blocks of `units` pre-activations, in weight order."""
+    rows = []
+    for order, (key, keras_key, name, which) in enumerate(GATES.get(kind, [])):
+        columns = [order * cell.units, (order + 1) * cell.units]
+        rows.append(
+            {
+                "key": key,
+                "keras_key": keras_key,
+                "name": name,
+                "order": order,
+                "columns": columns,
+                "activation": activation_name(getattr(cell, which, None)),
+            }
+        )
+    return rows
+
+
+def weights(cell: Any, kind: str) -> list[dict[str, Any]]:
+    """Every weight array of the cell, with what its axes mean."""
+    axes = {
+        "kernel": ["features", "gates x units"],
+        "recurrent_kernel": ["units", "gates x units"],
+        "bias": ["gates x units"],
+    }
+    rows = []
+    for weight in cell.weights:
+        name = weight.name if isinstance(weight.name, str) else str(weight.name)
+        shape = [int(n) for n in weight.shape]
+        meaning = axes.get(name) if kind in GATES else None
+        if meaning and name == "bias" and len(shape) == 2:
+            meaning = ["input / recurrent", *meaning]
+        if meaning and kind == "SimpleRNN":
+            meaning = [m.replace("gates x units", "units") for m in meaning]
+        trainable = bool(weight.trainable)
+        rows.append(
+            {
+                "name": name,
+                "path": getattr(weight, "path", name),
+                "shape": shape,
+                "count": prod(shape),
+                "trainable": trainable,
+                "axes": meaning,
+            }
+        )
+    return rows
+
+
+def bias_rows(cell: Any, kind: str) -> int:
+    if not getattr(cell, "use_bias", False):
+        return 0
+    return 2 if kind == "GRU" and getattr(cell, "reset_after", False) else 1
+
+
+def total(kind: str, d: int, u: int, bias: int) -> int:
+    """The formula G * U * (D + U + bias rows)."""
+    return len(GATES[kind]) * u * (d + u + bias)
+
+
+def formula(cell: Any, kind: str, d: int, params: int) -> dict[str, Any] | None:
+    """The parameter formula with this cell's numbers, or None where none applies."""
+    if kind not in GATES:
+        return None
+    u, g, bias = cell.units, len(GATES[kind]), bias_rows(cell, kind)
+    count = total(kind, d, u, bias)
+    tail = f" + {bias}" if bias else ""
+    lead = [f"{g} × "] if g > 1 else [""]
+    return {
+        "symbolic": ("G × " if g > 1 else "") + f"U × (D + U{tail})",
+        "numeric": f"{lead[0]}{u:,} × ({d:,} + {u:,}{tail}) = {count:,}",
+        "G": g,
+        "U": u,
+        "D": d,
+        "bias_rows": bias,
+        "total": count,
+        "equals_keras": count == params,
+    }
+
+
+def numbers(cell: Any, kind: str, d: int, steps: int | None) -> dict[str, Any]:
+    """Counts: weights, per unit, state per example, multiply-adds."""
+    params = sum(prod(w.shape) for w in cell.weights)
+    state = sum(prod(s) for s in state_sizes(cell))
+    result: dict[str, Any] = {
+        "params": params,
+        "formula": formula(cell, kind, d, params),
+        "per_unit": None,
+        "state_per_example": state,
+        "multiply_adds_step": None,
+        "multiply_adds_sequence": None,
+    }
+    if kind in GATES:
+        step = len(GATES[kind]) * cell.units * (d + cell.units)
+        result["per_unit"] = params // cell.units if params % cell.units == 0 else None
+        result["multiply_adds_step"] = step
+        result["multiply_adds_sequence"] = step * steps if steps else None
+    return result
+
+
+def equations(cell: Any, kind: str) -> list[str]:
+    """The step in symbols, with this cell's own activations."""
+    before = kind == "GRU" and not getattr(cell, "reset_after", False)
+    lines = EQUATIONS.get("GRU before" if before else kind, [])
+    gate = activation_name(getattr(cell, SIGMOID, None))
+    new = activation_name(getattr(cell, TANH, None))
+    return [line.format(s=gate, t=new) for line in lines]

@@ -1,0 +1,179 @@
+"""Choose what of a trace fits into a page, say so, and encode it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.explain import kinds
+from unrolled.explain.encode import decode, encode
+from unrolled.explain.stepping import (
+    Stepper,
+    formula_step,
+    read_weights,
+)
+from unrolled.explain.trace import Reading, Trace, difference
+
+import numpy as np
+
+TRACE_BYTES = 2_400_000  # raw bytes of all heat maps of all layers together
+EMBED_WEIGHTS = 120_000  # numbers of all layers together
+MAX_EXAMPLES, MAX_STEPS, DETAIL_UNITS = 4, 4096, 8
+INPUT_NUMBERS = 200_000
+MIN_UNITS = 64
+
+LIMITS = {
+    "embed_weights": EMBED_WEIGHTS,
+    "trace_bytes": TRACE_BYTES,
+    "examples": MAX_EXAMPLES,
+    "steps": MAX_STEPS,
+    "detail_units": DETAIL_UNITS,
+}
+
+
+def choice(shown: list[int], of: int, noun: str, rule: str) -> dict[str, Any]:
+    whole = len(shown) == of
+    text = None if whole else f"{len(shown):,} of {of:,} {noun}, {rule}"
+    return {"shown": shown, "of": of, "text": text}
+
+
+def fit(b: int, t: int, u: int, arrays: int, budget: int) -> tuple[int, int, int]:
+    """How many examples, steps and units fit; examples give way first."""
+    steps = min(t, MAX_STEPS)
+    examples = min(b, MAX_EXAMPLES)
+    while examples > 1 and examples * steps * u * arrays > budget:
+        examples -= 1
+    units = u
+    if examples * steps * u * arrays > budget:
+        units = max(1, budget // (examples * steps * arrays))
+        for neat in (1024, 512, 256, 128, 64):
+            if neat <= units:
+                units = neat
+                break
+    return examples, steps, min(units, u)
+
+
+def by_variance(values: np.ndarray) -> np.ndarray:
+    """Unit indices by falling variance over examples and steps; ties by index."""
+    clean = np.nan_to_num(values.astype("float64"), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.argsort(-clean.var((0, 1)), kind="stable")
+
+
+def pack(
+    layer: Any, kind: str, reading: Reading, found: Trace, budget: int
+) -> dict[str, Any]:
+    """The `trace` facts: see schema.md."""
+    main = next(iter(found.states.values()))
+    flat = {k: v.reshape(*v.shape[:2], -1) for k, v in found.states.items()}
+    u, (b, t) = flat[next(iter(flat))].shape[-1], main.shape[:2]
+    arrays = _arrays(kind, flat, found)
+    examples, steps, units = fit(b, t, u, len(arrays), budget)
+    best = by_variance(flat[next(iter(flat))])
+    chosen = np.sort(best[:units]) if units < u else np.arange(u)
+    backwards = bool(getattr(layer, "go_backwards", False))
+
+    def cut(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        rows = rows[rows < values.shape[-1]]
+        return values[:examples, :steps, rows].transpose(0, 2, 1)  # (E, U, T)
+
+    detail = np.sort(best[: min(DETAIL_UNITS, u)])
+    x = reading.x[:examples, :steps]
+    mask = None if reading.mask is None else reading.mask[:examples, :steps]
+    started = any(np.any(one) for one in found.initial)
+    return {
+        "drawn": True,
+        "check": {
+            "max_difference": found.max_difference,
+            "tolerance": found.tolerance,
+            "text": "the cell, stepped by itself, gives the layer's own outputs and "
+            f"final states (largest difference {found.max_difference:.1g})",
+        },
+        "notes": found.notes,
+        "examples": choice(list(range(examples)), b, "examples", "the first"),
+        "steps": choice([0, steps], t, "steps", "the first")
+        | {"text": None if steps == t else f"the first {steps:,} of {t:,} steps"},
+        "units": choice([int(n) for n in chosen], u, "units", "by variance"),
+        "order": "right to left" if backwards else "left to right",
+        "arrays": [row | {"blob": encode(cut(v, chosen), "u8d")} for row, v in arrays],
+        "mask": mask
+        if mask is None
+        else ["".join("01"[int(m)] for m in row) for row in mask],
+        "input": encode(x, "f32" if x.size <= 20_000 else "q16")
+        if x.ndim == 3 and x.size <= INPUT_NUMBERS
+        else None,
+        "input_text": None
+        if x.size <= INPUT_NUMBERS
+        else f"x_t is not kept: {x.size:,} numbers; at most {INPUT_NUMBERS:,} are",
+        "initial": {
+            key: encode(one.reshape(len(one), -1)[:examples][:, chosen], "f32")
+            for key, one in zip(flat, found.initial, strict=True)
+            if one.reshape(len(one), -1).shape[-1] == u
+        }
+        if started
+        else None,
+        "detail": {
+            "units": [int(n) for n in detail],
+            "arrays": {row["key"]: encode(cut(v, detail), "f16") for row, v in arrays},
+        },
+        "best_units": [int(n) for n in best[: min(u, 64)]],
+        "output": _output(layer, found, examples, steps),
+    }
+
+
+def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
+    from unrolled.explain.style import ARRAYS
+
+    rows = []
+    for key, values in flat.items():
+        name = ARRAYS[key][1] if key in ARRAYS else f"state {key[1:]}"
+        rows.append(({"key": key, "name": name, "role": "state"}, values))
+    for key, _, name, which in kinds.GATES.get(kind, []):
+        if key in found.gates:
+            role = "gate" if which == kinds.SIGMOID else "candidate"
+            rows.append(({"key": key, "name": name, "role": role}, found.gates[key]))
+    same = any(
+        v.shape == found.output.shape
+        and np.array_equal(v, found.output, equal_nan=True)
+        for v in flat.values()
+    )
+    if kind not in kinds.GATES and not same:
+        row = {"key": "y", "name": "output", "role": "output"}
+        rows.append((row, found.output.reshape(*found.output.shape[:2], -1)))
+    for row, values in rows:
+        low = np.nanmin(values, initial=0.0, where=np.isfinite(values))
+        gate = row["role"] == "gate" and low >= 0
+        row["scale"] = "sequential" if gate else "diverging"
+    return rows
+
+
+def _output(layer: Any, found: Trace, examples: int, steps: int) -> Any:
+    output = found.layer_output[:examples]
+    if getattr(layer, "return_sequences", False):
+        output = output[:, :steps]
+    return encode(output, "f32") if output.size <= 20_000 else None
+
+
+def embed(
+    layer: Any, kind: str, reading: Reading, found: Trace | None, room: int
+) -> dict[str, Any]:
+    """The `embedded` facts: weights small enough to recompute from."""
+    if kind not in kinds.GATES:
+        return {"embedded": False, "why": f"a {kind} cell has no known formula"}
+    if found is None or not found.pre:
+        return {"embedded": False, "why": "its trace could not be verified"}
+    weights = read_weights(layer.cell)
+    count = sum(w.size for w in weights.values())
+    if count > room:
+        why = (
+            f"{count:,} weights; a page holds at most {EMBED_WEIGHTS:,} in all, so "
+            "nothing is recomputed in it"
+        )
+        return {"embedded": False, "why": why}
+    blobs = {key: encode(value, "q16") for key, value in weights.items()}
+    stored = {key: decode(blob).astype("float32") for key, blob in blobs.items()}
+    # The whole recursion from the stored numbers, as the page does it.
+    step = formula_step(layer.cell, kind, stored)
+    again = Stepper(layer.cell, step, found.stepper.backwards)
+    walk = again.walk(reading.x, reading.mask, found.initial)
+    worst = difference(walk.states[0], found.states["h"])
+    text = f"recomputed from these stored weights, h differs by at most {worst:.1g}"
+    return {"embedded": True, "arrays": blobs, "max_error": worst, "text": text}

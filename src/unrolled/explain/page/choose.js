@@ -1,0 +1,92 @@
+// The bar that holds the selection, the keyboard, and the live region.
+const UNIT_PAGE = 10;
+let playing = 0, spoken = 0;
+
+view("bar", root => {
+  const unit = byId("pick-unit"), step = byId("pick-step"), example = byId("pick-example"), layer = byId("pick-layer");
+  on(unit, "change", () => { select({ unit: unit.value - 1 }); refresh("bar"); });
+  on(step, "change", () => { select({ step: step.value - 1 }); refresh("bar"); });
+  on(example, "change", () => select({ example: example.selectedIndex }));
+  on(layer, "change", () => useLayer(layer.selectedIndex));
+  for (const button of root.querySelectorAll("[data-by]")) on(button, "click", () => {
+    const by = Number(button.dataset.by);
+    if (button.closest(".units")) moveUnit(by); else select({ step: selection.step + by });
+  });
+  on(byId("play"), "click", togglePlay);
+  on(byId("help-open"), "click", openHelp);
+  return changed => {
+    if (changed.has("layer")) {
+      layer.selectedIndex = selection.layer;
+      example.parentElement.hidden = L.E < 2;
+      put(example, Array.from({ length: L.E }, (_, k) => el("option", {}, String(k + 1))));
+      unit.max = L.rows[L.rows.length - 1] + 1;
+      step.max = L.T;
+      say(byId("of-unit"), `of ${count(L.facts.U)}`);
+      say(byId("of-step"), `of ${count(L.T)}`);
+      byId("play").hidden = !L.drawn || L.T < 2;
+    }
+    unit.value = selection.unit + 1;
+    step.value = selection.step + 1;
+    example.selectedIndex = selection.example;
+    say(byId("now"), reading());
+  };
+});
+
+// The states of the chosen unit at the chosen step, as words.
+function reading() {
+  if (!L.drawn) return "";
+  const { example: e, unit, step } = selection;
+  const parts = L.states.filter(key => !Number.isNaN(L.value(key, e, unit, step)[0]) || L.arrays[key])
+    .map(key => `${key} ${signed(...L.value(key, e, unit, step))}`);
+  return parts.join("  ") + (L.read(e, step) ? "" : "  (masked)") + (L.stamp ? ` · ${L.stamp}` : "");
+}
+
+// At most one announcement in 0.8 s, and the last one is never lost.
+function announce() {
+  clearTimeout(spoken);
+  spoken = setTimeout(() => {
+    if (L) say(byId("live"), `unit ${selection.unit + 1}, step ${selection.step + 1}: ${reading()}`);
+  }, 800);
+}
+
+function togglePlay() {
+  const button = byId("play");
+  if (playing) { clearInterval(playing); playing = 0; say(button, "▶ Play"); return; }
+  if (!L || L.T < 2) return;
+  say(button, "⏸ Pause");
+  const next = () => {
+    const by = L.back ? -1 : 1, end = L.back ? 0 : L.T - 1;
+    if (selection.step === end) { select({ step: L.T - 1 - end }, true); return; }
+    select({ step: selection.step + by }, true);
+    if (selection.step === end) togglePlay();
+  };
+  next();
+  playing = setInterval(next, still.matches ? 900 : Math.max(60, Math.min(400, 12000 / L.T)));
+}
+
+function openHelp() { byId("help").showModal(); }
+on(byId("help-close"), "click", () => byId("help").close());
+
+// Arrows belong to the focused figure; single letters can be switched off in the help.
+const MOVES = {
+  ArrowLeft: () => select({ step: selection.step - 1 }),
+  ArrowRight: () => select({ step: selection.step + 1 }),
+  ArrowUp: () => moveUnit(-1),
+  ArrowDown: () => moveUnit(1),
+  PageUp: () => moveUnit(-UNIT_PAGE),
+  PageDown: () => moveUnit(UNIT_PAGE),
+  Home: () => select({ step: 0 }),
+  End: () => select({ step: L.T - 1 }),
+};
+addEventListener("keydown", event => {
+  if (!L || event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
+  const at = event.target, inFigure = at.closest && at.closest("[data-keys]");
+  const typing = at.closest && at.closest("input, select, textarea");
+  let act = inFigure && MOVES[event.key];
+  if (!act && !typing && byId("letters").checked) {
+    if ("1234".includes(event.key)) act = () => setZoom(Number(event.key));
+    else if (event.key === "?") act = openHelp;
+    else if (event.key === " " && !(at.closest && at.closest("button, summary, a"))) act = togglePlay;
+  }
+  if (act) { event.preventDefault(); act(); }
+});

@@ -1,0 +1,38 @@
+// State arrows beside the model strip, then the first layer.
+view("strip", root => {
+  const gutter = root.querySelector(".gutter");
+  return () => {
+    const box = gutter.getBoundingClientRect(), rows = id => root.querySelector(`[data-node="${id}"]`);
+    put(gutter, facts.strip.edges.filter(edge => edge.kind !== "data").map((edge, k) => {
+      const a = rows(edge.from), b = rows(edge.to);
+      if (!a || !b) return null;
+      const y = node => node.getBoundingClientRect().top - box.top + 24, x = 26 - (k % 3) * 9;
+      const d = a === b ? `M36 ${y(a) - 8}H${x}v20h6` : `M36 ${y(a)}H${x}V${y(b)}h6`;
+      return sv("path", { d, class: "rail" });
+    }));
+    for (const row of root.querySelectorAll("[data-node]")) row.classList.toggle("current", L.facts.node === row.dataset.node);
+  };
+});
+for (const button of all("[data-use]")) {
+  button.hidden = false;
+  on(button, "click", () => useLayer(facts.layers.findIndex(one => one.id === button.dataset.use)));
+}
+
+async function start() {
+  document.documentElement.classList.add("live");
+  if (!facts.layers.length) return;
+  readTheme();
+  if (facts.input.kind === "tokens" && facts.input.values) decode(facts.input.values).then(found => { tokens = found; if (L) L.tokens = found; });
+  await useLayer(0);
+  L.tokens = tokens;
+  requestAnimationFrame(() => performance.measure("unrolled:ready"));
+}
+let tokens = null;
+// Read-only access for those who look underneath, and for the tests.
+window.unrolled = { selection, select, setZoom, useLayer, get layer() { return L; }, baseline, csv };
+start().catch(error => {
+  document.documentElement.classList.remove("live");
+  const found = staticFigure();
+  if (found) byId("zoom").append(found);
+  say(byId("failed"), `The interactive part did not start: ${error.message}. Words and figure hold all the same.`);
+});

@@ -1,0 +1,92 @@
+// One selection for the whole page, and who hears of it. A view is a function that
+// draws; it runs at most once a frame, and only while it can be seen.
+const selection = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
+let L = null; // the data of the selected layer (layer.js)
+const views = [], resets = []; // resets: controls that start anew with a layer
+let due = false, why = new Set();
+
+function view(id, build) {
+  const root = byId(id);
+  if (!root) return;
+  const entry = { root, update: build(root), seen: false, stale: true };
+  views.push(entry);
+  watcher.observe(root);
+}
+
+const watcher = new IntersectionObserver(entries => {
+  for (const change of entries) {
+    const entry = views.find(one => one.root === change.target);
+    entry.seen = change.isIntersecting;
+    if (entry.seen && entry.stale) soon();
+  }
+}, { rootMargin: "200px" });
+
+// Widths are read once, not in the middle of drawing: that would lay out the page.
+let widths = new WeakMap();
+function widthOf(node) {
+  if (!widths.get(node)) widths.set(node, node.clientWidth);
+  return widths.get(node);
+}
+
+function soon() {
+  if (!due) { due = true; requestAnimationFrame(frame); }
+}
+
+function frame() {
+  due = false;
+  if (!L) return;
+  const changed = why;
+  why = new Set();
+  performance.mark("unrolled:frame-start");
+  for (const entry of views) {
+    if (entry.stale && entry.seen) { entry.stale = false; entry.update(changed); }
+  }
+  performance.measure("unrolled:frame", "unrolled:frame-start");
+  if (changed.has("unit")) performance.measure("unrolled:unit", "unrolled:frame-start");
+}
+
+// Change the selection; values are brought into range, so callers need not.
+function select(change, quiet) {
+  const next = { ...selection, ...change };
+  if (L) {
+    next.step = clamp(next.step | 0, 0, L.T - 1);
+    next.example = clamp(next.example | 0, 0, L.E - 1);
+    if (L.rowOf(next.unit) < 0) next.unit = selection.unit;
+  }
+  for (const key of Object.keys(next)) if (next[key] !== selection[key]) why.add(key);
+  Object.assign(selection, next);
+  if (why.size) { for (const entry of views) entry.stale = true; if (!quiet) announce(); }
+  soon();
+}
+
+function refresh(reason) {
+  why.add(reason);
+  for (const entry of views) entry.stale = true;
+  soon();
+}
+
+// The next unit that is drawn, up or down.
+function moveUnit(by) {
+  select({ unit: L.rows[clamp(L.rowOf(selection.unit) + by, 0, L.rows.length - 1)] });
+}
+
+// What is below the fold is drawn too, one view at a time, once the rest stands.
+function warm(layer) {
+  const entry = views.find(one => one.stale);
+  if (!entry || layer !== L) return;
+  entry.stale = false;
+  entry.update(new Set(["layer"]));
+  setTimeout(warm, 20, layer);
+}
+
+async function useLayer(index) {
+  const next = await layerData(index);
+  L = next;
+  strips.clear();
+  Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
+  for (const panel of all("[data-layer]"))
+    panel.hidden = panel.dataset.layer !== L.facts.id;
+  for (const reset of resets) reset();
+  refresh("layer");
+  setTimeout(warm, 60, L);
+}

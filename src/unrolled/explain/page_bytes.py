@@ -1,0 +1,68 @@
+"""Facts made small for the page: blobs in base 91, ledgers without what follows.
+
+Base 91 keeps thirteen bits in two characters, base64 twelve: a page of weights is a
+twelfth smaller. The characters are those of ASCII that need no escape in JSON or in
+a script element.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+Facts = dict[str, Any]
+# Printable, and neither a quote, a backslash nor the sign that opens a tag.
+ALPHABET = np.array([k for k in range(33, 127) if chr(k) not in '"\\<'], np.uint8)
+
+
+def base91(raw: bytes) -> str:
+    """Thirteen bits at a time as two characters."""
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8))
+    bits = np.concatenate([bits, np.zeros(-len(bits) % 13, np.uint8)]).reshape(-1, 13)
+    values = bits @ (1 << np.arange(13)[::-1])
+    pairs = np.stack([values // 91, values % 91], 1)
+    return ALPHABET[pairs].tobytes().decode("ascii")
+
+
+def smaller(facts: Facts) -> Facts:
+    """The facts a page needs: claims and dictionary are words in it already."""
+    lean = {
+        k: v for k, v in facts.items() if k not in ("claims", "dictionary", "limits")
+    }
+    lean["layers"] = [_layer(layer) for layer in facts["layers"]]
+    # The first input is the one that is drawn.
+    lean["inputs"] = [one | {"values": None} for one in facts["inputs"]]
+    return _recode(lean)
+
+
+def _layer(layer: Facts) -> Facts:
+    trace = {k: v for k, v in layer["trace"].items() if k != "output"}
+    tests = {k: v for k, v in layer["experiments"].items() if k != "every_step"}
+    drop = ("sentences", "axes", "collisions", "plan")
+    lean = {k: v for k, v in layer.items() if k not in drop}
+    ledgers = [_ledger(one) for one in layer["ledgers"]]
+    return lean | {"trace": trace, "experiments": tests, "ledgers": ledgers}
+
+
+def _ledger(ledger: Facts) -> Facts:
+    keys = ("from", "index", "weight", "value")
+    kept = ("key", "rest", "bias", "scaled_by", "sum", "value", "difference")
+    gates = [
+        {k: gate[k] for k in kept}
+        | {"terms": [[t[k] for k in keys] for t in gate["terms"]]}
+        for gate in ledger["gates"]
+    ]
+    return ledger | {"gates": gates}
+
+
+def _recode(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "data" in value and "code" in value and "shape" in value:
+            raw = base64.b64decode(value["data"])
+            return value | {"bytes": len(raw), "data": base91(raw)}
+        return {k: _recode(v) for k, v in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
+        return [_recode(v) for v in value]
+    return value

@@ -1,0 +1,290 @@
+"""Panels that are words alone: formula, counters, shapes, rows, code."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from unrolled.explain import kinds, page_words
+
+Facts = dict[str, Any]
+
+
+def title(words: str, facts: Facts, views: str) -> str:
+    """A heading, and links to the claims that its panel answers."""
+    wanted = views.split()
+    links = " ".join(
+        f'<a href="#claim-{c["id"]}" aria-label="answers claim {c["id"]}">{c["id"]}</a>'
+        for c in facts["claims"]
+        if c["view"] in wanted
+    )
+    return f"<h2>{words}</h2>" + (
+        f'<p class="answers">answers {links}</p>' if links else ""
+    )
+
+
+def _layer_open(layer: Facts, number: int) -> str:
+    hidden = "" if number == 0 else " hidden"
+    return f'<div data-layer="{layer["id"]}"{hidden}>'
+
+
+def panels(layer: Facts, facts: Facts, number: int) -> str:
+    """Formula, counters, shapes and configuration of one layer: words only."""
+    return (
+        _layer_open(layer, number)
+        + f'<section class="panel" id="formula-{layer["id"]}">'
+        + title("How many weights, and why", facts, "formula")
+        + _formula(layer)
+        + f'</section><section class="panel" id="counters-{layer["id"]}">'
+        + title("What is kept, and what is carried", facts, "counters")
+        + _counters(layer)
+        + f'</section><section class="panel" id="returns-{layer["id"]}">'
+        + title("What it returns", facts, "")
+        + _returns(layer)
+        + f'</section><section class="panel" id="configuration-{layer["id"]}">'
+        + title("Its configuration", facts, "configuration")
+        + _configuration(layer)
+        + "</section></div>"
+    )
+
+
+def _formula(layer: Facts) -> str:
+    numbers, formula = layer["numbers"], layer["numbers"]["formula"]
+    if not formula:
+        lead = (
+            f'<p class="sum"><b>{numbers["params"]:,}</b> weights, counted: this cell '
+            "has no known formula.</p>"
+        )
+    else:
+        pieces = (
+            [f"<span>{formula['G']}<small>gates</small></span> ×"]
+            if formula["G"] > 1
+            else []
+        )
+        d = formula["D"]
+        pieces += [
+            f'<span class="units-ink">{formula["U"]:,}<small>units</small></span> × (',
+            f'<span class="features-ink">{d:,}<small>features</small></span> +',
+            f'<span class="units-ink">{formula["U"]:,}<small>h before</small></span>',
+        ]
+        if formula["bias_rows"]:
+            word = "bias" if formula["bias_rows"] == 1 else "biases"
+            pieces.append(f"+ <span>{formula['bias_rows']}<small>{word}</small></span>")
+        same = (
+            "Keras counts the same."
+            if formula["equals_keras"]
+            else "Keras counts another number!"
+        )
+        pieces.append(
+            f") = <span><b>{formula['total']:,}</b><small>weights</small></span>"
+        )
+        lead = (
+            f'<p class="sum">{" ".join(pieces)}</p><p>There is no T in it: any number '
+            f"of steps uses these same weights. {same}</p>"
+        )
+    rows = "".join(
+        f'<tr><th scope="row"><code>{page_words.safe(w["name"])}</code></th>'
+        f"<td>{' × '.join(f'{n:,}' for n in w['shape'])}</td>"
+        f'<td class="soft">{page_words.safe(" by ".join(w["axes"] or []))}</td>'
+        f'<td class="num">{w["count"]:,}</td></tr>'
+        for w in layer["weights"]
+    )
+    equations = "".join(
+        f"<li><code>{page_words.safe(e)}</code></li>" for e in layer["equations"]
+    )
+    table = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Weights"><table>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+    return f'{lead}{table}<ul class="equations">{equations}</ul>'
+
+
+def _counters(layer: Facts) -> str:
+    numbers = layer["numbers"]
+    states = " and ".join(f"{s['key']} ({s['size']:,})" for s in layer["states"])
+    changed = layer["experiments"].get("weights_changed") or {}
+    ran = (
+        f'<p class="ran">{page_words.safe(changed["text"])}.</p>'
+        if changed.get("ran")
+        else ""
+    )
+    per = (
+        f" Each unit owns {numbers['per_unit']:,} of them."
+        if numbers["per_unit"]
+        else ""
+    )
+    return (
+        '<div class="counters"><div><b>'
+        f"{numbers['params']:,}</b><span>weights: kept, the same at every step and for "
+        f"every example.{per}</span></div>"
+        f'<div><b class="units-ink">{numbers["state_per_example"]:,}</b>'
+        f"<span>numbers of state per example: {page_words.safe(states)}; new for every "
+        f"sequence</span></div></div>{ran}"
+    )
+
+
+def _returns(layer: Facts) -> str:
+    found = layer["returns"]
+    if not found:
+        return "<p>Described in words only.</p>"
+    rows = []
+    for row in found["rows"]:
+        flags = "".join(
+            str(int(row[k])) for k in ("return_sequences", "return_state", "stateful")
+        )
+        marks = "".join(
+            f"<td>{'yes' if row[k] else 'no'}</td>"
+            for k in ("return_sequences", "return_state", "stateful")
+        )
+        pairs = zip(row["meaning"], row["text"], strict=False)
+        said = "<br>".join(
+            f"{page_words.safe(m)} <code>{page_words.safe(t)}</code>" for m, t in pairs
+        )
+        if not row["ran"]:
+            said = f"did not run: {page_words.safe(row['error'])}"
+        here = ' <b class="here">this model</b>' if row["current"] else ""
+        rows.append(f'<tr data-returns="{flags}">{marks}<td>{said}{here}</td></tr>')
+    ran = found["ran_with"]
+    return (
+        f"<p>Every row was run, with B = {ran['B']}, T = {ran['T']}, D = {ran['D']}."
+        "</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="What it returns">'
+        "<table><thead><tr>"
+        '<th scope="col">return_sequences</th><th scope="col">return_state</th><th '
+        'scope="col">stateful</th>'
+        f'<th scope="col">returns</th></tr></thead><tbody>{"".join(rows)}</tbody>'
+        "</table></div>"
+    )
+
+
+def _configuration(layer: Facts) -> str:
+    rows = "".join(
+        f"<div><dt>{page_words.safe(key)}</dt><dd>{page_words.safe(value)}</dd></div>"
+        for key, value in layer["config"].items()
+    )
+    plan = f"<p>{page_words.safe(layer['plan'])}</p>" if layer["plan"] else ""
+    return f'<dl class="config">{rows}</dl>{plan}'
+
+
+def _rows_figure(stateful: bool) -> str:
+    """Three rows of two batches: arrows along a row, never between rows."""
+    parts = []
+    for batch in range(2):
+        left = 44 + batch * 290
+        parts.append(
+            f'<text x="{left}" y="16" class="tiny">batch {batch + 1}, time →</text>'
+        )
+        for row in range(3):
+            y = 28 + row * 40
+            for step in range(4):
+                x = left + step * 56
+                parts.append(
+                    f'<rect x="{x}" y="{y}" width="30" height="24" rx="4" '
+                    'class="cell"/>'
+                )
+                if step < 3:
+                    parts.append(f'<path d="M{x + 31} {y + 12}h22" class="rail"/>')
+            if batch == 0:
+                parts.append(
+                    f'<text x="36" y="{y + 17}" class="tiny batch-ink" '
+                    f'text-anchor="end">row {row + 1}</text>'
+                )
+                if stateful:
+                    parts.append(
+                        f'<path d="M{left + 199} {y + 12}h84" class="rail strongly"/>'
+                    )
+            elif not stateful:
+                parts.append(
+                    f'<text x="{left - 8}" y="{y + 16}" class="tiny" '
+                    'text-anchor="end">from 0</text>'
+                )
+    words = (
+        "carried from each row to the same row of the next batch"
+        if stateful
+        else "each row starts from zeros"
+    )
+    return (
+        '<svg viewBox="0 0 560 152" class="figure wide-figure" role="img" '
+        f'aria-label="Two batches of three rows; {words}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _text(layer: Facts, key: str) -> str:
+    found = layer["experiments"].get(key) or {}
+    said = found.get("text") if found.get("ran") else found.get("why")
+    return f'<p class="ran">{page_words.safe(said)}.</p>' if said else ""
+
+
+def _batch(facts: Facts) -> str:
+    layer = facts["layers"][0]
+    after = title("One batch after another: stateful", facts, "two_batches")
+    return (
+        f'<section id="rows">{title("Rows of a batch", facts, "rows")}'
+        "<p>Rows are independent sequences, side by side. No arrow leads from one row "
+        "to another: three rows of 50 characters are three texts, not one of 150.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Figure: rows of a '
+        f'batch">{_rows_figure(False)}</div>'
+        f"{_text(layer, 'rows_independent')}</section>"
+        f'<section id="two-batches">{after}'
+        "<p>With <code>stateful=True</code> the final state of row i starts row i of "
+        "the next batch. Shapes and weights stay as they are.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Figure: '
+        f'stateful">{_rows_figure(True)}</div>'
+        f"{_text(layer, 'stateful')}</section>"
+    )
+
+
+def _beside(facts: Facts) -> str:
+    """SimpleRNN, GRU and LSTM of the same size, side by side."""
+    layer = next((one for one in facts["layers"] if one["kind"] in kinds.GATES), None)
+    if layer is None:
+        return ""
+    d, u = layer["D"], layer["U"]
+    rows = []
+    carried = {"SimpleRNN": ["h"], "GRU": ["h"], "LSTM": ["h", "c"]}
+    for kind, gates in kinds.GATES.items():
+        bias = layer["numbers"]["formula"]["bias_rows"] and (2 if kind == "GRU" else 1)
+        strips = "".join(
+            f'<span class="mini units"><i class="tile"></i>{s}</span>'
+            for s in carried[kind]
+        )
+        here = ' <b class="here">this model</b>' if kind == layer["kind"] else ""
+        rows.append(
+            f'<tr><th scope="row">{kind}({u:,}){here}</th><td>{strips}</td>'
+            f'<td class="num">{len(carried[kind]) * u:,}</td><td '
+            f'class="num">{len(gates)}</td>'
+            f'<td class="num">{kinds.total(kind, d, u, bias):,}</td></tr>'
+        )
+    heading = title("Three cells side by side", facts, "side_by_side")
+    return (
+        f'<section id="beside">{heading}'
+        "<p>All three carry something from step to step. Only the LSTM has a second "
+        "rail.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Three cells">'
+        "<table><thead><tr>"
+        '<th scope="col">cell</th><th scope="col">carries</th><th scope="col" '
+        'class="num">numbers per example</th>'
+        '<th scope="col" class="num">matrices</th><th scope="col" class="num">weights'
+        f"</th></tr></thead><tbody>{''.join(reversed(rows))}</tbody></table>"
+        f"</div>{_text(layer, 'simple_rnn')}</section>"
+    )
+
+
+def _code(facts: Facts) -> str:
+    layer = facts["layers"][0]
+    found = layer["experiments"].get("every_step") or {}
+    if not found.get("code"):
+        return ""
+    return (
+        f'<section id="code">{title("Using h at every step", facts, "code")}'
+        "<p>A cell around the cell sees h at each step, inside the compiled loop. To "
+        "copy:</p>"
+        f'<pre class="code" tabindex="0"><code>{html.escape(found["code"])}</code>'
+        f"</pre>{_text(layer, 'every_step')}</section>"
+    )
+
+
+def shared(facts: Facts) -> str:
+    """What holds for the whole model: rows, three cells, the code to copy."""
+    return _batch(facts) + _beside(facts) + _code(facts)

@@ -1,0 +1,319 @@
+"""Shapes and counts found by running twins of a layer, never from prose.
+
+A twin is a fresh layer of the same class and configuration with one thing changed:
+other flags, another T, other units. Letters: B T D U.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from unrolled.explain import kinds
+from unrolled.explain.together import Together, reason
+from unrolled.explain.trace import Reading, calling
+
+import numpy as np
+
+Rows = Callable[[], list[dict[str, Any]]]
+FLAGS = ("return_sequences", "return_state", "stateful")
+
+# Multiply-adds one experiment may spend; larger layers are run over fewer steps.
+BUDGET = 400_000_000
+HIGHEST_SWEEP = 1024
+
+LARGEST_TWIN = 40_000_000
+
+
+def twin(layer: Any, **changes: Any) -> Any:
+    """A new layer like this one, unbuilt, with configuration changes."""
+    import keras
+
+    config = _unbuilt(layer.get_config())
+    config.pop("name", None)
+    cells = [layer.cell, *getattr(layer.cell, "cells", [])]
+    own = {kinds.names(cell)[0]: type(cell) for cell in cells}
+    own |= {type(layer).__name__: type(layer)}
+    for key in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
+        if key in config:  # shapes are asked for, so no time is lost on orthogonality
+            config[key] = "zeros"
+    with keras.utils.custom_object_scope(own):
+        return type(layer).from_config(config | changes)
+
+
+def _unbuilt(config: Any) -> Any:
+    """A configuration without the shapes that its cells were built for."""
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if k != "build_config"}
+        return {k: _unbuilt(v) for k, v in kept.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_unbuilt(one) for one in config)
+    return config
+
+
+def twin_with_cell(layer: Any, shape: tuple[Any, ...], **changes: Any) -> Any:
+    """A built twin around the layer's own cell: the very same weights."""
+    other = twin(layer, **changes)
+    other.cell = layer.cell
+    other.build(shape)
+    return other
+
+
+def unlike(*sizes: int | None) -> int:
+    """A small batch size that no other axis has, so it can be told apart."""
+    return next(n for n in (2, 3, 5, 7, 11) if n not in sizes)
+
+
+def affordable(layer: Any, steps: int, batch: int, budget: int = BUDGET) -> int:
+    """How many of these steps an experiment may run."""
+    step = sum(prod(w.shape) for w in layer.cell.weights) * batch
+    return max(1, min(steps, budget // max(step, 1)))
+
+
+def ones(batch: int, steps: int, inner: tuple[int, ...]) -> np.ndarray:
+    return np.full((batch, steps, *inner), 0.1, "float32")
+
+
+def shapes_of(result: Any) -> list[list[int]]:
+    tree = result if isinstance(result, (list, tuple)) else [result]
+    found: list[list[int]] = []
+    for one in tree:
+        if isinstance(one, (list, tuple)):
+            found += shapes_of(one)
+        else:
+            found.append([int(n) for n in one.shape])
+    return found
+
+
+def with_letter(shape: list[int]) -> str:
+    """A shape whose first axis is the batch, as text."""
+    inner = ", ".join(f"{n}" for n in shape[1:])
+    return f"(B, {inner})" if inner else "(B,)"
+
+
+def meanings(layer: Any, kind: str, flags: dict[str, bool], t: int) -> list[str]:
+    """What each returned array is: h_1 .. h_28, h_28, c_28."""
+    y = "h" if kind in kinds.GATES else "y"
+    last = f"{y}_{t}"
+    if getattr(layer, "go_backwards", False):
+        many = f"{y}_{t} .. {y}_1 (last step first)" if t > 1 else last
+        last, end = f"{y}_1", 1
+    else:
+        many, end = (f"{y}_1 .. {y}_{t}" if t > 1 else last), t
+    result = [many if flags["return_sequences"] else last]
+    if flags["return_state"]:
+        states = kinds.states(layer.cell, kind)
+        result += [f"{state['key']}_{end}" for state in states]
+    return result
+
+
+def returns(
+    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+) -> Callable[[], dict[str, Any]]:
+    """All eight combinations of the three flags, each one executed.
+
+    Returns a function that gives the table once `together` has run.
+    """
+    u = kinds.state_sizes(layer.cell)[0][0]
+    batch = unlike(t, *inner, u)
+    steps = affordable(layer, t, batch * 8)
+    rows: list[dict[str, Any]] = []
+    jobs = []
+    current = [bool(getattr(layer, key, False)) for key in FLAGS]
+    extra = {"return_all_states": False} if hasattr(layer, "return_all_states") else {}
+    for code in range(8):
+        flags = {key: bool(code >> bit & 1) for bit, key in enumerate(FLAGS)}
+        row: dict[str, Any] = dict(flags)
+        row |= {"current": list(flags.values()) == current, "ran": False, "error": None}
+        row |= {"shapes": [], "text": []}
+        row["meaning"] = meanings(layer, kind, flags, steps)
+        rows.append(row)
+        jobs.append(_flagged(together, layer, (batch, steps, *inner), flags | extra))
+
+    def finish() -> dict[str, Any]:
+        for row, job in zip(rows, jobs, strict=True):
+            try:
+                row["shapes"] = shapes_of(job())
+                row["text"] = [with_letter(shape) for shape in row["shapes"]]
+                row["ran"] = True
+            except Exception as error:  # a stranger's layer may raise anything
+                row["error"] = reason(error)
+        d = inner[-1] if inner else None
+        cut = None if steps == t else f"run over {steps} of {t:,} steps to save time"
+        ran = {"B": batch, "T": steps, "D": d}
+        return {"ran_with": ran, "text": cut, "rows": rows}
+
+    return finish
+
+
+def _flagged(
+    together: Together, layer: Any, shape: tuple[int, ...], flags: dict[str, bool]
+) -> Callable[[], Any]:
+    """A job of a twin with these flags, or the error of making one."""
+    try:
+        if getattr(layer, "time_major", False):
+            flags = flags | {"time_major": False}
+        other = twin_with_cell(layer, shape, **flags)
+    except Exception as error:
+        return _raising(error)
+    return together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+def fingerprint(layer: Any) -> str:
+    """A digest of all weights of a layer's cell."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in layer.cell.weights:
+        digest.update(np.ascontiguousarray(np.asarray(weight.value)).data.cast("B"))
+    return digest.hexdigest()
+
+
+def count(layer: Any) -> int:
+    return sum(prod(w.shape) for w in layer.cell.weights)
+
+
+def other_steps(together: Together, layer: Any, t: int, inner: tuple[int, ...]) -> Rows:
+    """The layer itself over another T."""
+    most = affordable(layer, 10**9, 1)
+    asked = list(dict.fromkeys((max(1, t // 2), 2 * t)))
+    call = calling(layer, Reading(np.zeros(0)), return_sequences=False)
+    jobs = [together.add(call, ones(1, min(t, most), inner)) for t in asked]
+
+    def row(asked: int, job: Callable[[], Any]) -> dict[str, Any]:
+        steps = min(asked, most)
+        try:
+            output, params = shapes_of(job())[0], count(layer)
+        except Exception as error:
+            text = f"T={steps} did not run"
+            return {"T": steps, "ran": False, "why": reason(error), "text": text}
+        text = f"ran it with T={steps}: still {params:,} weights"
+        if asked != steps:
+            text += f" (T={asked:,} would have cost too much time)"
+        return {"T": steps, "ran": True, "params": params, "output": output} | {
+            "text": text
+        }
+
+    return lambda: [row(*pair) for pair in zip(asked, jobs, strict=True)]
+
+
+def other_units(
+    together: Together, layer: Any, kind: str, inner: tuple[int, ...]
+) -> Rows:
+    """Half and twice the units: what moves and what does not."""
+    units = getattr(layer.cell, "units", None)
+    if kind not in kinds.GATES or not units:
+        why = f"a {kind} cell has no `units` argument that can be changed from outside"
+        return lambda: [{"ran": False, "why": why, "text": why}]
+    widths = list(dict.fromkeys((max(1, units // 2), 2 * units)))
+    others = [
+        _resized(together, layer, kind, width, (1, 2, *inner)) for width in widths
+    ]
+
+    def row(width: int, job: Callable[[], Any]) -> dict[str, Any]:
+        row: dict[str, Any] = {"units": width, "ran": False}
+        try:
+            other, output = job()
+        except Exception as error:
+            return row | {
+                "why": reason(error),
+                "text": f"{width:,} units: {reason(error)}",
+            }
+        row |= {"ran": True, "output": output, "params": count(other)}
+        row["state"] = sum(prod(s) for s in kinds.state_sizes(other.cell))
+        row["text"] = (
+            f"ran it with {width:,} units: {row['params']:,} weights, state "
+            f"{row['state']:,} numbers, output {with_letter(row['output'])}"
+        )
+        return row
+
+    return lambda: [row(*pair) for pair in zip(widths, others, strict=True)]
+
+
+def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
+    """Twice and half the features: only the kernel's rows change."""
+    widths = list(dict.fromkeys((max(1, inner[-1] // 2), 2 * inner[-1])))
+    others = [
+        _resized(together, layer, kind, None, (1, 2, *inner[:-1], d)) for d in widths
+    ]
+
+    def row(d: int, job: Callable[[], Any]) -> dict[str, Any]:
+        try:
+            other, output = job()
+        except Exception as error:
+            text = f"D={d} did not run"
+            return {"D": d, "ran": False, "why": reason(error), "text": text}
+        params = count(other)
+        text = (
+            f"ran it with D={d:,}: {params:,} weights, output still "
+            f"{with_letter(output)}"
+        )
+        return {"D": d, "ran": True, "output": output, "params": params, "text": text}
+
+    return lambda: [row(*pair) for pair in zip(widths, others, strict=True)]
+
+
+def _resized(
+    together: Together,
+    layer: Any,
+    kind: str,
+    units: int | None,
+    shape: tuple[int, ...],
+) -> Callable[[], Any]:
+    """A twin of another size, built and executed: the twin and its output's shape."""
+    changes: dict[str, Any] = {"stateful": False, "return_state": False}
+    changes |= {"return_sequences": False} if units is None else {"units": units}
+    for key in ("return_all_states", "time_major"):
+        if getattr(layer, key, False):
+            changes[key] = False
+    try:
+        cost = kinds.total(kind, shape[-1], units or layer.cell.units, 1)
+        if cost > LARGEST_TWIN:
+            raise ValueError(f"{cost:,} weights are too many to try")
+    except (AttributeError, KeyError):
+        pass
+    try:
+        other = twin(layer, **changes)
+        other.build(shape)
+    except Exception as error:
+        return _raising(error)
+    job = together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+    return lambda: (other, shapes_of(job())[0])
+
+
+def variants(
+    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+) -> Callable[[], dict[str, Any]]:
+    """The layer with other steps, other units and other features."""
+    rows = {
+        "other_steps": other_steps(together, layer, t, inner),
+        "other_units": other_units(together, layer, kind, inner),
+        "other_features": other_features(together, layer, kind, inner),
+    }
+    return lambda: {key: finish() for key, finish in rows.items()}
+
+
+def sweep(kind: str, d: int, bias: int, units: int) -> list[dict[str, int]]:
+    """Weights by units, from the formula: for a plot."""
+    if kind not in kinds.GATES:
+        return []
+    widths = sorted({2**k for k in range(11)} | {units, 2 * units})
+    widths = [w for w in widths if w <= max(HIGHEST_SWEEP, 2 * units)]
+    return [{"units": w, "params": kinds.total(kind, d, w, bias)} for w in widths]
+
+
+def formula_holds(layer: Any, kind: str, d: int) -> bool:
+    """Keras's own count of the built cell equals the formula."""
+    bias = kinds.bias_rows(layer.cell, kind)
+    return kinds.total(kind, d, layer.cell.units, bias) == layer.cell.count_params()
+
+
+def as_bool(mask: Any) -> np.ndarray:
+    return np.asarray(mask).astype(bool)

@@ -1,0 +1,403 @@
+"""Facts as one static figure: self-contained SVG, light and dark, no script.
+
+It reads from top to bottom: the sentence, the axes, the cell unrolled over time
+with its weights drawn once, what it read and what h became, the formula.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.explain import style
+from unrolled.explain.encode import decode
+from unrolled.explain.svg_css import arrow_head, css
+from unrolled.explain.svg_parts import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    arrays,
+    box,
+    chips,
+    formula,
+    heat,
+    legend,
+    line,
+    n,
+    paragraph,
+    read_array,
+    safe,
+    shrink,
+    swatch,
+    text,
+    wrap,
+)
+
+import numpy as np
+
+Facts = dict[str, Any]
+WIDTH, MARGIN = 1120, 56
+INNER = WIDTH - 2 * MARGIN
+MOST_LAYERS = 6
+
+
+def render(facts: Facts, rows: int = MAX_ROWS) -> str:
+    """The whole figure as an SVG document, heat maps of at most so many rows."""
+    y = 64.0
+    body = [text(MARGIN, y, facts["title"], "kicker")]
+    stamps = [one["stamp"] for one in facts["inputs"] if one["stamp"]]
+    if stamps:
+        body.append(_stamp(stamps[0], y))
+    if not facts["layers"]:
+        body.append(paragraph(MARGIN, y + 44, " ".join(facts["notes"]), "lead", 76, 32))
+        y += 130
+    for number, layer in enumerate(facts["layers"][:MOST_LAYERS]):
+        if number:
+            y += 8
+            body.append(line([(MARGIN, y), (WIDTH - MARGIN, y)], "rule"))
+            y += 20
+        piece, y = _layer(layer, facts, y + 28, rows)
+        body.append(f'<g role="group" aria-label="{safe(layer["name"])}">{piece}</g>')
+    hidden = len(facts["layers"]) - MOST_LAYERS
+    if hidden > 0:
+        y += 30
+        words = f"{MOST_LAYERS} of {len(facts['layers'])} recurrent layers are drawn."
+        body.append(text(MARGIN, y, words, "soft"))
+    height = y + 48
+    summary = " ".join(layer["sentence"] for layer in facts["layers"][:MOST_LAYERS])
+    summary = summary or " ".join(facts["notes"])
+    patterns = "".join(style.svg_pattern(axis, "uf-") for axis in style.AXES.values())
+    arrows = "".join(arrow_head(key) for key in ("units", "soft", "steps", "features"))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="uf" role="img" '
+        f'viewBox="0 0 {WIDTH} {n(height)}" width="{WIDTH}" height="{n(height)}" '
+        'aria-labelledby="uf-title uf-desc">'
+        f'<title id="uf-title">{safe(facts["title"])}, explained</title>'
+        f'<desc id="uf-desc">{safe(summary)}</desc>'
+        f"<style>{css()}</style><defs>{patterns}{arrows}</defs>"
+        f'<rect width="{WIDTH}" height="{n(height)}" class="paper"/>'
+        f"{''.join(body)}</svg>\n"
+    )
+
+
+def _stamp(words: str, y: float) -> str:
+    wide = len(words) * 7.2 + 24
+    x = WIDTH - MARGIN - wide
+    return box(x, y - 19, wide, 26, "stamp", 13) + text(
+        x + wide / 2, y - 1.5, words, "tiny warn", "middle"
+    )
+
+
+def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
+    parts = [text(MARGIN, y, f"{layer['name']} = {layer['code']}"[:110], "code")]
+    y += 40
+    rows = wrap(layer["sentence"], 84)
+    parts.append(paragraph(MARGIN, y, layer["sentence"], "lead", 84, 33))
+    y += 33 * (len(rows) - 1) + 34
+    parts.append(chips(MARGIN, y, layer))
+    y += 40
+    for one in layer["collisions"]:
+        y += 28
+        parts.append(text(MARGIN, y, one["text"] + ".", "soft warn"))
+    y += 44
+    if layer["kind"] == "ConvLSTM":
+        return "".join(parts), y
+    piece, y = _unrolled(layer, y)
+    parts.append(piece)
+    piece, y = _maps(layer, facts, y + 46, most)
+    parts.append(piece)
+    piece, y = _numbers(layer, y + 40)
+    return "".join([*parts, piece]), y
+
+
+def _numbers(layer: Facts, y: float) -> tuple[str, float]:
+    numbers = layer["numbers"]
+    parts = [text(MARGIN, y, "How many weights, and why", "head")]
+    parts.append(formula(MARGIN, y + 46, layer))
+    words = ["There is no T in it: any number of steps uses these same weights."]
+    state = f"State: {numbers['state_per_example']:,} numbers per example."
+    if numbers["per_unit"]:
+        words.append(f"Each unit owns {numbers['per_unit']:,} weights. {state}")
+    else:
+        words.append(state)
+    if numbers["multiply_adds_step"]:
+        work = f"{numbers['multiply_adds_step']:,} multiply-adds a step"
+        if numbers["multiply_adds_sequence"]:
+            work += f", {numbers['multiply_adds_sequence']:,} a sequence"
+        words.append(work + ".")
+    for k, row in enumerate(words):
+        parts.append(text(MARGIN, y + 108 + 24 * k, row, "soft"))
+    return "".join(parts), y + 108 + 24 * (len(words) - 1)
+
+
+def _slots(t: int | None) -> list[int | None]:
+    """Which steps are drawn (from 0); None stands for the steps between."""
+    if t is None:
+        return [0, 1, 2, None]
+    return list(range(t)) if t <= 6 else [0, 1, 2, None, t - 2, t - 1]
+
+
+def _unrolled(layer: Facts, y: float) -> tuple[str, float]:
+    t = layer["T"]["value"]
+    slots = _slots(t)
+    back = layer["direction"] == "backward"
+    wide = INNER / len(slots)
+    wide = min(wide, 240)
+    parts = [_weights(layer, y, wide * len(slots))]
+    top = y + 92  # of the cells
+    tall, low = 116.0, y + 92 + 116 + 46
+    two = len(layer["states"]) > 1
+    keys = [state["key"] for state in layer["states"]]
+    for k, step in enumerate(slots):
+        left = MARGIN + k * wide
+        middle = left + wide * 0.42
+        if step is None:
+            parts.append(
+                text(
+                    left + wide / 2, top + tall / 2 + 6, "· · ·", "lead soft", "middle"
+                )
+            )
+            continue
+        parts.append(
+            _cell(layer, step, middle, top, tall, k == (len(slots) - 1 if back else 0))
+        )
+        parts.append(line([(middle, y + 50), (middle, top - 3)], "pin"))
+        parts.append(swatch(middle - 9, low, 18, 58, "features"))
+        parts.append(
+            line(
+                [(middle, low - 4), (middle, top + tall + 6)],
+                "features-line",
+                "features-end",
+            )
+        )
+        parts.append(
+            text(middle + 18, low + 34, f"x{_sub(step + 1)}", "soft features-ink")
+        )
+        parts.append(
+            text(middle, low + 92, f"step {step + 1}", "tiny steps-ink", "middle")
+        )
+    parts.append(_rails(slots, wide, top, tall, two, keys, back))
+    parts.append(_outputs(layer, slots, wide, top, back))
+    base = low + 106
+    end = MARGIN + wide * len(slots)
+    parts.append(line([(MARGIN, base), (end, base)], "steps-line", "steps-end"))
+    count = "T steps" if t is None else f"{t:,} step{'' if t == 1 else 's'}"
+    note = f"time: {count}" + (", read from the last to the first" if back else "")
+    parts.append(text(MARGIN, base + 22, note, "tiny steps-ink"))
+    return "".join(parts), base + 22
+
+
+def _sub(step: int) -> str:
+    return "".join(chr(0x2080 + int(digit)) for digit in str(step))
+
+
+def _weights(layer: Facts, y: float, wide: float) -> str:
+    names = [
+        f"{w['name']} {' × '.join(str(k) for k in w['shape'])}"
+        for w in layer["weights"]
+    ]
+    label = f"One set of weights for every step: {layer['numbers']['params']:,}"
+    detail = "  ·  ".join(names)
+    width = min(INNER, max(wide, 12 + 8.6 * max(len(label), len(detail))))
+    room = int(width / 7.2)
+    if len(detail) > room:
+        detail = detail[: room - 3] + "..."
+    return (
+        box(MARGIN, y, width, 50, "panel", 6)
+        + text(MARGIN + 16, y + 21, label, "head")
+        + text(MARGIN + 16, y + 40, detail, "tiny")
+    )
+
+
+def _cell(layer: Facts, step: int, x: float, y: float, tall: float, first: bool) -> str:
+    """The cell at one step: a strip of `units` per gate; copies are dashed."""
+    gates = [g["key"] for g in layer["gates"] if g["key"] in arrays(layer)]
+    wide = 84.0
+    parts = [box(x - wide / 2, y, wide, tall, "cell" if first else "copy", 8)]
+    if not gates:
+        parts.append(text(x, y + tall / 2 + 5, "cell", "soft", "middle"))
+        return "".join(parts)
+    gap = wide / (len(gates) + 0.4)
+    for k, key in enumerate(gates):
+        left = x - wide / 2 + gap * (k + 0.7) - 5
+        strip = _strip(layer, key, step, left, y + 24, 10, tall - 36)
+        parts.append(strip + text(left + 5, y + 17, key, "tiny", "middle"))
+    return "".join(parts)
+
+
+def _strip(
+    layer: Facts, key: str, step: int, x: float, y: float, w: float, h: float
+) -> str:
+    """One state or gate at one step as a column of units, in its real values."""
+    values = read_array(layer, key)
+    frame = box(x, y, w, h, "units-frame")
+    if values is None or step >= values.shape[1]:
+        return swatch(x, y, w, h, "units")
+    row = arrays(layer)[key]
+    bounds = (row["blob"]["min"], row["blob"]["max"])
+    column = shrink(values[:, step : step + 1], 40, 1)
+    return heat(x, y, w, h, column, bounds, row["scale"] == "diverging") + frame
+
+
+def _rails(
+    slots: list[Any],
+    wide: float,
+    top: float,
+    tall: float,
+    two: bool,
+    keys: list[str],
+    back: bool,
+) -> str:
+    """Arrows that carry the state from one step to the next."""
+    parts = []
+    for k in range(len(slots)):
+        left = MARGIN + k * wide
+        from_x, to_x = left + wide * 0.42 + 44, left + wide + wide * 0.42 - 44
+        if slots[k] is None:
+            from_x = left + wide * 0.5 + 34
+        if k + 1 < len(slots) and slots[k + 1] is None:
+            to_x = left + wide * 1.5 - 34
+        if k + 1 == len(slots):
+            if slots[k] is None:
+                continue
+            to_x = from_x + 34
+        ends = [(to_x, 0.0), (from_x, 0.0)] if back else [(from_x, 0.0), (to_x, 0.0)]
+        if k + 1 == len(slots) and back:
+            ends = [(to_x, 0.0), (from_x + 2, 0.0)]
+        heights = [top + tall * 0.74] + ([top + tall * 0.2] if two else [])
+        for key, height in zip(keys, heights, strict=False):
+            css, end = ("units-line", "units-end")
+            points = [(x, height) for x, _ in ends]
+            parts.append(line(points, css, end))
+            if k == 0 and slots[0] is not None:
+                parts.append(text(from_x + 5, height - 7, key, "tiny units-ink"))
+    return "".join(parts)
+
+
+def _outputs(
+    layer: Facts, slots: list[Any], wide: float, top: float, back: bool
+) -> str:
+    """H drawn as a column of units between the steps, and where the output leaves."""
+    parts = []
+    many = layer["config"].get("return_sequences")
+    main = layer["states"][0]["key"] if layer["states"] else "y"
+    last = 0 if back else len(slots) - 1
+    for k, step in enumerate(slots):
+        if step is None or wide < 150:
+            continue
+        x = MARGIN + k * wide + wide * 0.42 + 62
+        parts.append(box(x - 1, top + 57, 16, 59, "paper"))
+        parts.append(_strip(layer, main, step, x, top + 58, 14, 57))
+        parts.append(
+            text(
+                x + 7, top + 134, f"{main}{_sub(step + 1)}", "tiny units-ink", "middle"
+            )
+        )
+        if many or k == last:
+            points = [(x + 7, top + 141), (x + 7, top + 166)]
+            parts.append(line(points, "units-line", "units-end"))
+            parts.append(text(x + 7, top + 182, "output", "tiny units-ink", "middle"))
+    return "".join(parts)
+
+
+def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
+    """What the layer read and what its state became, on one time axis."""
+    trace = layer["trace"]
+    if not trace["drawn"]:
+        rows = wrap("Not drawn: " + trace["why"] + ".", 120)
+        words = paragraph(
+            MARGIN, y, "Not drawn: " + trace["why"] + ".", "soft", 120, 22
+        )
+        return words, y + 22 * (len(rows) - 1)
+    x, wide = MARGIN + 74.0, INNER - 74.0 - 20
+    steps = trace["steps"]["shown"][1]
+    if steps < 12:
+        wide = max(120.0, wide * steps / 12)
+    stamp = facts["input"]["stamp"]
+    tail = f"  ·  {stamp}" if stamp else ""
+    parts = []
+    if trace["input"]:
+        values = decode(trace["input"])[0].T  # (D, T)
+        parts.append(
+            text(
+                MARGIN,
+                y,
+                f"What it reads: one column of features per step{tail}",
+                "head",
+            )
+        )
+        low, high = trace["input"]["min"], trace["input"]["max"]
+        tall = float(np.clip(values.shape[0] * 5, 22, 130))
+        if low >= 0:  # nothing below zero, as in an image: a ramp of greys
+            values, low, high = values / (high or 1.0), 0.0, 1.0
+        tiles = shrink(values, most, MAX_COLUMNS)
+        parts.append(heat(x, y + 16, wide, tall, tiles, (low, high), low < 0))
+        parts.append(box(x, y + 16, wide, tall, "features-frame"))
+        parts += _side(y + 16, tall, "features", layer["D"])
+        y += 16 + tall + 36
+    for key in [state["key"] for state in layer["states"]][:2]:
+        row = arrays(layer)[key]
+        values = decode(row["blob"])[0]
+        bounds = (row["blob"]["min"], row["blob"]["max"])
+        cut = trace["units"]["text"] or ""
+        cut = "; ".join(part for part in (cut, trace["steps"]["text"]) if part)
+        head = f"{key}, the {row['name']}: one row per unit, one column per step"
+        parts.append(
+            text(MARGIN, y, head + (f" ({cut})" if cut else "") + tail, "head")
+        )
+        tall = float(np.clip(values.shape[0] * 3, 40, 260))
+        parts.append(
+            heat(x, y + 16, wide, tall, shrink(values, most, MAX_COLUMNS), bounds)
+        )
+        parts.append(_skipped(trace, x, y + 16, wide, tall))
+        parts.append(box(x, y + 16, wide, tall, "units-frame"))
+        parts += _side(y + 16, tall, "units", trace["units"]["of"])
+        y += 16 + tall
+        parts.append(text(x, y + 20, "1", "tiny steps-ink"))
+        if steps > 1:
+            parts.append(
+                text(x + wide, y + 20, f"step {steps:,}", "tiny steps-ink", "end")
+            )
+        parts.append(legend(x + max(wide / 2, 80) - 70, y + 10, *bounds))
+        if values.shape[1] > MAX_COLUMNS or values.shape[0] > most:
+            words = f"drawn as means over at most {most} x {MAX_COLUMNS} tiles"
+            parts.append(text(x, y + 40, words, "tiny"))
+        y += 56
+    return "".join(parts), y - 10
+
+
+def _side(y: float, tall: float, axis: str, size: int) -> list[str]:
+    """The vertical axis of a map."""
+    x = MARGIN + 60.0
+    return [
+        line([(x, y), (x, y + tall)], f"{axis}-line", f"{axis}-end"),
+        text(x - 10, y + tall / 2, f"{size:,}", f"tiny {axis}-ink", "end"),
+        text(x - 10, y + tall / 2 + 16, axis, f"tiny {axis}-ink", "end"),
+    ]
+
+
+def _skipped(trace: Facts, x: float, y: float, wide: float, tall: float) -> str:
+    """A veil with a word over the steps that the mask skips."""
+    if not trace["mask"]:
+        return ""
+    mask = trace["mask"][0]
+    step = wide / len(mask)
+    parts = []
+    k = 0
+    while k < len(mask):
+        end = k
+        while end < len(mask) and mask[end] == "0":
+            end += 1
+        if end > k:
+            parts.append(box(x + k * step, y, (end - k) * step, tall, "skipped"))
+            if (end - k) * step > 130:
+                middle = x + (k + end) / 2 * step
+                parts.append(
+                    text(
+                        middle,
+                        y + tall / 2 + 5,
+                        "masked: carried over",
+                        "tiny",
+                        "middle",
+                    )
+                )
+        k = max(end, k + 1)
+    return "".join(parts)

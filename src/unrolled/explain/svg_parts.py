@@ -1,0 +1,203 @@
+"""Pieces of the figure: strings of SVG at a place, coloured by CSS variables.
+
+Letters: B T D U. Time runs to the right, units run down.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+from xml.sax.saxutils import escape
+
+from unrolled.explain import style
+from unrolled.explain.encode import decode
+from unrolled.explain.text import clean
+
+import numpy as np
+
+Facts = dict[str, Any]
+LEVELS = 15  # odd: the middle level is zero
+MAX_COLUMNS, MAX_ROWS = 160, 128
+
+
+def safe(text: Any) -> str:
+    """Escaped text without characters that XML forbids."""
+    kept = (
+        c
+        for c in clean(text)
+        if c not in "\ufffe\uffff" and not 0xD800 <= ord(c) < 0xE000
+    )
+    return escape("".join(kept), {'"': "&quot;"})
+
+
+def n(value: float) -> str:
+    """A coordinate with at most two decimals."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def text(x: float, y: float, words: Any, css: str = "", anchor: str = "start") -> str:
+    tail = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    look = f' class="{css}"' if css else ""
+    return f'<text x="{n(x)}" y="{n(y)}"{look}{tail}>{safe(words)}</text>'
+
+
+def wrap(words: str, characters: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(clean(words), characters) or [""]
+
+
+def paragraph(
+    x: float, y: float, words: str, css: str, characters: int, line: float
+) -> str:
+    rows = wrap(words, characters)
+    return "".join(text(x, y + k * line, row, css) for k, row in enumerate(rows))
+
+
+def box(x: float, y: float, w: float, h: float, css: str, r: float = 0) -> str:
+    round_ = f' rx="{n(r)}"' if r else ""
+    return (
+        f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}"{round_} '
+        f'class="{css}"/>'
+    )
+
+
+def line(points: list[tuple[float, float]], css: str, end: str = "") -> str:
+    path = "M" + "L".join(f"{n(x)} {n(y)}" for x, y in points)
+    marker = f' marker-end="url(#uf-{end})"' if end else ""
+    return f'<path d="{path}" class="{css}"{marker}/>'
+
+
+def swatch(x: float, y: float, w: float, h: float, axis: str) -> str:
+    """An area in an axis's tint and pattern."""
+    return (
+        box(x, y, w, h, f"{axis}-wash", 3)
+        + f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}" rx="3" '
+        f'fill="url(#uf-{axis})" stroke="var(--{axis}-fill)"/>'
+    )
+
+
+def chips(x: float, y: float, layer: Facts) -> str:
+    """The four axes: pattern, size, name, and what the axis means."""
+    parts = []
+    for chip in layer["axes"]:
+        axis = style.AXES[chip["key"]]
+        size = "any" if chip["size"] is None else f"{chip['size']:,}"
+        key = chip["key"]
+        parts.append(swatch(x, y, 40, 40, key))
+        label = f"{axis.letter} = {size}"
+        parts.append(text(x + 52, y + 17, label, f"chip {key}-ink"))
+        parts.append(text(x + 52, y + 36, axis.label, "soft"))
+        x += 52 + max(104.0, len(label) * 11.5) + 24
+    return "".join(parts)
+
+
+def quantise(
+    values: np.ndarray, low: float, high: float, diverging: bool
+) -> np.ndarray:
+    """Level per value (0..14); -1 where the value is not a finite number."""
+    if diverging:
+        top = max(abs(low), abs(high)) or 1.0
+        share = values / top / 2 + 0.5
+    else:
+        share = values
+    with np.errstate(invalid="ignore"):
+        level = np.clip(np.rint(share * (LEVELS - 1)), 0, LEVELS - 1)
+    return np.where(np.isfinite(values), np.nan_to_num(level), -1).astype(int)
+
+
+def shrink(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Means over equal bins, so that nothing larger than rows x columns is drawn."""
+    for axis, most in ((0, rows), (1, columns)):
+        size = values.shape[axis]
+        if size > most:
+            edges = np.linspace(0, size, most + 1).astype(int)[:-1]
+            sizes = np.diff([*edges, size])
+            shape = (-1, 1) if axis == 0 else (1, -1)
+            values = np.add.reduceat(values, edges, axis) / sizes.reshape(shape)
+    return values
+
+
+def heat(
+    x: float,
+    y: float,
+    w: float,
+    h: float,
+    values: np.ndarray,
+    bounds: tuple[float, float],
+    diverging: bool = True,
+) -> str:
+    """Rows x columns as one path per level; equal neighbours become one run."""
+    levels = quantise(values, *bounds, diverging)
+    rows, columns = levels.shape
+    paths: dict[int, list[str]] = {}
+    for r in range(rows):
+        row = levels[r]
+        edges = [0, *(np.flatnonzero(np.diff(row)) + 1), columns]
+        for a, b in pairwise(edges):
+            run = f"M{a} {r}h{b - a}"  # a stroke one tile thick: half an area's bytes
+            paths.setdefault(int(row[a]), []).append(run)
+    family = "d" if diverging else "s"
+    body = "".join(
+        f'<path class="{family}{level if level >= 0 else "x"}" d="{"".join(runs)}"/>'
+        for level, runs in sorted(paths.items())
+    )
+    scale = f"scale({w / columns:.5f} {h / rows:.5f})"
+    where = f'transform="translate({n(x)} {y + h / rows / 2:.3f}) {scale}"'
+    return f'<g class="heat" {where} shape-rendering="crispEdges">{body}</g>'
+
+
+def legend(x: float, y: float, low: float, high: float) -> str:
+    """The value scale: minus, zero, plus."""
+    top = max(abs(low), abs(high)) or 1.0
+    w = 9.0
+    parts = [
+        f'<rect x="{n(x + k * w)}" y="{n(y)}" width="{n(w + 0.5)}" height="12" '
+        f'class="d{k}"/>'
+        for k in range(LEVELS)
+    ]
+    end = x + LEVELS * w
+    parts.append(text(x - 6, y + 11, f"−{top:.2g}", "tiny", "end"))
+    parts.append(text((x + end) / 2, y + 25, "0", "tiny", "middle"))
+    parts.append(text(end + 6, y + 11, f"+{top:.2g}", "tiny"))
+    return "".join(parts)
+
+
+def arrays(layer: Facts) -> dict[str, Facts]:
+    return {row["key"]: row for row in layer["trace"].get("arrays", [])}
+
+
+def formula(x: float, y: float, layer: Facts) -> str:
+    """The sum with each number in its axis's colour, and what each number is."""
+    facts = layer["numbers"]["formula"]
+    if not facts:
+        total = f"{layer['numbers']['params']:,}"
+        return text(x, y, total, "sum") + text(x, y + 24, "weights in all", "soft")
+    pieces = []
+    if facts["G"] > 1:
+        pieces += [(f"{facts['G']}", "", "gates"), ("×", "op", "")]
+    pieces += [
+        (f"{facts['U']:,}", "units-ink", "units"),
+        ("× (", "op", ""),
+        (f"{facts['D']:,}", "features-ink", "features"),
+        ("+", "op", ""),
+        (f"{facts['U']:,}", "units-ink", "h before"),
+    ]
+    if facts["bias_rows"]:
+        word = "bias" if facts["bias_rows"] == 1 else "biases"
+        pieces += [("+", "op", ""), (f"{facts['bias_rows']}", "", word)]
+    pieces += [(") =", "op", ""), (f"{facts['total']:,}", "strong", "weights")]
+    parts = []
+    for word, css, below in pieces:
+        wide = max(len(word) * 15.5, len(below) * 7.4) if below else len(word) * 12.0
+        parts.append(text(x + wide / 2, y, word, f"sum {css}".strip(), "middle"))
+        if below:
+            parts.append(text(x + wide / 2, y + 24, below, "tiny", "middle"))
+        x += wide + 12
+    return "".join(parts)
+
+
+def read_array(layer: Facts, key: str, example: int = 0) -> np.ndarray | None:
+    """Values (U', T') of one trace array, or None."""
+    row = arrays(layer).get(key)
+    return None if row is None else decode(row["blob"])[example]
