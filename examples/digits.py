@@ -9,9 +9,10 @@ the state h goes through a Dense layer, which gives one score per digit.
     python examples/digits.py --resume         # go on after Ctrl-C
 
 The run folder holds model.keras (the network and its optimizer after the last whole
-epoch), settings.json, history.csv and curves.png. An epoch's order and shifts depend
-on the seed and the epoch's number alone, so a resumed run ends with exactly the
-weights of an unbroken one.
+epoch), settings.json, history.csv, curves.png, and explain.html: a page that shows
+what units, cells and time steps are in this very network, over one of the digits it
+was tested on. An epoch's order and shifts depend on the seed and the epoch's number
+alone, so a resumed run ends with exactly the weights of an unbroken one.
 """
 
 import csv
@@ -222,6 +223,11 @@ def train(
     return model, history
 
 
+def write_page(path: Path, model: keras.Model, digit: np.ndarray) -> None:
+    """Write the page that explains the network over one picture (T=28, D=28)."""
+    unrolled.explain(model, sample=scale(digit)).save(path)
+
+
 def in_words(model: keras.Model) -> str:
     """Say what ``units`` is in this model, with figures taken from the model."""
     layer, dense = model.layers
@@ -282,6 +288,9 @@ def main(
     print(f"\n{in_words(model)}")
     print(f"\nTest accuracy {history[-1]['val_accuracy']:.4f}.")
     print(f"The run is in {out}: model.keras, history.csv, curves.png, settings.json.")
+    page = out / "explain.html"
+    write_page(page, model, load(settings.data)[1][0][0])
+    print(f"Open {page} in a browser: units, cells and time steps in this network.")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,13 @@ def few_digits(monkeypatch):
     monkeypatch.setattr(digits, "load", lambda name: data)
 
 
+@pytest.fixture(autouse=True)
+def short_page(monkeypatch, request):
+    """Explaining takes seconds; one test does it for real."""
+    if "real_page" not in request.node.name:
+        monkeypatch.setattr(digits, "write_page", lambda path, *_: path.write_text("x"))
+
+
 @pytest.fixture(scope="module")
 def app():
     import typer
@@ -71,10 +78,21 @@ def test_a_run_leaves_model_history_and_curves(app, tmp_path):
     assert f"{4 * 3 * (28 + 3 + 1):,} weights" in " ".join(result.output.split())
     rows = read_table(out / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert (out / "explain.html").exists()
+    assert "explain.html in a browser" in " ".join(result.output.split())
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     model = keras.models.load_model(out / "model.keras")
     assert model.input_shape == (None, 28, 28)
     assert not list(out.glob("part-*"))
+
+
+def test_real_page_of_a_network_over_a_digit(tmp_path):
+    pytest.importorskip("unrolled.explain.page")
+    model = digits.build(TINY, 120)
+    digits.write_page(tmp_path / "page.html", model, np.zeros((28, 28), "uint8"))
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "One LSTM cell, 3 units wide" in page
+    assert "synthetic input" not in page
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])

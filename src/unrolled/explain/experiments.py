@@ -13,7 +13,12 @@ from typing import Any
 
 from unrolled.explain import kinds, shapes
 from unrolled.explain.encode import encode, number
-from unrolled.explain.stepping import Stepper, formula_step, read_weights
+from unrolled.explain.stepping import (
+    Stepper,
+    formula_step,
+    gate_values,
+    read_weights,
+)
 from unrolled.explain.together import Together, reason
 from unrolled.explain.trace import (
     Reading,
@@ -171,14 +176,25 @@ def units_talk(bench: Bench) -> Result:
 
 
 def fan_in(bench: Bench) -> Result:
-    """Change one feature of one step: how many outputs move at that step."""
+    """Change one feature of one step: how many units move at that step.
+
+    Where the gates are known their sums are compared: an activation may hide a move.
+    """
     first = bench.x[:, :1]
     feature = int(np.argmax(np.abs(np.nan_to_num(first[0, 0]))))
     moved = first.copy()
     moved[..., feature] += 0.5
-    one, other = bench.run(first)[0], bench.run(moved)[0]
-    count = int((one != other).sum())
-    wide = one.shape[-1]
+    if bench.kind in kinds.GATES and bench.stepper is not None:
+        cell = bench.layer.cell
+        weights, h = read_weights(cell), np.zeros((1, cell.units), "float32")
+        pairs = [
+            gate_values(cell, bench.kind, weights, v[:, 0], h) for v in (first, moved)
+        ]
+        sums = [np.stack(list(pre.values())) for pre, _ in pairs]
+        apart = (sums[0] != sums[1]).any((0, 1))
+    else:
+        apart = (bench.run(first)[0] != bench.run(moved)[0]).any((0, 1))
+    count, wide = int(apart.sum()), apart.size
     text = (
         f"changed feature {feature} of one step: {count:,} of {wide:,} units moved at "
         "that step"

@@ -273,12 +273,10 @@ def _resized(
     for key in ("return_all_states", "time_major"):
         if getattr(layer, key, False):
             changes[key] = False
-    try:
+    if kind in kinds.GATES:
         cost = kinds.total(kind, shape[-1], units or layer.cell.units, 1)
         if cost > LARGEST_TWIN:
-            raise ValueError(f"{cost:,} weights are too many to try")
-    except (AttributeError, KeyError):
-        pass
+            return _raising(ValueError(f"{cost:,} weights are too many to try"))
     try:
         other = twin(layer, **changes)
         other.build(shape)

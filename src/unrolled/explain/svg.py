@@ -28,6 +28,7 @@ from unrolled.explain.svg_parts import (
     shrink,
     swatch,
     text,
+    to_scale,
     wrap,
 )
 
@@ -51,7 +52,7 @@ def render(facts: Facts, rows: int = MAX_ROWS) -> str:
         y += 130
     for number, layer in enumerate(facts["layers"][:MOST_LAYERS]):
         if number:
-            y += 8
+            y += 36
             body.append(line([(MARGIN, y), (WIDTH - MARGIN, y)], "rule"))
             y += 20
         piece, y = _layer(layer, facts, y + 28, rows)
@@ -125,7 +126,9 @@ def _numbers(layer: Facts, y: float) -> tuple[str, float]:
         words.append(work + ".")
     for k, row in enumerate(words):
         parts.append(text(MARGIN, y + 108 + 24 * k, row, "soft"))
-    return "".join(parts), y + 108 + 24 * (len(words) - 1)
+    parts.append(to_scale(WIDTH - MARGIN - 330, y, 130, layer))
+    rows = max(len(words) - 1, 4) if numbers["formula"] else len(words) - 1
+    return "".join(parts), y + 108 + 24 * rows
 
 
 def _slots(t: int | None) -> list[int | None]:
@@ -360,6 +363,7 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
         if values.shape[1] > MAX_COLUMNS or values.shape[0] > most:
             words = f"drawn as means over at most {most} x {MAX_COLUMNS} tiles"
             parts.append(text(x, y + 40, words, "tiny"))
+            y += 16
         y += 56
     return "".join(parts), y - 10
 

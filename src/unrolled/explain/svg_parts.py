@@ -201,3 +201,32 @@ def read_array(layer: Facts, key: str, example: int = 0) -> np.ndarray | None:
     """Values (U', T') of one trace array, or None."""
     row = arrays(layer).get(key)
     return None if row is None else decode(row["blob"])[example]
+
+
+def to_scale(x: float, y: float, tall: float, layer: Facts) -> str:
+    """The weights as one block: a row per gate and unit, a column per number read."""
+    facts = layer["numbers"]["formula"]
+    if not facts:
+        return ""
+    g, u, d, bias = (facts[key] for key in ("G", "U", "D", "bias_rows"))
+    size = min(tall / (g * u), 220 / (d + u + bias))
+    high = g * u * size
+    words = f"to scale: {g * u:,} rows" + (f", {u:,} for each gate" if g > 1 else "")
+    parts = [text(x, y, words, "tiny")]
+    top, left = y + 30, x
+    for count, axis, label in ((d, "features", "x_t"), (u, "units", "h before")):
+        wide = max(count * size, 2.0)
+        parts.append(swatch(left, top, wide, high, axis))
+        foot = top + high + (18 if axis == "features" else 34)
+        words = f"{count:,} columns read {label}"
+        parts.append(text(left, foot, words, f"tiny {axis}-ink"))
+        left += wide + 3
+    if bias:
+        parts.append(box(left, top, max(bias * size, 1.5), high, "panel"))
+    for k, gate in enumerate(layer["gates"]):
+        middle = top + (k + 0.5) * high / g
+        parts.append(text(x - 8, middle + 4, gate["key"], "tiny", "end"))
+        if k:
+            at = top + k * high / g
+            parts.append(line([(x - 18, at), (left, at)], "wire"))
+    return "".join(parts)

@@ -1,0 +1,150 @@
+"""Every way to write a recurrent layer: drawn, or a reason that says why not."""
+
+import unrolled
+from unrolled.explain import svg, text
+from unrolled.explain.describe import describe
+from unrolled.explain.encode import decode
+
+import keras
+import numpy as np
+import pytest
+
+from conftest import dumps, random, sequential
+
+pytestmark = [
+    pytest.mark.keras_ranks,
+    pytest.mark.filterwarnings("ignore:unrolled runs its slower scan path"),
+]
+
+L = keras.layers
+
+
+def explained(layer, x, **options):
+    facts = describe(sequential(layer, shape=x.shape[1:], **options), x)
+    dumps(facts)
+    svg.render(facts)
+    text.render(facts)
+    assert "failed" not in {c["verdict"] for c in facts["claims"]}
+    return facts["layers"]
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_ours_say_what_stock_layers_say(name):
+    x = random(2, 5, 4)
+    (ours,) = explained(getattr(unrolled, name)(3), x)
+    (stock,) = explained(getattr(L, name)(3), x)
+    assert ours["trace"]["drawn"]
+    assert ours["plan"]
+    assert stock["plan"] is None
+    for key in ("kind", "U", "D", "P", "T", "B", "gates", "states", "sentence"):
+        assert ours[key] == stock[key]
+    assert ours["numbers"] == stock["numbers"]
+    shapes = [[r["shapes"] for r in one["returns"]["rows"]] for one in (ours, stock)]
+    assert shapes[0] == shapes[1]
+    assert all(r["ran"] for r in ours["returns"]["rows"])
+
+
+def test_both_directions_of_ours():
+    forward, backward = explained(
+        unrolled.Bidirectional(unrolled.GRU(3, return_sequences=True)), random(2, 5, 4)
+    )
+    assert forward["wrapper"]["pair"] == backward["id"]
+    assert [forward["direction"], backward["direction"]] == ["forward", "backward"]
+    assert forward["trace"]["drawn"]
+    assert backward["trace"]["order"] == "right to left"
+
+
+@pytest.mark.parametrize("library", [unrolled, L])
+def test_stacked_cells(library):
+    cells = [library.LSTMCell(3), library.GRUCell(2)]
+    cell = library.StackedRNNCells(cells)
+    (layer,) = explained(library.RNN(cell), random(2, 5, 4))
+    assert layer["kind"] == "stack"
+    assert layer["trace"]["drawn"]
+    assert [state["size"] for state in layer["states"]] == [3, 3, 2]
+    tried = layer["experiments"]
+    assert all(row["ran"] for row in tried["other_features"] + tried["other_steps"])
+    assert tried["every_step"]["ran"]
+
+
+class Called(keras.Model):
+    """A model that calls its layer with arguments of ours."""
+
+    def __init__(self, layer, **arguments):
+        super().__init__()
+        self.inner, self.arguments = layer, arguments
+
+    def call(self, x):
+        return self.inner(x, **self.arguments)
+
+
+def called(layer, x, **arguments):
+    model = Called(layer, **arguments)
+    model(x)
+    return describe(model, x)["layers"][0]
+
+
+def test_lengths_are_a_mask_and_resets_a_reason():
+    x = random(2, 5, 4)
+    layer = called(unrolled.LSTM(3), x, lengths=np.array([2, 5]))
+    assert layer["trace"]["drawn"]
+    assert layer["trace"]["mask"] == ["11000", "11111"]
+    resets = np.zeros((2, 5), bool)
+    resets[0, 2] = True
+    layer = called(unrolled.LSTM(3), x, resets=resets)
+    assert "resets" in layer["trace"]["why"]
+    assert all(row["ran"] for row in layer["returns"]["rows"])
+
+
+def test_time_major():
+    x = random(2, 5, 4)
+    layer = unrolled.GRU(3, time_major=True, return_sequences=True)
+    y = np.asarray(layer(x.swapaxes(0, 1)))
+    facts = describe(layer, x.swapaxes(0, 1))["layers"][0]
+    assert (facts["T"]["value"], facts["B"]["value"]) == (5, 2)
+    h = facts["trace"]["arrays"][0]["blob"]
+    gap = np.abs(decode(h) - y.transpose(1, 2, 0))
+    assert gap.max() <= h["precision"] * 1.01
+    assert layer.time_major
+
+
+def test_time_distributed():
+    layer = L.TimeDistributed(L.LSTM(3, name="inner"))
+    (facts,) = explained(layer, random(2, 3, 5, 4))
+    assert facts["name"] == "inner"
+    assert facts["trace"]["drawn"] or facts["trace"]["why"]
+    assert facts["numbers"]["params"] == 4 * 3 * (4 + 3 + 1)
+
+
+@pytest.mark.parametrize("library", [unrolled, L])
+def test_narrow_types_are_drawn_within_their_precision(library):
+    layer = library.LSTM(3, dtype="mixed_bfloat16")
+    (facts,) = explained(layer, random(2, 5, 4))
+    assert facts["trace"]["drawn"]
+    assert facts["trace"]["check"]["max_difference"] < 0.05
+
+
+def test_activations_of_all_kinds():
+    layer = L.LSTM(3, activation="relu", recurrent_activation="softplus")
+    (facts,) = explained(layer, random(2, 5, 4))
+    assert facts["trace"]["drawn"]
+    assert facts["gates"][0]["activation"] == "softplus"
+
+
+def test_a_large_layer_over_many_steps_keeps_what_fits():
+    """The shape of LSTM(2048) over 1,000 steps, at an affordable width."""
+    (facts,) = explained(L.LSTM(512), random(1, 1000, 3))
+    assert facts["trace"]["drawn"]
+    assert facts["trace"]["units"]["of"] == 512
+    assert len(facts["trace"]["units"]["shown"]) < 512
+    assert "by variance" in facts["trace"]["units"]["text"]
+    assert facts["embedded"]["embedded"] is False
+    assert len(dumps(facts)) < 4_000_000
+
+
+def test_explain_is_exported_and_seen_through_the_package():
+    layer = unrolled.SimpleRNN(2)
+    layer.build((None, 3, 2))
+    said = unrolled.explain(layer, random(3, 2))
+    assert said.facts["layers"][0]["U"] == 2
+    assert "2 units wide" in str(said)
