@@ -108,9 +108,11 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("back", [False, True])
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("bias", "mask", "back"),
+    [(True, mask, back) for mask in MASKS for back in (False, True)]
+    + [(False, "none", False), (False, "holes", True)],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_traces_and_ledgers_equal_the_layer(kind, bias, mask, back):
     keras.utils.set_random_seed(1)
