@@ -1,4 +1,4 @@
-"""The one time loop: pure JAX, takes a function, knows no cell and no Keras.
+"""The one time loop: pure JAX, takes functions, knows no cell and no Keras.
 
 Sequences are trees of ``(B, T, ...)`` arrays; states and outputs, of ``(B, ...)``.
 Every path that runs a recurrent layer (this scan, a fused kernel) means exactly
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax
 from jax import numpy as jnp
+
+from . import deferred
 
 Tree = Any
 
@@ -55,6 +57,7 @@ def unroll(
     states: Tree,
     *,
     project: Callable[[Tree], Tree] | None = None,
+    product: Callable[[Tree, Tree], Tree] | None = None,
     variables: Tree = (),
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
@@ -74,6 +77,9 @@ def unroll(
         project: the share of the step that needs no state, over any axes before
             ``(B, ...)``; applied to many steps at once, its result is what `step`
             reads.
+        product: the share of the step that multiplies by weights, ``(x_t, states) ->
+            z``; `step` then reads z in place of x_t. Gradients of the weights are
+            taken after the loop, for all steps at once (`deferred`).
         variables: what the cell as a whole carries from step to step.
         mask: bool ``(B, T)``. Where false, the row's states are carried over and
             its output repeats the last one emitted (zeros before the first).
@@ -106,7 +112,7 @@ def unroll(
 
     def output_of_first(steps: Steps) -> Tree:
         at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
-        return step(at, states, variables)[0]
+        return step(product(at, states) if product else at, states, variables)[0]
 
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
@@ -114,12 +120,19 @@ def unroll(
     # The held output travels only where something may ask for it again.
     hold = mask is not None or not keep_outputs
 
-    def advance(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
-        before, held, variables = carry
-        if at.resets is not None:
-            before = _where(at.resets, fresh, before)
-            held = _where(at.resets, zeros, held) if hold else None
-        output, after, variables = step(at.inputs, before, variables)
+    def begin(carry: Carry, at: Steps) -> Carry:
+        if at.resets is None:
+            return carry
+        held = _where(at.resets, zeros, carry.held) if hold else None
+        return Carry(_where(at.resets, fresh, carry.states), held, carry.variables)
+
+    def multiply(carry: Carry, at: Steps) -> Tree:
+        states = begin(carry, at).states
+        return product(at.inputs, states) if product else at.inputs
+
+    def advance(z: Tree, carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
+        before, held, variables = begin(carry, at)
+        output, after, variables = step(z, before, variables)
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
         if at.mask is not None:
             after = _where(at.mask, after, before)
@@ -127,8 +140,14 @@ def unroll(
         kept = (output if keep_outputs else None, after if keep_states else None)
         return Carry(after, output if hold else None, variables), kept
 
+    def whole(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
+        return advance(at.inputs, carry, at)
+
     def run(carry: Carry, part: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
-        return lax.scan(advance, carry, read(part), reverse=reverse, unroll=unroll)
+        options = {"reverse": reverse, "unroll": unroll}
+        if product is not None:
+            return deferred.scan(multiply, advance, carry, read(part), **options)
+        return lax.scan(whole, carry, read(part), **options)
 
     carry = Carry(states, zeros if hold else None, variables)
     if keep_outputs or keep_states or unroll is True or length <= CHUNK:
@@ -173,9 +192,10 @@ def _swap(sequences: Tree) -> Tree:
 
 
 def _where(rows: jax.Array, new: Tree, old: Tree) -> Tree:
-    """Choose by row: `rows` is ``(B,)``, the leaves are ``(B, ...)``."""
+    """Choose by row: `rows` is ``(..., B)``, `old` too, `new` is for one step."""
 
     def choose(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(rows.reshape(rows.shape + (1,) * (a.ndim - 1)), a, b)
+        chosen = rows.reshape(rows.shape + (1,) * (b.ndim - rows.ndim))
+        return jnp.where(chosen, jnp.broadcast_to(a, b.shape), b)
 
     return jax.tree.map(choose, new, old)

@@ -19,14 +19,10 @@ from .cells.stacked import (
     is_shape,
     output_size,
 )
+from .parts import parts_of
 from .pure import purify
 
 Tree = Any
-
-# Up to this many rows one large product for all steps beats T small ones; above,
-# reading the product back costs more than it saves (measured: 1.0 to 1.9 times
-# Keras's speed at B = 1 when hoisted, 0.55 to 1.0 at B >= 32).
-HOIST_UP_TO_BATCH = 4
 
 
 class SequenceArguments(Declared):
@@ -307,27 +303,21 @@ class RNN(SequenceArguments, keras.layers.Layer):
         def project(x: Tree) -> Tree:
             return cell.project_inputs(x, constants)
 
-        def step_projected(x: Tree, states: Tree) -> tuple[Tree, Tree]:
-            output, after = cell.step(x, states, constants)
+        def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
+            output, after = cell.step(project(x), states, constants)
             return output, checks.pack_states(after, states, "the cell's new states")
-
-        def step_whole(x: Tree, states: Tree) -> tuple[Tree, Tree]:
-            return step_projected(project(x), states)
 
         one = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((a.shape[0], *a.shape[2:]), a.dtype), inputs
         )
-        pure = purify(step_whole, self.cell, one, states)
-        hoist = rows <= HOIST_UP_TO_BATCH and not jax.tree.leaves(pure.variables)
-        if hoist:
-            pure = purify(
-                step_projected, self.cell, jax.eval_shape(project, one), states
-            )
+        pure = purify(step, self.cell, one, states)
+        parts: dict[str, Any] = {"step": pure.step}
+        if not jax.tree.leaves(pure.variables):
+            parts = parts_of(cell, constants, rows)
         result = loop.unroll(
-            pure.step,
-            inputs,
-            states,
-            project=project if hoist else None,
+            inputs=inputs,
+            states=states,
+            **parts,
             variables=pure.variables,
             mask=mask,
             resets=resets,

@@ -37,6 +37,14 @@ class Cell(keras.layers.Layer):
     # One letter a gate, in the order of the weights' columns.
     gates: ClassVar[str] = ""
 
+    # Whether `combine` reads no more than the sum of projected inputs and state.
+    additive: ClassVar[bool] = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether a step is `project_state`, then `combine`."""
+        return type(self).step is Cell.step
+
     @property
     def state_dtype(self) -> str:
         """What states are held in: float32 where the arithmetic is narrower."""
@@ -80,7 +88,10 @@ class Cell(keras.layers.Layer):
         return x
 
     def project_state(self, h: jax.Array, constants: Tree) -> jax.Array:
-        """The recurrent product: ``(B, U)`` to ``(B, G*U)``."""
+        """The recurrent product: ``(..., B, U)`` to ``(..., B, G*U)``.
+
+        Once for a step, and for the gradients once for all steps.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define project_state and combine, or step."
         )

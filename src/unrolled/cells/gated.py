@@ -176,11 +176,13 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Multiply in the compute dtype, accumulate in the state dtype."""
-        return jnp.matmul(
-            x.astype(self.compute_dtype),
+        # Rows flattened: a weight's gradient is then one product over one axis.
+        z = jnp.matmul(
+            x.reshape(-1, x.shape[-1]).astype(self.compute_dtype),
             jnp.asarray(weight, self.compute_dtype),
             preferred_element_type=self.state_dtype,
         )
+        return z.reshape(*x.shape[:-1], z.shape[-1])
 
     def _affine(self, x: Any, weight: Any, bias: Any, mask: Any) -> jax.Array:
         if mask is not None:
@@ -200,7 +202,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         return self._affine(x, self.kernel, self._bias(0), constants.get("input_mask"))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
-        """``(B, U)`` to ``(B, G*U)``."""
+        """``(..., B, U)`` to ``(..., B, G*U)``."""
         return self._affine(
             h, self.recurrent_kernel, self._bias(1), constants.get("recurrent_mask")
         )

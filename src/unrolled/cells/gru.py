@@ -62,6 +62,11 @@ class GRUCell(GRUArguments, GatedCell):
         width = 3 * self.units
         return (2, width) if self.reset_after else (width,)
 
+    @property
+    def splits(self) -> bool:
+        """Without `reset_after` a product comes after the reset gate."""
+        return self.reset_after
+
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above, with `reset_after`."""
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)

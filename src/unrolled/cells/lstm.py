@@ -53,6 +53,7 @@ class LSTMCell(LSTMArguments, GatedCell):
     """
 
     gates: ClassVar[str] = "ifco"
+    additive: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

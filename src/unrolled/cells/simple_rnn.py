@@ -37,6 +37,7 @@ class SimpleRNNCell(SimpleRNNArguments, GatedCell):
     """
 
     gates: ClassVar[str] = "h"
+    additive: ClassVar[bool] = True
 
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""

@@ -1,0 +1,157 @@
+"""Weight gradients taken after the loop equal those taken in it, and are after it."""
+
+import itertools
+
+import unrolled
+from unrolled import deferred, loop
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from jax.extend.core import jaxprs_in_params
+from jax.test_util import check_grads
+
+B, T, D, U = 3, 5, 4, 6
+RNG = np.random.default_rng(0)
+
+
+def _normal(*shape, dtype="float64"):
+    return jnp.asarray(RNG.normal(size=shape), dtype)
+
+
+def _weights():
+    return {"W": _normal(D, U), "R": _normal(U, U), "b": _normal(U), "p": _normal(U)}
+
+
+def _run(weights, x, h, deferring, **options):
+    """A cell with a weight in each part: two products, and one in the rest."""
+
+    def product(x, states):
+        shape = (*x.shape[:-1], U)
+        bias = jnp.broadcast_to(weights["b"], shape)
+        return x @ weights["W"], states[0] @ weights["R"] + bias
+
+    def rest(z, states, none):
+        peephole = jnp.broadcast_to(weights["p"], states[0].shape)
+        h = jnp.tanh(z[0] + jax.nn.sigmoid(z[1]) * states[1] * peephole)
+        return h * states[1], [h, states[1] + h], none
+
+    def whole(x, states, none):
+        return rest(product(x, states), states, none)
+
+    parts = {"step": rest, "product": product} if deferring else {"step": whole}
+    return loop.unroll(inputs=x, states=[h, h + 1], **parts, **options)
+
+
+def _options(masked, reset, reverse, zero=False, sequences=True):
+    return {
+        "mask": jnp.asarray(RNG.random((B, T)) < 0.6) if masked else None,
+        "resets": jnp.asarray(RNG.random((B, T)) < 0.3) if reset else None,
+        "fresh": [np.zeros((B, U)), np.ones((B, U))],
+        "reverse": reverse,
+        "zero_masked": zero,
+        "keep_outputs": sequences,
+        "keep_states": sequences,
+    }
+
+
+CASES = [_options(*case) for case in itertools.product([False, True], repeat=3)] + [
+    _options(True, True, True, True),
+    _options(True, True, False, False, False),
+]
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def _loss(out):
+    leaves = jax.tree.leaves((out.last, out.outputs, out.states, out.all_states))
+    return sum(jnp.sum(jnp.sin(leaf + n)) for n, leaf in enumerate(leaves))
+
+
+@pytest.mark.parametrize("options", CASES)
+def test_gradients_are_those_of_the_plain_loop(options):
+    given = (_weights(), _normal(B, T, D), _normal(B, U))
+
+    def gradient(deferring):
+        whole = jax.checkpoint(lambda *a: _loss(_run(*a, deferring, **options)))
+        return jax.jit(jax.grad(whole, (0, 1, 2)))
+
+    got, want = gradient(True)(*given), gradient(False)(*given)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-12), got, want)
+
+
+@pytest.mark.parametrize("options", [CASES[0], CASES[7]])
+def test_both_modes_twice(options):
+    given = (_weights(), _normal(B, T, D), _normal(B, U))
+    whole = jax.jit(lambda *a: _loss(_run(*a, True, **options)))
+    check_grads(whole, given, order=2, rtol=1e-4)
+
+
+def test_a_gradient_of_a_compiled_function():
+    """What the parts close over is passed on: the rule runs after their trace."""
+    given = (_weights(), _normal(B, T, D), _normal(B, U))
+    whole = jax.jit(lambda *a: _loss(_run(*a, True)))
+    want = jax.grad(lambda *a: _loss(_run(*a, False)))(*given)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-12),
+        jax.grad(whole)(*given),
+        want,
+    )
+
+
+def test_vmap_over_weights_and_inputs():
+    weights, x, h = _weights(), _normal(2, B, T, D), _normal(B, U)
+    both = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), weights)
+
+    def gradient(deferring):
+        def loss(w, x):
+            return _loss(_run(w, x, h, deferring))
+
+        return jax.vmap(jax.grad(loss, (0, 1)))(both, x)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-12),
+        gradient(True),
+        gradient(False),
+    )
+
+
+def _scans(jaxpr):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from _scans(inner)
+
+
+@pytest.mark.usefixtures("scan_path")
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_no_weight_gradient_travels_with_the_loop(name):
+    layer = getattr(unrolled, name)(U, return_sequences=True)
+    x = _normal(B, T, D, dtype="float32")
+    layer(x)
+    weights = [v.value for v in layer.trainable_variables]
+    frozen = [v.value for v in layer.non_trainable_variables]
+
+    def loss(weights, x):
+        return jnp.sum(layer.stateless_call(weights, frozen, x)[0] ** 2)
+
+    found = list(_scans(jax.make_jaxpr(jax.grad(loss, (0, 1)))(weights, x).jaxpr))
+    assert len(found) == 2  # forward and backward
+    shapes = {w.shape for w in weights}
+    for equation in found:
+        first = equation.params["num_consts"]
+        carried = equation.invars[first : first + equation.params["num_carry"]]
+        assert not shapes & {v.aval.shape for v in carried}
+
+
+def test_an_array_known_by_two_names_is_stored_once():
+    store = deferred._Distinct()
+    one, two = jnp.zeros(3), jnp.ones(3)
+    assert len(store.pack({"a": one, "b": (two, one)})) == 2
+    assert store.unpack(["first", "second"]) == {"a": "first", "b": ("second", "first")}
