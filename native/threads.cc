@@ -16,7 +16,9 @@
 namespace unrolled {
 namespace {
 
-constexpr long kSpinNanoseconds = 100000;  // an idle helper that polls for longer slows XLA
+// An idle helper that polls for longer than this slows whatever else runs; between the
+// steps of a call the others are due at once, or have lost their processor.
+constexpr long kIdleSpin = 100000, kCallSpin = 200000;  // nanoseconds
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -38,43 +40,25 @@ struct Job {
   Team* team;
 };
 
-struct alignas(64) Helper {
-  std::atomic<uint32_t> asked{0};
-  std::atomic<uint32_t> done{0};
-  std::atomic<uint32_t> sleeping{0};
+struct Helper {
+  Signal asked, done;
   Job job{};
   int index = 0;
 
   void loop() {
-    for (uint32_t seen = 0;;) {
-      long deadline = now() + kSpinNanoseconds;
-      for (int n = 0; asked.load(std::memory_order_acquire) == seen; ++n) {
-        if (n < 64) { pause(); continue; }
-        n = 0;
-        if (now() < deadline) continue;
-        sleeping.store(1);
-        if (asked.load() == seen)
-          syscall(SYS_futex, &asked, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
-        sleeping.store(0);
-        deadline = now() + kSpinNanoseconds;
-      }
-      seen = asked.load(std::memory_order_acquire);
+    for (uint32_t call = 1;; ++call) {
+      asked.await(call, kIdleSpin);
       job.call(job.context, *job.team, index);
-      done.store(seen, std::memory_order_release);
+      done.raise();
     }
   }
 
   void ask(const Job& what) {
     job = what;
-    asked.store(asked.load(std::memory_order_relaxed) + 1);
-    if (sleeping.load()) syscall(SYS_futex, &asked, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+    asked.raise();
   }
 
-  void wait() {
-    const uint32_t target = asked.load(std::memory_order_relaxed);
-    for (long n = 0; done.load(std::memory_order_acquire) != target; ++n)
-      n < 4000 ? pause() : static_cast<void>(sched_yield());
-  }
+  void wait() { done.await(asked.count, kCallSpin); }
 };
 
 struct Block { char* data; size_t size; };
@@ -110,15 +94,32 @@ int positive(const char* name) {
 
 }  // namespace
 
+void Signal::raise() {
+  __atomic_store_n(&count, count + 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&sleepers, __ATOMIC_SEQ_CST))
+    syscall(SYS_futex, &count, FUTEX_WAKE_PRIVATE, kMaxThreads, nullptr, nullptr, 0);
+}
+
+void Signal::await(uint32_t target, long spin_nanoseconds) {
+  const auto reached = [&](uint32_t at) { return static_cast<int32_t>(at - target) >= 0; };
+  for (int n = 0; n < 1000; ++n)
+    if (reached(__atomic_load_n(&count, __ATOMIC_ACQUIRE))) return;
+  for (const long deadline = now() + spin_nanoseconds; now() < deadline;)
+    for (int n = 0; n < 64; ++n, pause())
+      if (reached(__atomic_load_n(&count, __ATOMIC_ACQUIRE))) return;
+  // Either raise() sees the sleeper, or the sleeper sees what raise() stored.
+  __atomic_fetch_add(&sleepers, 1, __ATOMIC_SEQ_CST);
+  for (uint32_t at; !reached(at = __atomic_load_n(&count, __ATOMIC_SEQ_CST));)
+    syscall(SYS_futex, &count, FUTEX_WAIT_PRIVATE, at, nullptr, nullptr, 0);
+  __atomic_fetch_sub(&sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
 void barrier(Team& team, int thread) {
   if (team.size == 1) return;
-  const int64_t step = team.flag[thread].step + 1;
-  __atomic_store_n(&team.flag[thread].step, step, __ATOMIC_RELEASE);
+  team.passed[thread].raise();
+  const uint32_t here = team.passed[thread].count;
   for (int other = 0; other < team.size; ++other)
-    for (long n = 0; __atomic_load_n(&team.flag[other].step, __ATOMIC_ACQUIRE) < step; ++n) {
-      if (n > 100000) sched_yield();
-      else if (n > 1000) pause();
-    }
+    if (other != thread) team.passed[other].await(here, kCallSpin);
 }
 
 Lease::Lease(int wanted) {

@@ -8,12 +8,19 @@ namespace unrolled {
 
 constexpr int kMaxThreads = 64;
 
-// Threads of one call. Barriers spin briefly, then yield: correct, if slow, when there
-// are fewer processors than threads.
-struct alignas(64) TeamFlag { int64_t step; };
+// A count that one thread raises and others wait for: they spin briefly, then sleep, so
+// that whoever is late gets their processor. Wraps around.
+struct alignas(64) Signal {
+  uint32_t count = 0;
+  uint32_t sleepers = 0;
+  void raise();
+  void await(uint32_t target, long spin_nanoseconds);
+};
+
+// Threads of one call, and where each has got to.
 struct Team {
   int size = 1;
-  TeamFlag flag[kMaxThreads] = {};
+  Signal passed[kMaxThreads];
 };
 void barrier(Team& team, int thread);
 
