@@ -24,39 +24,17 @@ UNROLLED_VARIANT(generic)
 
 namespace {
 
-struct Variant {
-  const Kernels* table;
-  bool supported;
-};
-
 struct Choice {
   const Kernels* table = nullptr;
   char why[256] = {};
 
   Choice() {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    const Variant variants[] = {  // the best last
-        {&sse2::kernels, true},
-        {&avx2::kernels, v3},
-        {&avx512::kernels, v4},
-        {&avx512bf16::kernels, v4 && __builtin_cpu_supports("avx512bf16")},
-    };
-#else
-    const Variant variants[] = {{&generic::kernels, true}};
-#endif
     const char* wanted = getenv("UNROLLED_ISA");
     char known[128] = {};
-    for (const Variant& v : variants) {
-      if (v.supported) {
-        if (known[0]) strcat(known, ", ");
-        strcat(known, v.table->name);
-      }
-      const bool named = wanted && *wanted ? !strcmp(wanted, v.table->name) : v.supported;
-      if (named && v.supported) table = v.table;
+    for (const Kernels* each : supported()) {
+      if (known[0]) strcat(known, ", ");
+      strcat(known, each->name);
+      if (!wanted || !*wanted || !strcmp(wanted, each->name)) table = each;
     }
     if (!table)
       snprintf(why, sizeof why,
@@ -98,6 +76,25 @@ size_t residual_size(const Problem& p, int width) {
   const size_t vectors[] = {0, 5, 4, 3};
   const size_t blocks = (p.U + width - 1) / width;
   return vectors[p.kind] * p.T * blocks * width * p.B;
+}
+
+const std::vector<const Kernels*>& supported() {
+  static const std::vector<const Kernels*> found = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    std::vector<const Kernels*> found{&sse2::kernels};
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (v3) found.push_back(&avx2::kernels);
+    if (v4) found.push_back(&avx512::kernels);
+    if (v4 && __builtin_cpu_supports("avx512bf16")) found.push_back(&avx512bf16::kernels);
+    return found;
+#else
+    return std::vector<const Kernels*>{&generic::kernels};
+#endif
+  }();
+  return found;
 }
 
 const Kernels* kernels(const char** why) {

@@ -1,8 +1,13 @@
 // Picks the variant, and runs a problem on it.
 #pragma once
+#include <vector>
+
 #include "problem.h"
 
 namespace unrolled {
+
+// The variants that this processor runs, the best last.
+const std::vector<const Kernels*>& supported();
 
 // The best variant this processor runs, or the one UNROLLED_ISA names. Null, with the
 // reason in `why`, if that is unknown or unsupported.

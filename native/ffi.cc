@@ -3,6 +3,7 @@
 #include <string>
 
 #include "dispatch.h"
+#include "threads.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -120,6 +121,19 @@ extern "C" __attribute__((visibility("default"))) const char* unrolled_problem()
   const char* why;
   unrolled::kernels(&why);
   return why;
+}
+// All that this processor runs, the best last, with spaces between.
+extern "C" __attribute__((visibility("default"))) const char* unrolled_supported() {
+  static const std::string names = [] {
+    std::string names;
+    for (const unrolled::Kernels* each : unrolled::supported())
+      names += (names.empty() ? "" : " ") + std::string(each->name);
+    return names;
+  }();
+  return names.c_str();
+}
+extern "C" __attribute__((visibility("default"))) int unrolled_threads() {
+  return unrolled::thread_limit(0);
 }
 extern "C" __attribute__((visibility("default"))) int unrolled_width() {
   const char* why;

@@ -11,19 +11,6 @@
 #include "dispatch.h"
 #include "threads.h"
 
-namespace unrolled {
-#define UNROLLED_VARIANT(name) \
-  namespace name { extern const Kernels kernels; }
-#if defined(__x86_64__)
-UNROLLED_VARIANT(sse2)
-UNROLLED_VARIANT(avx2)
-UNROLLED_VARIANT(avx512)
-UNROLLED_VARIANT(avx512bf16)
-#else
-UNROLLED_VARIANT(generic)
-#endif
-}  // namespace unrolled
-
 using namespace unrolled;
 using Floats = std::vector<float>;
 
@@ -62,17 +49,7 @@ int main(int argc, char** argv) {
   const int cases = argc > 1 ? atoi(argv[1]) : 200;
   std::mt19937 random(argc > 2 ? atoi(argv[2]) : 1);
   const auto below = [&](int n) { return static_cast<long>(random() % n); };
-  std::vector<const Kernels*> tables;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  tables.push_back(&sse2::kernels);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&avx2::kernels);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
-    tables.push_back(&avx512::kernels);
-  if (__builtin_cpu_supports("avx512bf16")) tables.push_back(&avx512bf16::kernels);
-#else
-  tables.push_back(&generic::kernels);
-#endif
+  const std::vector<const Kernels*>& tables = supported();
   for (int n = 0; n < cases; ++n) {
     Problem p{};
     const long sizes[] = {1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 48, 64, 70, 129, 144};

@@ -21,7 +21,7 @@ FLOORS = [
     {"kernels", "parts", "wrappers", "attention"},
     {"rnn"},
     {"layers", "bidirectional", "decoding"},
-    {"accelerate"},
+    {"accelerate", "doctor"},
     {"explain", "interop", "stream"},
     {"cli", "__main__"},
     {"__init__"},

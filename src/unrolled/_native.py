@@ -49,10 +49,12 @@ def library() -> tuple[Any, str]:
         return None, "the native kernels were not built when unrolled was installed"
     try:
         core = ctypes.CDLL(str(found))
+        for name in ("unrolled_variant", "unrolled_problem", "unrolled_supported"):
+            getattr(core, name).restype = ctypes.c_char_p
     except OSError as error:
         return None, f"the native kernels do not load ({error})"
-    for name in ("unrolled_variant", "unrolled_problem"):
-        getattr(core, name).restype = ctypes.c_char_p
+    except AttributeError:
+        return None, "the native kernels were built from another version of unrolled"
     if not core.unrolled_variant():
         raise ValueError(core.unrolled_problem().decode())
     for target, symbol in _TARGETS.items():
@@ -71,6 +73,24 @@ def variant() -> str:
     """The instruction set in use; an empty string without a library."""
     core = library()[0]
     return core.unrolled_variant().decode() if core else ""
+
+
+def supported() -> list[str]:
+    """The instruction sets that this processor has, the best last."""
+    core = library()[0]
+    return core.unrolled_supported().decode().split() if core else []
+
+
+def threads() -> int:
+    """How many threads a call may use, JAX's own limit apart; 0 without a library."""
+    core = library()[0]
+    return core.unrolled_threads() if core else 0
+
+
+def self_test() -> bool:
+    """Whether a small layer runs and gives numbers."""
+    core = library()[0]
+    return bool(core) and core.unrolled_self_test() == 0
 
 
 def has_bfloat16() -> bool:

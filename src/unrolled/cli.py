@@ -137,5 +137,18 @@ def explain(
         webbrowser.open(output.resolve().as_uri())
 
 
+@app.command()
+def doctor() -> None:
+    """Say what runs here: versions, instruction sets, threads, kernels."""
+    from unrolled.doctor import examine
+
+    rows, works = examine()
+    width = max(len(name) for name, _ in rows)
+    for name, found in rows:
+        print(f"{name:<{width}}  {found}")
+    if not works:
+        raise typer.Exit(1)
+
+
 if __name__ == "__main__":
     app()

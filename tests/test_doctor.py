@@ -1,0 +1,56 @@
+"""`unrolled doctor` says what runs here, and how to get what does not."""
+
+import importlib.metadata
+
+from unrolled import _native, doctor
+from unrolled.cli import app
+
+import pytest
+from typer.testing import CliRunner
+
+
+def examined():
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    rows = dict(line.split("  ", 1) for line in result.output.splitlines())
+    return result.exit_code, {name: found.strip() for name, found in rows.items()}
+
+
+@pytest.mark.skipif(_native.library()[0] is None, reason="the native core is not built")
+def test_with_kernels(monkeypatch):
+    monkeypatch.setenv("UNROLLED_THREADS", "3")
+    code, rows = examined()
+    assert code == 0
+    assert rows["unrolled"] == importlib.metadata.version("unrolled")
+    assert rows["backend of Keras"] == "jax"
+    assert rows["kernels"] == f"{_native.variant()}, they work"
+    assert _native.variant() in rows["instruction sets"].split(", ")
+    assert rows["threads of a call"] == "3" == rows["UNROLLED_THREADS"]
+
+
+def test_without_a_library(monkeypatch):
+    reason = "the native kernels were not built when unrolled was installed"
+    monkeypatch.setattr(_native, "library", lambda: (None, reason))
+    code, rows = examined()
+    assert code == 1
+    assert rows["kernels"] == f"none: {reason}."
+    assert rows["advice"] == doctor.ADVICE
+
+
+def test_the_time_loop_asked_for(monkeypatch):
+    monkeypatch.setenv("UNROLLED_ISA", "scan")
+    code, rows = examined()
+    assert code == 1
+    assert rows["kernels"] == "none: UNROLLED_ISA=scan asks for the time loop."
+    assert "advice" not in rows
+
+
+def test_an_unknown_instruction_set(monkeypatch):
+    def unknown():
+        raise ValueError('UNROLLED_ISA must be one of those. Got "mmx".')
+
+    monkeypatch.setattr(_native, "library", unknown)
+    code, rows = examined()
+    assert code == 1
+    assert 'Got "mmx"' in rows["kernels"]
+    assert "advice" not in rows
