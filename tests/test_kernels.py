@@ -187,7 +187,7 @@ def test_options(kind, reverse, sequences, all_states, zero):
 def test_activations(kind, act, gate):
     case = make(kind, 4, 5, 3, 18, mask="holes", dropout=True)
     case["weights"] = jax.tree.map(lambda a: a * np.float32(0.5), case["weights"])
-    check(Spec(kind, act, gate, flip=True), case, gradients=3e-5)
+    check(Spec(kind, act, gate, flip=True), case)
 
 
 @pytest.mark.parametrize("kind", KINDS)
