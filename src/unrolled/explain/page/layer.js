@@ -38,7 +38,7 @@ async function readLayer(layer) {
     me.range = { gray: min >= 0, top: Math.max(Math.abs(min), Math.abs(max)) || 1 };
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
-    me.rows = Array.from({ length: clamp(layer.U || 1, 1, 4096) }, (_, k) => k);
+    me.rows = seq(clamp(layer.U || 1, 1, 4096), k => k);
     me.T = layer.T.value || 4;
     me.E = 1;
     me.mask = me.input = null;
@@ -65,12 +65,9 @@ async function readLayer(layer) {
     const last = me.back ? t + 1 : t - 1;
     if (last >= 0 && last < me.T) return me.value(key, e, unit, last);
     const start = me.initial[key];
-    return start ? [start.at(e * start.shape[1] + at.get(unit)), start.precision] : [0, 1e-3];
+    return start ? [at.get(unit) < start.shape[1] ? start.at(e * start.shape[1] + at.get(unit)) : NaN, start.precision] : [0, 1e-3];
   };
   me.x = (e, t, d) => me.input ? me.input.at((e * me.T + t) * me.input.shape[2] + d) : NaN;
   me.read = (e, t) => !me.mask || me.mask[e][t] === "1";
-  // A whole column, units from top to bottom.
-  me.column = (key, e, t) => me.rows.map(unit => me.value(key, e, unit, t)[0]);
-  me.columnBefore = (key, e, t) => me.rows.map(unit => me.before(key, e, unit, t)[0]);
   return me;
 }

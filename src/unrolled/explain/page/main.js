@@ -1,5 +1,5 @@
 // State arrows beside the model strip, then the first layer.
-view("strip", root => {
+view("strip", "", root => {
   const gutter = root.querySelector(".gutter");
   return () => {
     const box = gutter.getBoundingClientRect(), rows = id => root.querySelector(`[data-node="${id}"]`);
