@@ -283,7 +283,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     facts["sentence"] = " ".join(facts["sentences"])
     facts["axes"] = words.axes(facts)
     facts["collisions"] = words.collisions(facts["axes"])
-    facts |= {"returns": None, "experiments": {}, "ledgers": []}
+    facts |= {"returns": None, "experiments": {}, "ledgers": [], "claims": []}
     if kind == "ConvLSTM":
         why = "its states are images; they are described in words and shapes only"
         facts |= {"trace": {"drawn": False, "why": why}}
