@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unrolled.explain import kinds
+from unrolled.explain.together import reason
 
 
 @dataclass
@@ -138,12 +139,24 @@ def code(layer: Any) -> str:
     return f"{name}({', '.join(_arguments(layer))})"
 
 
-def _arguments(layer: Any) -> list[str]:
+def unsaid(layer: Any) -> str | None:
+    """Why a layer's arguments cannot be shown, if they cannot."""
     try:
-        config = layer.get_config()
-        signature = inspect.signature(type(layer).__init__)
-    except Exception:  # a stranger's get_config may raise anything
-        config, signature = {}, inspect.signature(lambda self: None)
+        layer.get_config()
+        inspect.signature(type(layer).__init__)
+    except Exception as error:  # a stranger's get_config may raise anything
+        return (
+            f"the arguments of {layer.name} are not shown: its get_config failed "
+            f"with {type(error).__name__}: {reason(error)}"
+        )
+    return None
+
+
+def _arguments(layer: Any) -> list[str]:
+    if unsaid(layer):
+        return ["..."]
+    config = layer.get_config()
+    signature = inspect.signature(type(layer).__init__)
     if not kinds.names(layer)[0].startswith(("RNN",)) and hasattr(layer, "cell"):
         config.pop("cell", None)
     shown = []
