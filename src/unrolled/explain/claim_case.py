@@ -37,7 +37,7 @@ class Case:
     ) -> Judged:
         result, where = self.result(key)
         if not result["ran"]:
-            return truth, result["text"], None, {}
+            return truth, where + result["text"], None, {}
         evidence = {name: result[name] for name in wanted}
         if any(
             isinstance(v, str) and v[-2:] in ("aN", "ty") for v in evidence.values()
@@ -51,8 +51,8 @@ class Case:
         own = self.tried.get(key) or {"ran": False, "text": "was not run"}
         for other in self.facts["layers"]:
             if other["id"] == self.layer["tried_on"] != self.layer["id"]:
-                theirs = other["experiments"].get(key) or own
-                if not own["ran"] and theirs["ran"]:
+                theirs = other["experiments"].get(key)
+                if theirs and not own["ran"]:
                     return theirs, f"tried on {other['name']}: "
         return own, ""
 

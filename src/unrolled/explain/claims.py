@@ -18,7 +18,11 @@ def same_weights(rows: list[Facts], case: Case) -> bool:
 
 def c1(c: Case) -> Judged:
     rows, text, ran = c.runs("other_steps")
-    truth = f"{c.u:,} is the width of {c.keys}; T={c.t:,} comes from the input."
+    sizes = [f"{state['size']:,}" for state in c.layer["states"]]
+    width = f"{c.u:,} is the width of {c.keys}"
+    if len(set(sizes)) > 1:
+        width = f"{listed(sizes)} are the widths of {c.keys}"
+    truth = f"{width}; T={c.t:,} comes from the input."
     held = ran and same_weights(rows, c)
     return truth, text, held if ran else None, {"T": [r["T"] for r in rows]}
 
@@ -50,6 +54,8 @@ def c4(c: Case) -> Judged:
     count = len(c.layer["states"])
     each = "one number" if count == 1 else f"{count} numbers, one each of {c.keys}"
     truth = f"A unit has {each}, per step and example: never a vector."
+    if len({state["size"] for state in c.layer["states"]}) > 1:
+        truth = f"Each row of {c.keys} is one number per step and example."
     if not c.trace["drawn"]:
         return truth, c.trace["why"], None, {}
     blobs = [a["blob"]["shape"] for a in c.trace["arrays"] if a["role"] == "state"]

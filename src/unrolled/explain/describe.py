@@ -88,6 +88,8 @@ def _describe(
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
     facts |= _inputs(data, seed)
+    named = [one for p in found for one in (p.layer, getattr(p.layer, "cell", None))]
+    facts["notes"] += [said for one in named if one and (said := walk.unsaid(one))]
     layers = _layers(jobs, calls, facts["notes"])
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],

@@ -129,7 +129,8 @@ def _lead(layer: Facts, number: int) -> str:
     # Hidden panels are shown again where no script can switch between them.
     return (
         f'<section class="lead-in"{hidden}="{layer["id"]}">'
-        f'<p class="who">{layer_name(layer)}{reads}</p><{level} class="sentence">{said}</{level}>'
+        f'<p class="who">{layer_name(layer)}{reads}</p>'
+        f'<{level} class="sentence">{said}</{level}>'
         f'<pre class="code one" tabindex="0"><code>{safe(layer["code"])}</code></pre>'
         f'<div id="chips-{layer["id"]}">{chips(layer)}</div></section>'
     )

@@ -336,7 +336,8 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
         parts.append(box(x, y + 16, wide, tall, "features-frame"))
         parts += _side(y + 16, tall, "features", layer["D"])
         y += 16 + tall + 36
-    for key in [state["key"] for state in layer["states"]][:2]:
+    sizes = {state["key"]: state["size"] for state in layer["states"]}
+    for key in list(sizes)[:2]:
         row = arrays(layer)[key]
         values = decode(row["blob"])[0]
         bounds = (row["blob"]["min"], row["blob"]["max"])
@@ -352,7 +353,7 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
         )
         parts.append(_skipped(trace, x, y + 16, wide, tall))
         parts.append(box(x, y + 16, wide, tall, "units-frame"))
-        parts += _side(y + 16, tall, "units", trace["units"]["of"])
+        parts += _side(y + 16, tall, "units", sizes[key])
         y += 16 + tall
         parts.append(text(x, y + 20, "1", "tiny steps-ink"))
         if steps > 1:

@@ -110,7 +110,8 @@ def test_digits_never_exceed_the_precision(revisit, digits):
 
 # What a change of the selection does: elements that come, and paintings of canvases.
 WORK = """async ([key, frames]) => {
-  const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const frame = () =>
+    new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const brush = CanvasRenderingContext2D.prototype, painted = brush.drawImage;
   let nodes = 0, paintings = 0;
   brush.drawImage = function(...all) { paintings++; return painted.apply(this, all); };

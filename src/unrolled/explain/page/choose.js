@@ -36,8 +36,7 @@ view("bar", "unit step example bar", root => {
 function reading() {
   if (!L.drawn) return "";
   const { example: e, unit, step } = selection;
-  const parts = L.states.filter(key => !Number.isNaN(L.value(key, e, unit, step)[0]) || L.arrays[key])
-    .map(key => `${key} ${signed(...L.value(key, e, unit, step))}`);
+  const parts = L.states.filter(key => L.has(key, unit)).map(key => `${key} ${L.text(key, e, unit, step)}`);
   return parts.join("  ") + (L.read(e, step) ? "" : "  (masked)") + (L.stamp ? ` · ${L.stamp}` : "");
 }
 

@@ -28,8 +28,7 @@ function show(kind) {
   if (!target) return;
   const frame = target.closest("section, .panel") || target;
   target.scrollIntoView({ behavior: still.matches ? "auto" : "smooth", block: target.matches("input") ? "center" : "start" });
-  if (target.matches("details")) target.open = true;
-  const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked, summary") || target;
+  const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked") || target;
   if (!focus.matches("a, button, input, summary, [tabindex]")) focus.tabIndex = -1;
   focus.focus({ preventScroll: true });
   if (act) act();

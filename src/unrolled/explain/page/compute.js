@@ -17,11 +17,7 @@ async function readWeights(layer) {
   else {
     const odd = layer.facts.gates.map(gate => gate.activation).find(word => !ACTIVATIONS[word]);
     if (odd) layer.cannot = `this page does not know the activation ${odd}`;
-    else {
-      const w = {};
-      for (const [key, blob] of Object.entries(found.arrays)) w[key] = await decode(blob);
-      return layer.weights = w;
-    }
+    else return layer.weights = await decodeAll(found.arrays);
   }
   return null;
 }

@@ -1,10 +1,10 @@
 // The figure with four zooms: 1 one rolled cell, 2 unrolled over time, 3 inside one
 // step, 4 one unit. Time runs only to the right, units only downwards.
 const CAPTIONS = [
-  l => `One cell, ${plural(l.facts.U, "unit")} wide. It is called ${l.facts.T.value ? count(l.facts.T.value) : "T"} times; what it returns goes back in.`,
-  l => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(l.facts.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
-  l => `Inside a step each box emits exactly ${plural(l.facts.U, "number")}, one per unit. The lit row is one unit.`,
-  l => `One number per gate${l.states.includes("c") ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(l.facts.D, "feature")} and all of h (${count(l.facts.U)}).`,
+  f => `One cell, ${plural(f.U, "unit")} wide. It is called ${f.T.value ? count(f.T.value) : "T"} times; what it returns goes back in.`,
+  f => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(f.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
+  f => f.gates.length ? `Inside a step each box emits exactly ${plural(f.U, "number")}, one per unit. The lit row is one unit.` : "What this cell does inside is its own; these are its states, before and after the step.",
+  f => f.gates.length ? `One number per gate${f.states[1] ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(f.D, "feature")} and all of h (${count(f.U)}).` : "One row of each state, before and after the step. Which numbers it was made from, only the cell knows.",
 ];
 
 function setZoom(zoom) {
@@ -23,7 +23,7 @@ view("zoom", "unit step example zoom flags", () => {
     drawnAs = as;
     update(zoom, flags.outputs());
     fill(stage, { "aria-label": `Zoom ${zoom}: unit ${unit + 1}, step ${step + 1}` });
-    say(caption, CAPTIONS[zoom - 1](L));
+    say(caption, CAPTIONS[zoom - 1](L.facts));
     if (["layer", "zoom", "flags"].some(key => changed.has(key))) flags.update(zoom <= 2);
     put(numbers, zoom === 4 && L.drawn ? unitSums() : []);
   };
@@ -141,26 +141,25 @@ function axes(f, left, wide, top, tall, height) {
 
 // One drawing of the cell at step t.
 function copyOf(t, { e, out, rolled, to, beside }) {
-  const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall, many = L.states.length > 1;
+  const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall;
   const skipped = !L.read(e, t), parts = [];
   if (!rolled) parts.push(pa(`M-14 50V${top}`, "pin"));
   parts.push(bx(-half, top, wide, tall, "cell"));
-  parts.push(L.drawn ? framed(-10, top + 10, 20, tall - 20, "units", columnOf(L.main, e, t)) : patch(-10, top + 10, 20, tall - 20, "units"));
+  parts.push(...L.drawn ? framed(-10, top + 10, 20, tall - 20, "units", columnOf(L.main, e, t)) : [patch(-10, top + 10, 20, tall - 20, "units")]);
   // What it reads, from below; a masked step is not read.
   if (!skipped) parts.push(pa(`M0 ${bottom + 36}V${bottom + 3}`, "wire features to"));
-  parts.push(L.input ? framed(-9, bottom + 38, 18, 54, "features", inputOf(e, t)) : patch(-9, bottom + 38, 18, 54, "features"));
+  parts.push(...L.input ? framed(-9, bottom + 38, 18, 54, "features", inputOf(e, t)) : [patch(-9, bottom + 38, 18, 54, "features")]);
   parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
   if (!rolled) {
     const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);
     const stop = end ? sign * (half + 14) : to - sign * (beside === null ? 8 : half + 5);
     const rail = (y, word) => [pa(`M${a} ${y}H${stop}`, "rail"), tx((a + stop) / 2, y - 6, "tiny units-ink mid", end ? "" : word)];
-    parts.push(...rail(top + tall * 0.78, L.main));
-    if (many) parts.push(...rail(top + tall * 0.22, L.states[1]));
+    L.states.forEach((key, k) => parts.push(...rail(top + tall * (0.78 - 0.56 * k / Math.max(L.states.length - 1, 1)), key)));
   }
   const final = L.back ? t === 0 : t === L.T - 1;
   const lit = out.all || final;
   if (lit || rolled) parts.push(pa(`M12 ${top}V${top - (rolled ? 38 : 22)}`, "wire units to"));
-  parts.push(tx(12, top - (rolled ? 44 : 28), `mid out${lit || rolled ? "" : " off"}`, `${L.main}${sub(t + 1)}`));
-  if (final && out.state && many && !rolled) parts.push(tx(12, top - 44, "out mid", `+ ${L.states.join(", ")}`));
+  parts.push(tx(12, top - (rolled ? 44 : 28), `mid out${lit || rolled ? "" : " off"}`, `${L.arrays.y ? "y" : L.main}${sub(t + 1)}`));
+  if (final && out.state && !rolled) parts.push(tx(12, top - 44, "out mid", `+ ${L.states.join(", ")}`));
   return parts;
 }

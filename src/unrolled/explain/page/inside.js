@@ -35,8 +35,8 @@ function inside(stage, wide, zoom) {
   const floor = bottom + 52;
   svg.append(pa(`M2 ${floor}H${kh}V${bottom + 24}`, "rail"), pa(`M${out} ${bottom + 24}V${floor}H${wide - 6}`, "rail"),
     tx(wide - 8, floor + 18, "units-ink end", `${L.main}: ${L.arrays.y ? "" : "output, and "}read at the next step`));
-  // Both reads go to every gate.
-  const gates = list.flatMap((column, k) => column.group === "gates" ? [at(k)] : []), targets = gates.length ? gates : [out], fans = [];
+  // Both reads go to every gate; what another cell reads, and where, is not known.
+  const gates = list.flatMap((column, k) => column.group === "gates" ? [at(k)] : []), targets = gates.length || !f.gates.length ? gates : [out], fans = [];
   if (one) {
     const fan = (from, many, axis, to) => {
       const path = pa("", `fan ${axis}`);
@@ -44,7 +44,7 @@ function inside(stage, wide, zoom) {
       return path;
     };
     for (const to of targets) svg.append(fan(kx, Math.min(f.D, 64), "features", to), fan(kh, Math.min(n, 64), "units", to));
-  } else {
+  } else if (targets.length) {
     const bus = bottom + 36;
     svg.append(pa(`M${kx} ${bottom + 24}V${bus}H${targets[targets.length - 1]}`, "wire soft"), ...gates.map(x => pa(`M${x} ${bus}V${bottom + 24}`, "wire soft to")));
   }
@@ -70,7 +70,7 @@ function inside(stage, wide, zoom) {
       const [v, precision] = kind === "before" ? L.before(key, e, unit, t) : L.value(key, e, unit, t);
       fill(spot, { y: y - 9, fill: colour(v, array.scale, topOf(array)) });
       fill(value, { y: y > top + tall / 2 ? y - 16 : y + 28 });
-      say(value, signed(v, Math.max(precision, gap > 56 && Math.abs(v) < 0.05 ? 4e-4 : 4e-3)));
+      say(value, Number.isNaN(v) && !L.read(e, t) ? "–" : signed(v, Math.max(precision, gap > 56 && Math.abs(v) < 0.05 ? 4e-4 : 4e-3)));
     };
   });
   svg.append(title, tx(4, height - 14, "tiny", wide > 640 && f.equations[f.equations.length - 1] || ""));
@@ -99,5 +99,5 @@ function unitSums() {
     line("c", `f × c before + i × g = ${text(v("f"))} × ${text(old("c"))} + ${text(v("i"))} × ${text(v("g"))}`, v("c")),
     line("h", `o × ${f.gates[2].activation}(c) = ${text(v("o"))} × ${f.gates[2].activation}(${text(v("c"))})`, v("h"))];
   if (f.kind === "GRU") return [line("h", `z × h before + (1 − z) × hh = ${text(v("z"))} × ${text(old("h"))} + (1 − ${text(v("z"))}) × ${text(v("hh"))}`, v("h"))];
-  return L.states.map(key => el("p", {}, el("b", {}, key), ` was ${text(old(key))}, is `, el("b", {}, text(v(key)))));
+  return L.states.filter(key => L.has(key, unit)).map(key => el("p", {}, el("b", {}, key), ` was ${text(old(key))}, is `, el("b", {}, text(v(key)))));
 }

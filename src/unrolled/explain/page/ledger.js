@@ -65,7 +65,7 @@ function ledgerTable(gate) {
   const bar = value => {
     const share = Math.min(Math.abs(value) / biggest, 1) || 0, mark = el("i", { class: value < 0 ? "minus" : "plus" });
     mark.style.width = `${(share * 50).toFixed(1)}%`;
-    return el("td", { class: "share", "aria-hidden": "true" }, el("span", {}, mark));
+    return el("td", { class: "share", ...HIDDEN }, el("span", {}, mark));
   };
   const num = (value, precision) => el("td", { class: "num" }, signed(value, precision));
   const wp = here ? L.weights.kernel.precision : 0;

@@ -1,6 +1,4 @@
 // Heat maps, units down and steps to the right, one per state and gate.
-const MEANINGS = { h: "what the layer says", c: "what it keeps", i: "how much is let in", f: "how much is kept", g: "what could be written", o: "how much is shown", z: "how much stays as it was", r: "how much of h is read", y: "what the cell returns" };
-
 view("maps", "unit step example table", () => {
   const words = byId("maps-words"), grid = byId("maps-grid"), table = byId("step-numbers");
   const [caption, thead, tbody] = byId("step-table").children;
@@ -25,8 +23,7 @@ function heatMap(key) {
   const now = el("output", { class: "now", id: `now-${key}`, "aria-live": "off" });
   const label = `${array.name} ${key}: ${plural(rows, "unit")} down, ${plural(L.T, "step")} to the right`;
   const { box, paint, mark } = heat({ id: `heat-${key}`, tabindex: 0, role: "group", "aria-roledescription": "heat map", "data-keys": true, "aria-describedby": `now-${key}`, "aria-label": label });
-  const meaning = MEANINGS[key === "hh" ? "g" : key];
-  const node = el("figure", {}, el("figcaption", {}, el("b", {}, key), ` ${array.name}`, meaning && el("span", { class: "soft" }, `: ${meaning}`), L.stamp && el("span", { class: "stamp" }, L.stamp)), box,
+  const node = el("figure", {}, el("figcaption", {}, el("b", {}, key), ` ${array.name}`, array.meaning && el("span", { class: "soft" }, `: ${array.meaning}`), L.stamp && el("span", { class: "stamp" }, L.stamp)), box,
     el("div", { class: "under" }, legend(array.scale, topOf(array)), now));
   const pick = event => {
     const area = box.getBoundingClientRect();
@@ -42,7 +39,7 @@ function heatMap(key) {
       veil(g, e, w, tall);
     }
     mark(t, row);
-    say(now, row < rows ? `unit ${unit + 1}, step ${t + 1}: ${key} = ${signed(...L.value(key, e, unit, t))}` : "");
+    say(now, L.has(key, unit) ? `unit ${unit + 1}, step ${t + 1}: ${key} = ${L.text(key, e, unit, t)}` : "");
   } };
 }
 
@@ -77,5 +74,5 @@ function stepTable(caption, thead, tbody) {
   say(caption, `Step ${t + 1}, example ${e + 1}${n > rows.length ? `: ${rows.length} of ${count(n)} units, around unit ${unit + 1}` : ""}${L.stamp ? ` (${L.stamp})` : ""}`);
   put(thead, el("tr", {}, el("th", { scope: "col" }, "unit"), L.keys.map(key => el("th", { scope: "col", class: "num" }, key))));
   put(tbody, rows.map(one => el("tr", { class: one === unit ? "lit" : "" }, el("th", { scope: "row" }, String(one + 1)),
-    L.keys.map(key => el("td", { class: "num" }, L.rowOf(one) < L.arrays[key].shape[1] ? signed(...L.value(key, e, one, t)) : "")))));
+    L.keys.map(key => el("td", { class: "num" }, L.has(key, one) ? L.text(key, e, one, t) : "")))));
 }

@@ -97,8 +97,8 @@ function strip(values, scale, top) {
 }
 
 // Where a strip is shown, and its frame; the strip can be changed for another.
-const slot = (x, y, w, h, ...strip) => sv("g", { class: "strip", transform: `translate(${x} ${y}) scale(${w} ${h})` }, ...strip);
-const framed = (x, y, w, h, axis, strip) => [slot(x, y, w, h, strip), bx(x, y, w, h, `frame ${axis}`)];
+const slot = (x, y, w, h, strip) => sv("g", { class: "strip", transform: `translate(${x} ${y}) scale(${w} ${h})` }, strip);
+const framed = (x, y, w, h, axis, strip) => [slot(x, y, w, h, strip), fill(bx(x, y, w, h, `frame ${axis}`), { fill: "none" })];
 
 // A state or gate at step t; outside of the sequence, the state it starts from.
 const columnOf = (key, e, t) => kept(`${key} ${e} ${t}`, () => {
@@ -139,8 +139,9 @@ function sized(canvas, width, height) {
 function heat(attributes) {
   const canvas = el("canvas", HIDDEN), column = el("i"), row = el("i");
   const box = el("div", { class: "heat", ...attributes }, canvas, column, row);
-  let w = 0, h = 0;
+  let w = 0, h = 0, n = 0;
   return { box, paint(source, tall, rows) {
+    n = rows;
     const wide = widthOf(box), g = sized(canvas, wide, tall);
     g.drawImage(source, 0, 0, wide, tall);
     w = wide / L.T; h = tall / rows;
@@ -150,6 +151,7 @@ function heat(attributes) {
     return [g, w, h];
   }, mark(t, k) {
     column.style.transform = `translate(${t * w}px)`;
+    row.hidden = k >= n;
     row.style.transform = `translate(0,${k * h}px)`;
   } };
 }

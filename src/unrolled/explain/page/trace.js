@@ -12,9 +12,9 @@ view("trace", "unit step example", () => {
     const { facts: f } = L, { example: e, unit, step: t } = selection, wide = widthOf(box), w = wide / L.T;
     box.hidden = !L.drawn;
     if (!L.drawn) { say(lead, `Not drawn: ${f.trace.why}.`); put(key); say(now, ""); say(note, ""); return; }
-    const keys = L.keys.filter(one => L.rowOf(unit) < L.arrays[one].shape[1]), state = one => ["state", "output"].includes(L.arrays[one].role), inner = keys.filter(one => !state(one));
+    const keys = L.keys.filter(one => L.has(one, unit)), state = one => ["state", "output"].includes(L.arrays[one].role), inner = keys.filter(one => !state(one));
     mark.style.transform = `translate(${t * w}px)`;
-    say(now, `step ${t + 1}: ${keys.map(one => `${one} ${signed(...L.value(one, e, unit, t))}`).join("   ")}`);
+    say(now, `step ${t + 1}: ${keys.map(one => `${one} ${L.text(one, e, unit, t)}`).join("   ")}`);
     say(note, inputWords(f, t, e));
     if (changed.size === 1 && changed.has("step")) return;
     mark.style.width = Math.max(w, 2) + "px";
@@ -35,7 +35,7 @@ view("trace", "unit step example", () => {
 function inputWords(f, t, e) {
   const input = facts.input;
   if (!L.input) return f.trace.input_text || "What it reads is not kept in this page.";
-  if (input.kind === "tokens" && L.tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${L.tokens.at(e * input.shape[1] + t)}.`;
+  if (input.kind === "tokens" && tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${tokens.at(e * input.shape[1] + t)}.`;
   if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side: its row ${t + 1} is column ${t + 1}, as time runs to the right.`;
   return `Above: what the layer reads, ${plural(f.D, "feature")} per step.`;
 }
@@ -49,7 +49,8 @@ function lines(canvas, wide, tall, keys) {
   for (const one of series) for (const value of one) if (Number.isFinite(value)) top = Math.max(top, Math.abs(value));
   const y = value => tall / 2 - value / top * (tall / 2 - 12);
   g.strokeStyle = theme.rule; g.lineWidth = 1;
-  for (const level of [1, 0, -1]) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
+  const levels = [Math.floor(top), 0, -Math.floor(top)];
+  for (const level of levels) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
   veil(g, e, w, tall);
   keys.forEach((key, k) => {
     g.strokeStyle = L.states.includes(key) || key === "y" ? theme.units : theme.ink;
@@ -67,5 +68,5 @@ function lines(canvas, wide, tall, keys) {
   });
   g.setLineDash([]);
   g.fillStyle = theme.soft; g.font = "12px sans-serif"; g.textBaseline = "bottom";
-  for (const level of [1, 0, -1]) g.fillText(level > 0 ? "+1" : level < 0 ? "−1" : "0", 2, y(level) - 1);
+  for (const level of levels) g.fillText(level ? signed(level, 0.5) : "0", 2, y(level) - 1);
 }
