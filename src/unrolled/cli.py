@@ -47,7 +47,7 @@ def load_classes(modules: list[str]) -> dict[str, Any]:
     import keras
 
     found: dict[str, Any] = {}
-    sys.path.insert(0, os.getcwd())  # as `python -m` does
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     for name in modules:
         try:
             if name.endswith(".py"):

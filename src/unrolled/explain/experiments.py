@@ -35,14 +35,8 @@ import numpy as np
 Result = dict[str, Any]
 MOST_BLANKS = 256
 # The rest is executed on the layer itself, and on one layer of the model only.
-OWN = (
-    "weights_changed",
-    "units_talk",
-    "fan_in",
-    "zero_or_mask",
-    "forget",
-    "output_is_h",
-)
+OWN = ["weights_changed", "units_talk", "fan_in"]
+OWN += ["zero_or_mask", "forget", "output_is_h"]
 LEFT_ALONE = {"stateful": False, "zero_output_for_mask": False}
 
 

@@ -154,7 +154,8 @@ def unsaid(layer: Any) -> str | None:
 
 def _arguments(layer: Any) -> list[str]:
     if unsaid(layer):
-        return ["..."]
+        own = kinds.names(layer)[0] == "RNN"
+        return [code(layer.cell), "..."] if own else ["..."]
     config = layer.get_config()
     signature = inspect.signature(type(layer).__init__)
     if not kinds.names(layer)[0].startswith(("RNN",)) and hasattr(layer, "cell"):

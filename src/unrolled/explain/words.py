@@ -6,7 +6,6 @@ from typing import Any
 
 from unrolled.explain import kinds
 
-
 # What a state or gate is for, by its key in the trace.
 MEANINGS = {
     "h": "what the layer says",
