@@ -37,7 +37,7 @@ def take(tab: Page, view: str, place: str) -> Image.Image:
     shot = tab.locator(place).first.screenshot()
     image = Image.open(io.BytesIO(shot)).convert("RGB")
     image = image.crop((0, 0, image.width, min(image.height, HIGHEST)))
-    return image.quantize(128, dither=Image.Dither.NONE)
+    return image.quantize(256, dither=Image.Dither.NONE)
 
 
 def main(page: Path) -> None:

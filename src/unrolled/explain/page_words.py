@@ -193,7 +193,7 @@ def _strip(facts: Facts) -> str:
             for one in node["layers"]
         )
         weights = f"{node['params']:,} weights" if node["params"] else "no weights"
-        returns = f" returns {safe(node['returns'])}" if node["returns"] else ""
+        returns = f" · returns {safe(node['returns'])}" if node["returns"] else ""
         rows.append(
             f'<li data-node="{node["id"]}" class="node {node["role"]} '
             f'depth{min(node["depth"], 4)}">'
@@ -272,8 +272,8 @@ def _judged(claim: Facts) -> str:
 
 def _dictionary(facts: Facts) -> str:
     means = "".join(
-        f'<tr><th scope="row">{safe(row["word"])}</th><td>{safe(row["means"])}</td>'
-        f'<td class="soft">never: {safe(row["never"])}</td></tr>'
+        f'<tr><th scope="row">{safe(row["word"])}</th><td>{coded(row["means"])}</td>'
+        f'<td class="soft">never: {coded(row["never"])}</td></tr>'
         for row in facts["dictionary"]["words"]
     )
     return (

@@ -192,7 +192,7 @@ def _differs(value: Any, default: Any) -> bool:
         name = value.get("class_name", "")
         plain = "".join("_" + c.lower() if c.isupper() else c for c in name).strip("_")
         return plain not in (default, f"{default}_initializer") and default is not None
-    return value != default
+    return value != default and (value, default) != ("linear", None)
 
 
 def model_code(model: Any) -> str:

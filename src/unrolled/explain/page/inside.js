@@ -70,7 +70,7 @@ function inside(stage, wide, zoom) {
       const [v, precision] = kind === "before" ? L.before(key, e, unit, t) : L.value(key, e, unit, t);
       fill(spot, { y: y - 9, fill: colour(v, array.scale, topOf(array)) });
       fill(value, { y: y > top + tall / 2 ? y - 16 : y + 28 });
-      say(value, Number.isNaN(v) && !L.read(e, t) ? "–" : signed(v, Math.max(precision, gap > 56 && Math.abs(v) < 0.05 ? 4e-4 : 4e-3)));
+      say(value, gap < 44 ? "" : Number.isNaN(v) && !L.read(e, t) ? "–" : signed(v, Math.max(precision, gap > 56 && Math.abs(v) < 0.05 ? 4e-4 : 4e-3)));
     };
   });
   svg.append(title, tx(4, height - 14, "tiny", wide > 640 && f.equations[f.equations.length - 1] || ""));
