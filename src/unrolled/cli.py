@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import sys
 import webbrowser
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
+
+# How Keras says that a class is unknown, in a .keras and in an .h5 file.
+_MISSING = re.compile(r"(?:Could not locate class|Unknown layer:) '?(\w+)'?")
 
 app = typer.Typer(
     help="Recurrent layers for Keras 3 on JAX.",
@@ -35,29 +42,60 @@ def fail(message: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def load_model(path: Path) -> Any:
+def load_classes(modules: list[str]) -> dict[str, Any]:
+    """The layers and cells that these modules define: names, or files in .py."""
+    import keras
+
+    found: dict[str, Any] = {}
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    for name in modules:
+        try:
+            if name.endswith(".py"):
+                spec = importlib.util.spec_from_file_location(Path(name).stem, name)
+                assert spec is not None
+                assert spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+            else:
+                module = importlib.import_module(name)
+        except Exception as error:  # the user's own code may raise anything
+            raise fail(
+                f"--import {name} failed: {type(error).__name__}: {error}"
+            ) from error
+        found |= {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, keras.layers.Layer)
+        }
+    return found
+
+
+def load_model(path: Path, classes: dict[str, Any] | None = None) -> Any:
     """A model from a .keras or .h5 file, with a plain sentence if it cannot be."""
     if not path.exists():
         raise fail(f"there is no file {path}.")
     if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         raise fail(f"{path.name} is not a model file: .keras or .h5 is wanted.")
+    if path.suffix.lower() == ".keras" and not zipfile.is_zipfile(path):
+        raise fail(
+            f"{path.name} could not be read as a Keras model: it is no .keras archive, "
+            "or only a part of one."
+        )
     import keras
 
     try:
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, classes, compile=False)
     except Exception as error:  # zip, JSON, HDF5 and config errors alike
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        advice = ""
-        if (
-            "custom" in str(error).lower()
-            or "could not locate class" in str(error).lower()
-        ):
-            advice = (
-                " A custom class must be registered; use explain() from Python then."
+        missing = _MISSING.search(str(error))
+        if missing:
+            reason = (
+                f"its class {missing[1]} is not known here. Name the module that "
+                "defines it: --import my_module, or --import my_cells.py."
             )
         raise fail(
-            f"{path.name} could not be read as a Keras model: {reason}{advice}"
+            f"{path.name} could not be read as a Keras model: {reason}"
         ) from error
 
 
@@ -65,6 +103,8 @@ def load_sample(path: Path | None) -> Any:
     """An array from a .npy file, or a dict of arrays from a .npz file."""
     if path is None:
         return None
+    if not path.exists():
+        raise fail(f"there is no file {path}.")
     import numpy as np
 
     try:
@@ -96,6 +136,13 @@ def explain(
     facts: Annotated[
         Path | None, typer.Option(help="Write the plain facts here.")
     ] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            help="A module, or a file in .py, that defines the model's own classes.",
+        ),
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the words.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Show the page.")] = False,
 ) -> None:
@@ -110,7 +157,7 @@ def explain(
             raise fail(f"{option} wants a name that ends in {suffix}. Got {path.name}.")
     if open_page and output is None:
         raise fail("--open shows the page: give its name with -o page.html.")
-    loaded = load_model(model)
+    loaded = load_model(model, load_classes(modules) if modules else None)
     data = load_sample(sample)
     from unrolled.explain import explain as run
     from unrolled.explain.text import show
@@ -119,6 +166,10 @@ def explain(
         result = run(loaded, data)
     except (ValueError, TypeError) as error:
         raise fail(str(error)) from error
+    except Exception as error:  # a stranger's layer may raise anything
+        raise fail(
+            f"{model.name} could not be run: {type(error).__name__}: {error}"
+        ) from error
     console = Console(highlight=False)
     paths = [path for path, _, _ in wanted if path is not None]
     if not result.facts["layers"]:

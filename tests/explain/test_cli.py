@@ -98,7 +98,7 @@ def test_narrow_terminals_and_hostile_layer_names(
 
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(cli, "load_model", lambda path: hostile[0])
+    monkeypatch.setattr(cli, "load_model", lambda path, classes: hostile[0])
     monkeypatch.setattr(cli, "load_sample", lambda path: hostile[1])
     code, said = command(tmp_path / "m.keras")
     assert code == 0

@@ -220,6 +220,8 @@ def fit(model: Any, sample: Any) -> Sample:
     for number, array in enumerate(given):
         shape = declared[number][1] if declared else None
         arrays.append(_fit_one(array, shape, notes))
+    if not all(np.isfinite(one).all() for one in arrays):
+        notes.append("the sample holds NaN or infinity, which go wherever they reach")
     names = [name for name, _, _ in declared] or [
         f"input {n}" for n in range(len(arrays))
     ]
@@ -233,6 +235,7 @@ def _fit_one(
 ) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"sample must hold numbers. Got an array of {array.dtype}.")
+    given = array.shape
     if array.dtype == np.float64:
         array = array.astype("float32")
     if array.dtype == np.int64:
@@ -250,7 +253,7 @@ def _fit_one(
         raise ValueError(
             f"sample must have shape ({', '.join(wanted[1:])}"
             f"{',' if len(wanted) == 2 else ''}) or ({', '.join(wanted)}) to fit the "
-            f"model. Got {array.shape}."
+            f"model. Got {given}."
         )
     want = shape[0] if shape else None
     if want and array.shape[0] != want:

@@ -6,57 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from unrolled.explain import kinds
+from unrolled.explain.claim_case import Case, Facts, Judged
 from unrolled.explain.words import listed, plural
 
-Facts = dict[str, Any]
-# (truth, executed, held, evidence); held None = does not apply.
-Judged = tuple[str, str, bool | None, dict[str, Any]]
 NOT_HERE = "does not apply"
-
-
-class Case:
-    """The facts of one layer with short names for the checks."""
-
-    def __init__(self, layer: Facts, facts: Facts) -> None:
-        self.layer, self.facts = layer, facts
-        self.u, self.d = layer["U"], layer["D"]
-        self.t = layer["T"]["value"] or 1
-        self.kind, self.numbers = layer["kind"], layer["numbers"]
-        self.known = self.kind in kinds.GATES
-        self.keys = listed([state["key"] for state in layer["states"]])
-        self.tried = layer["experiments"]
-        self.trace = layer["trace"]
-
-    @property
-    def allowed(self) -> float:
-        """How far two ways to the same number may be apart, in this precision."""
-        check = self.trace["check"] if self.trace["drawn"] else {"tolerance": 0.0}
-        return max(1e-3, 2 * check["tolerance"])
-
-    def experiment(
-        self, key: str, truth: str, held: Callable[[Facts], bool], *wanted: str
-    ) -> Judged:
-        result = self.tried.get(key) or {"ran": False, "text": "was not run"}
-        if not result["ran"]:
-            return truth, result["text"], None, {}
-        evidence = {name: result[name] for name in wanted}
-        if any(
-            isinstance(v, str) and v[-2:] in ("aN", "ty") for v in evidence.values()
-        ):
-            text = f"{result['text']}; NaN or infinity in the numbers leaves no verdict"
-            return truth, text, None, evidence
-        return truth, result["text"], bool(held(result)), evidence
-
-    def runs(self, *keys: str) -> tuple[list[Facts], str, bool]:
-        rows = [row for key in keys for row in self.tried.get(key, [])]
-        return rows, "; ".join(r["text"] for r in rows), all(r["ran"] for r in rows)
-
-    @property
-    def stepped(self) -> str:
-        if self.trace["drawn"]:
-            times = plural(self.t, "time")
-            return f"called the one cell {times}: {self.trace['check']['text']}"
-        return self.trace["why"]
 
 
 def same_weights(rows: list[Facts], case: Case) -> bool:
@@ -65,7 +18,11 @@ def same_weights(rows: list[Facts], case: Case) -> bool:
 
 def c1(c: Case) -> Judged:
     rows, text, ran = c.runs("other_steps")
-    truth = f"{c.u:,} is the width of {c.keys}; T={c.t:,} comes from the input."
+    sizes = [f"{state['size']:,}" for state in c.layer["states"]]
+    width = f"{c.u:,} is the width of {c.keys}"
+    if len(set(sizes)) > 1:
+        width = f"{listed(sizes)} are the widths of {c.keys}"
+    truth = f"{width}; T={c.t:,} comes from the input."
     held = ran and same_weights(rows, c)
     return truth, text, held if ran else None, {"T": [r["T"] for r in rows]}
 
@@ -97,6 +54,8 @@ def c4(c: Case) -> Judged:
     count = len(c.layer["states"])
     each = "one number" if count == 1 else f"{count} numbers, one each of {c.keys}"
     truth = f"A unit has {each}, per step and example: never a vector."
+    if len({state["size"] for state in c.layer["states"]}) > 1:
+        truth = f"Each row of {c.keys} is one number per step and example."
     if not c.trace["drawn"]:
         return truth, c.trace["why"], None, {}
     blobs = [a["blob"]["shape"] for a in c.trace["arrays"] if a["role"] == "state"]
@@ -421,12 +380,15 @@ CLAIMS: list[tuple[int, str, str, Callable[[Case], Judged]]] = [
 
 
 def judge(facts: Facts) -> list[dict[str, Any]]:
-    """All 26 rows, judged on the first recurrent layer with a trace."""
+    """All 26 rows of every layer; those of the first that is drawn are the model's."""
     able = [layer for layer in facts["layers"] if layer["kind"] != "ConvLSTM"]
+    for layer in able:
+        layer["claims"] = _rows(layer, facts)
     drawn = [layer for layer in able if layer["trace"]["drawn"]]
-    if not able:
-        return []
-    layer = (drawn or able)[0]
+    return (drawn or able)[0]["claims"] if able else []
+
+
+def _rows(layer: Facts, facts: Facts) -> list[dict[str, Any]]:
     case = Case(layer, facts)
     rows = []
     for number, heard, view, check in CLAIMS:

@@ -7,10 +7,9 @@ say why in its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from unrolled.explain import kinds, pack, shapes, walk, words
+from unrolled.explain import layer_facts, pack, shapes, walk, words
 from unrolled.explain.capture import (
     Call,
     Sample,
@@ -23,33 +22,8 @@ from unrolled.explain.capture import (
 )
 from unrolled.explain.claims import judge
 from unrolled.explain.encode import encode
-from unrolled.explain.experiments import experiments
-from unrolled.explain.ledger import ledgers
-from unrolled.explain.stepping import flat
-from unrolled.explain.together import Together, reason
-from unrolled.explain.trace import NotDrawn, Reading, Trace, trace
-
-import jax
-import numpy as np
 
 SCHEMA = "unrolled.explain/1"
-CONFIG = [
-    "return_sequences",
-    "return_state",
-    "return_all_states",
-    "stateful",
-    "go_backwards",
-    "unroll",
-    "zero_output_for_mask",
-    "time_major",
-    "use_bias",
-    "reset_after",
-    "activation",
-    "recurrent_activation",
-    "dropout",
-    "recurrent_dropout",
-    "implementation",
-]
 
 
 def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]:
@@ -82,13 +56,17 @@ def _describe(
     found: list[walk.Place],
     seed: int,
 ) -> dict[str, Any]:
-    jobs = _jobs(found)
+    jobs = layer_facts.jobs(found)
     with untouched(model), watched([p.layer for p in found]) as calls:
         run(model, data)
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
     facts |= _inputs(data, seed)
-    layers = _layers(jobs, calls, facts["notes"])
+    for layer in (place.layer for place in found):
+        cell = getattr(layer, "cell", None)  # its failure is the layer's too
+        said = (cell and walk.unsaid(cell)) or walk.unsaid(layer)
+        facts["notes"] += [said] if said else []
+    layers = layer_facts.layers(jobs, calls, facts["notes"])
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],
         "edges": walk.edges(model, found),
@@ -148,16 +126,6 @@ def _inputs(data: Sample, seed: int) -> dict[str, Any]:
     return {"input": rows[0], "inputs": rows}
 
 
-def _carried(layer: Any) -> Any:
-    """The states a stateful layer starts from, copied before anything runs."""
-    if kinds.is_bidirectional(layer):
-        return [_carried(layer.forward_layer), _carried(layer.backward_layer)]
-    states = getattr(layer, "states", None)
-    if not getattr(layer, "stateful", False) or states is None:
-        return None
-    return flat([v.value for v in jax.tree.leaves(states)])
-
-
 def _node(place: walk.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
     layer = place.layer
     seen = calls.get(id(layer)) or []
@@ -184,230 +152,3 @@ def _node(place: walk.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
     shown = [shapes.with_letter(s) for s in ran_out or node["out"] if s]
     node["returns"] = words.listed(shown)
     return node
-
-
-@dataclass
-class Job:
-    """A recurrent layer to describe, as it was before the model ran."""
-
-    place: walk.Place
-    layer: Any
-    direction: str
-    start: list[Any] | None
-    weights: str
-    call: Call | None = None
-
-
-def _jobs(found: list[walk.Place]) -> list[Job]:
-    def job(place: walk.Place, layer: Any, direction: str, start: Any) -> Job:
-        known = layer.built and layer.cell.built
-        return Job(
-            place, layer, direction, start, shapes.fingerprint(layer) if known else ""
-        )
-
-    jobs = []
-    for place in found:
-        layer = place.layer
-        if place.role == "bidirectional":
-            forward, backward = _carried(layer) or [None, None]
-            jobs.append(job(place, layer.forward_layer, "forward", forward))
-            jobs.append(job(place, layer.backward_layer, "backward", backward))
-        elif place.role == "recurrent":
-            back = getattr(layer, "go_backwards", False)
-            way = "backward" if back else "forward"
-            jobs.append(job(place, layer, way, _carried(layer)))
-    return jobs
-
-
-def _layers(
-    jobs: list[Job], calls: dict[int, list[Call]], notes: list[str]
-) -> list[dict[str, Any]]:
-    budget = pack.TRACE_BYTES // max(len(jobs), 1)
-    room = pack.EMBED_WEIGHTS
-    result: list[dict[str, Any]] = []
-    for number, job in enumerate(jobs):
-        job.place.names.append(f"r{number}")
-        facts = {"id": f"r{number}", "node": job.place.id, "direction": job.direction}
-        drawn = [one["id"] for one in result if one["trace"]["drawn"]]
-        facts["tried_on"] = drawn[0] if drawn else facts["id"]
-        seen = calls.get(id(job.place.layer)) or []
-        if len(seen) > 1 and job.direction == "forward":
-            notes.append(
-                f"{job.place.layer.name} is used {len(seen)} times; its first is drawn"
-            )
-        job.call = seen[0] if seen else None
-        # Built by the run itself: then only what comes later can be compared.
-        job.weights = job.weights or shapes.fingerprint(job.layer)
-        room -= _layer(facts, job, budget, room)
-        result.append(facts)
-    return result
-
-
-def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
-    """Fill the facts of one recurrent layer; returns how many weights were kept."""
-    place, layer, call = job.place, job.layer, job.call
-    cell = layer.cell
-    kind = "ConvLSTM" if kinds.is_convolutional(layer) else kinds.kind_of(cell)
-    shape = _declared(place.layer, call)
-    facts |= {
-        "name": str(layer.name),
-        "class": type(layer).__name__,
-        "kind": kind,
-        "cell_class": type(cell).__name__,
-        "wrapper": _wrapper(place, facts["id"], call),
-    }
-    x_shape = list(call.arguments["x"].shape) if call else shape
-    steps = x_shape[1] if len(x_shape) > 1 else None
-    major = bool(getattr(layer, "time_major", False))
-    if major:
-        x_shape[0], x_shape[1] = x_shape[1], x_shape[0]
-        steps = x_shape[1]
-    sizes = kinds.state_sizes(cell)
-    facts |= {
-        "U": int(sizes[0][-1]) if sizes else kinds.output_size(cell),
-        "D": int(x_shape[-1]),
-        "P": kinds.output_size(cell) if kind != "ConvLSTM" else int(cell.filters),
-        "T": {"value": steps, "declared": shape[0 if major else 1]},
-        "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
-        "reads": "",
-        "config": {k: _plain(_setting(layer, k)) for k in CONFIG if _has(layer, k)},
-        "code": walk.code(place.layer),
-        "gates": kinds.gates(cell, kind),
-        "states": kinds.states(cell, kind),
-        "equations": kinds.equations(cell, kind),
-        "weights": kinds.weights(cell, kind),
-        "numbers": kinds.numbers(cell, kind, int(x_shape[-1]), steps),
-        "plan": _plan(layer, x_shape),
-    }
-    facts["sentences"] = words.sentences(facts)
-    facts["sentence"] = " ".join(facts["sentences"])
-    facts["axes"] = words.axes(facts)
-    facts["collisions"] = words.collisions(facts["axes"])
-    facts |= {"returns": None, "experiments": {}, "ledgers": []}
-    if kind == "ConvLSTM":
-        why = "its states are images; they are described in words and shapes only"
-        facts |= {"trace": {"drawn": False, "why": why}}
-        facts["embedded"] = {"embedded": False, "why": why}
-        return 0
-    inner = tuple(int(n) for n in x_shape[2:])
-    found, reading = _run(facts, job, kind, steps or 4, inner)
-    if found is None or reading is None:
-        facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
-        return 0
-    facts["trace"] = pack.pack(layer, kind, reading, found, budget)
-    limit = facts["trace"]["steps"]["shown"][1]
-    best = facts["trace"]["best_units"]
-    facts["ledgers"] = ledgers(layer, kind, reading, found, best, limit)
-    facts["embedded"] = pack.embed(layer, kind, reading, found, room)
-    kept = facts["embedded"]["embedded"]
-    return facts["numbers"]["params"] if kept else 0
-
-
-def _run(
-    facts: dict[str, Any], job: Job, kind: str, steps: int, inner: tuple[int, ...]
-) -> tuple[Trace | None, Reading | None]:
-    """Execute what this layer's facts need, all of it in one compilation."""
-    layer = job.layer
-    together = Together(layer)
-    table = shapes.returns(together, layer, kind, steps, inner)
-    variants = shapes.variants(together, layer, kind, steps, inner)
-    found = reading = drawing = trying = None
-    try:
-        reading = _reading(facts, layer, job.call, job.start)
-        drawing = trace(layer, kind, reading, together)
-        tried_on = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
-        trying = experiments(together, layer, kind, reading, job.weights, tried_on)
-    except NotDrawn as why:
-        facts["trace"] = {"drawn": False, "why": str(why)}
-    together.run()
-    facts["returns"] = table()
-    try:
-        found = drawing() if drawing else None
-    except NotDrawn as why:
-        facts["trace"] = {"drawn": False, "why": str(why)}
-    bias = kinds.bias_rows(layer.cell, kind)
-    facts["experiments"] = variants()
-    facts["experiments"]["sweep"] = shapes.sweep(kind, facts["D"], bias, facts["U"])
-    facts["experiments"] |= trying(found) if trying else {}
-    return found, reading
-
-
-def _reading(
-    facts: dict[str, Any], layer: Any, call: Call | None, start: Any
-) -> Reading:
-    if call is None:
-        raise NotDrawn("this layer did not run on the sample, so nothing is drawn")
-    if call.traced:
-        raise NotDrawn("it runs inside a compiled loop, where its steps cannot be seen")
-    given = call.arguments
-    if given.get("resets") is not None:
-        raise NotDrawn("it was called with resets, which this drawing does not follow")
-    if len(jax.tree.leaves(given["x"])) != 1:
-        raise NotDrawn("each of its steps reads several arrays, not one x_t")
-    major = bool(getattr(layer, "time_major", False))
-    x = flat(given["x"])[0]
-    mask = given.get("mask")
-    mask = np.asarray(jax.tree.leaves(mask)[0]) if jax.tree.leaves(mask) else None
-    if major:  # everything below is (B, T, ...)
-        x = x.swapaxes(0, 1)
-        mask = mask if mask is None else mask.swapaxes(0, 1)
-    if given.get("lengths") is not None:
-        mask = np.arange(x.shape[1])[None] < np.asarray(given["lengths"])[:, None]
-    initial = given.get("initial_state")
-    leaves = jax.tree.leaves(initial)
-    if leaves:
-        if facts["wrapper"]:
-            half = len(leaves) // 2
-            leaves = leaves[:half] if facts["direction"] == "forward" else leaves[half:]
-        start = flat(leaves)
-    if mask is not None and np.all(np.asarray(mask)):
-        mask = None
-    return Reading(x, None if mask is None else shapes.as_bool(mask), start)
-
-
-def _declared(layer: Any, call: Call | None) -> list[Any]:
-    known = walk.tensor_shapes(layer, "input")
-    if known:
-        return known[0]
-    if call is None:
-        return [None, None, int(layer.cell.kernel.shape[0])]
-    return [None, None, *[int(n) for n in call.arguments["x"].shape[2:]]]
-
-
-def _wrapper(place: walk.Place, own: str, call: Call | None) -> dict[str, Any] | None:
-    if place.role != "bidirectional":
-        return None
-    outer, number = place.layer, int(own[1:])
-    out = walk._shapes_of(call.output) if call else walk.tensor_shapes(outer, "output")
-    return {
-        "class": type(outer).__name__,
-        "name": str(outer.name),
-        "merge_mode": outer.merge_mode,
-        "pair": f"r{number + (1 if len(place.names) == 1 else -1)}",
-        "params": walk.params(outer),
-        "output": out[0] if out else None,
-    }
-
-
-def _has(layer: Any, key: str) -> bool:
-    return hasattr(layer, key) or hasattr(layer.cell, key)
-
-
-def _setting(layer: Any, key: str) -> Any:
-    return getattr(layer.cell, key) if hasattr(layer.cell, key) else getattr(layer, key)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return kinds.activation_name(value)
-
-
-def _plan(layer: Any, shape: list[Any]) -> str | None:
-    ask = getattr(layer, "plan", None)
-    if not callable(ask):
-        return None
-    try:
-        return str(ask(tuple(shape)))
-    except Exception as error:  # the plan explains; it must not break explaining
-        return reason(error)

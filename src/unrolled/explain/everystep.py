@@ -10,9 +10,8 @@ class EveryStep(keras.layers.Layer):
         super().__init__(**kwargs)
         self.cell, self.use = cell, use
         self.state_size = cell.state_size
-
-    def get_initial_state(self, batch_size=None):
-        return self.cell.get_initial_state(batch_size)
+        if hasattr(cell, "get_initial_state"):  # else Keras starts from zeros
+            self.get_initial_state = cell.get_initial_state
 
     def call(self, inputs, states):
         output, states = self.cell(inputs, states)

@@ -34,7 +34,9 @@ import numpy as np
 
 Result = dict[str, Any]
 MOST_BLANKS = 256
-OWN = ("forget", "zero_or_mask", "output_is_h")
+# The rest is executed on the layer itself, and on one layer of the model only.
+OWN = ["weights_changed", "units_talk", "fan_in"]
+OWN += ["zero_or_mask", "forget", "output_is_h"]
 LEFT_ALONE = {"stateful": False, "zero_output_for_mask": False}
 
 
@@ -122,8 +124,7 @@ def experiments(
         why = f"tried on {tried_on} only, to save time"
         skipped = {"ran": False, "why": why, "text": why}
         own = {key: attempt(jobs[key]) for key in OWN}
-        others = {key: dict(skipped) for key in (*jobs, *AT_ONCE) if key not in OWN}
-        return own | others
+        return own | {key: dict(skipped) for key in AT_ONCE}
 
     return finish
 

@@ -12,6 +12,7 @@ from unrolled.explain.stepping import (
     read_weights,
 )
 from unrolled.explain.trace import Reading, Trace, difference
+from unrolled.explain.words import MEANINGS
 
 import numpy as np
 
@@ -64,18 +65,22 @@ def pack(
     """The `trace` facts: see schema.md."""
     main = next(iter(found.states.values()))
     flat = {k: v.reshape(*v.shape[:2], -1) for k, v in found.states.items()}
-    u, (b, t) = flat[next(iter(flat))].shape[-1], main.shape[:2]
+    b, t = main.shape[:2]
     arrays = _arrays(kind, flat, found)
+    # States of a custom cell may differ in width; the widest array has every row.
+    widest = max((values for _, values in arrays), key=lambda one: one.shape[-1])
+    u = widest.shape[-1]
     examples, steps, units = fit(b, t, u, len(arrays), budget)
+    chosen = np.sort(by_variance(widest)[:units]) if units < u else np.arange(u)
     best = by_variance(flat[next(iter(flat))])
-    chosen = np.sort(best[:units]) if units < u else np.arange(u)
+    best = best[np.isin(best, chosen)]
     backwards = bool(getattr(layer, "go_backwards", False))
 
     def cut(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         rows = rows[rows < values.shape[-1]]
         return values[:examples, :steps, rows].transpose(0, 2, 1)  # (E, U, T)
 
-    detail = np.sort(best[: min(DETAIL_UNITS, u)])
+    detail = np.sort(best[:DETAIL_UNITS])
     x = reading.x[:examples, :steps]
     mask = None if reading.mask is None else reading.mask[:examples, :steps]
     started = any(np.any(one) for one in found.initial)
@@ -104,9 +109,8 @@ def pack(
         if x.size <= INPUT_NUMBERS
         else f"x_t is not kept: {x.size:,} numbers; at most {INPUT_NUMBERS:,} are",
         "initial": {
-            key: encode(one.reshape(len(one), -1)[:examples][:, chosen], "f32")
+            key: encode(cut(one.reshape(len(one), 1, -1), chosen)[..., 0], "f32")
             for key, one in zip(flat, found.initial, strict=True)
-            if one.reshape(len(one), -1).shape[-1] == u
         }
         if started
         else None,
@@ -114,7 +118,7 @@ def pack(
             "units": [int(n) for n in detail],
             "arrays": {row["key"]: encode(cut(v, detail), "f16") for row, v in arrays},
         },
-        "best_units": [int(n) for n in best[: min(u, 64)]],
+        "best_units": [int(n) for n in best[:64]],
         "output": _output(layer, found, examples, steps),
     }
 
@@ -139,6 +143,7 @@ def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
         row = {"key": "y", "name": "output", "role": "output"}
         rows.append((row, found.output.reshape(*found.output.shape[:2], -1)))
     for row, values in rows:
+        row["meaning"] = MEANINGS.get(row["key"], "")
         low = np.nanmin(values, initial=0.0, where=np.isfinite(values))
         gate = row["role"] == "gate" and low >= 0
         row["scale"] = "sequential" if gate else "diverging"

@@ -13,6 +13,11 @@ from typing import Any
 import numpy as np
 
 Facts = dict[str, Any]
+# The experiments that the script speaks of.
+TOLD = (
+    *("other_steps", "other_units", "other_features", "sweep"),
+    *("forget", "zero_or_mask", "units_talk"),
+)
 # Printable, and neither a quote, a backslash nor the sign that opens a tag.
 ALPHABET = np.array([k for k in range(33, 127) if chr(k) not in '"\\<'], np.uint8)
 
@@ -39,11 +44,18 @@ def smaller(facts: Facts) -> Facts:
 
 def _layer(layer: Facts) -> Facts:
     trace = {k: v for k, v in layer["trace"].items() if k != "output"}
-    tests = {k: v for k, v in layer["experiments"].items() if k != "every_step"}
-    drop = ("sentences", "axes", "collisions", "plan")
+    tests = {k: _said(v) for k, v in layer["experiments"].items() if k in TOLD}
+    drop = ("sentences", "axes", "collisions", "plan", "claims", "tried_on", "reads")
     lean = {k: v for k, v in layer.items() if k not in drop}
     ledgers = [_ledger(one) for one in layer["ledgers"]]
     return lean | {"trace": trace, "experiments": tests, "ledgers": ledgers}
+
+
+def _said(found: Any) -> Any:
+    """What was tried, in words; the numbers are in the facts."""
+    if isinstance(found, list):
+        return [_said(one) for one in found]
+    return {k: v for k, v in found.items() if k in ("ran", "text", "why", "units")}
 
 
 def _ledger(ledger: Facts) -> Facts:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 from unrolled.explain import kinds, page_words
+from unrolled.explain.claim_case import Case
 
 Facts = dict[str, Any]
 
@@ -21,6 +23,28 @@ def title(words: str, facts: Facts, views: str) -> str:
     return f"<h2>{words}</h2>" + (
         f'<p class="answers">answers {links}</p>' if links else ""
     )
+
+
+def each(facts: Facts, make: Callable[[Facts], str]) -> str:
+    """What `make` says of every layer: once where all say the same.
+
+    Otherwise the chosen layer's words show; without scripts all do, under names.
+    """
+    said: dict[str, list[Facts]] = {}
+    for layer in facts["layers"]:
+        said.setdefault(make(layer), []).append(layer)
+    if len(said) == 1:
+        return next(iter(said))
+    parts = []
+    for number, (words, layers) in enumerate(said.items()):
+        ids = " ".join(layer["id"] for layer in layers)
+        names = ", ".join(page_words.layer_name(layer) for layer in layers)
+        hidden = " hidden" if number else ""
+        parts.append(
+            f'<div data-layer="{ids}"{hidden}><p class="who of">{names}</p>{words}'
+            "</div>"
+        )
+    return "".join(parts)
 
 
 def _layer_open(layer: Facts, number: int) -> str:
@@ -210,36 +234,49 @@ def _rows_figure(stateful: bool) -> str:
     )
 
 
-def _text(layer: Facts, key: str) -> str:
-    found = layer["experiments"].get(key) or {}
+def _text(layer: Facts, facts: Facts, key: str) -> str:
+    found, where = Case(layer, facts).result(key)
     said = found.get("text") if found.get("ran") else found.get("why")
-    return f'<p class="ran">{page_words.safe(said)}.</p>' if said else ""
+    return f'<p class="ran">{page_words.safe(where + said)}.</p>' if said else ""
 
 
 def _batch(facts: Facts) -> str:
-    layer = facts["layers"][0]
     after = title("One batch after another: stateful", facts, "two_batches")
+    ran = {
+        key: each(facts, lambda layer, key=key: _text(layer, facts, key))
+        for key in ("rows_independent", "stateful")
+    }
     return (
         f'<section id="rows">{title("Rows of a batch", facts, "rows")}'
         "<p>Rows are independent sequences, side by side. No arrow leads from one row "
         "to another: three rows of 50 characters are three texts, not one of 150.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Figure: rows of a '
         f'batch">{_rows_figure(False)}</div>'
-        f"{_text(layer, 'rows_independent')}</section>"
+        f"{ran['rows_independent']}</section>"
         f'<section id="two-batches">{after}'
         "<p>With <code>stateful=True</code> the final state of row i starts row i of "
         "the next batch. Shapes and weights stay as they are.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Figure: '
         f'stateful">{_rows_figure(True)}</div>'
-        f"{_text(layer, 'stateful')}</section>"
+        f"{ran['stateful']}</section>"
     )
 
 
 def _beside(facts: Facts) -> str:
     """SimpleRNN, GRU and LSTM of the same size, side by side."""
-    layer = next((one for one in facts["layers"] if one["kind"] in kinds.GATES), None)
-    if layer is None:
+    if not any(layer["kind"] in kinds.GATES for layer in facts["layers"]):
         return ""
+    heading = title("Three cells side by side", facts, "side_by_side")
+    return (
+        f'<section id="beside">{heading}'
+        "<p>All three carry something from step to step. Only the LSTM has a second "
+        f"rail.</p>{each(facts, lambda layer: _three(layer, facts))}</section>"
+    )
+
+
+def _three(layer: Facts, facts: Facts) -> str:
+    if layer["kind"] not in kinds.GATES:
+        return "<p>The chosen layer is none of the three.</p>"
     d, u = layer["D"], layer["U"]
     rows = []
     carried = {"SimpleRNN": ["h"], "GRU": ["h"], "LSTM": ["h", "c"]}
@@ -249,39 +286,35 @@ def _beside(facts: Facts) -> str:
             f'<span class="mini units"><i class="tile"></i>{s}</span>'
             for s in carried[kind]
         )
-        here = ' <b class="here">this model</b>' if kind == layer["kind"] else ""
+        here = ' <b class="here">this layer</b>' if kind == layer["kind"] else ""
         rows.append(
             f'<tr><th scope="row">{kind}({u:,}){here}</th><td>{strips}</td>'
             f'<td class="num">{len(carried[kind]) * u:,}</td><td '
             f'class="num">{len(gates)}</td>'
             f'<td class="num">{kinds.total(kind, d, u, bias):,}</td></tr>'
         )
-    heading = title("Three cells side by side", facts, "side_by_side")
     return (
-        f'<section id="beside">{heading}'
-        "<p>All three carry something from step to step. Only the LSTM has a second "
-        "rail.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Three cells">'
         "<table><thead><tr>"
         '<th scope="col">cell</th><th scope="col">carries</th><th scope="col" '
         'class="num">numbers per example</th>'
         '<th scope="col" class="num">matrices</th><th scope="col" class="num">weights'
         f"</th></tr></thead><tbody>{''.join(reversed(rows))}</tbody></table>"
-        f"</div>{_text(layer, 'simple_rnn')}</section>"
+        f"</div>{_text(layer, facts, 'simple_rnn')}"
     )
 
 
 def _code(facts: Facts) -> str:
-    layer = facts["layers"][0]
-    found = layer["experiments"].get("every_step") or {}
-    if not found.get("code"):
+    found = [Case(one, facts).result("every_step")[0] for one in facts["layers"]]
+    code = next((one["code"] for one in found if one.get("code")), None)
+    if code is None:
         return ""
     return (
         f'<section id="code">{title("Using h at every step", facts, "code")}'
         "<p>A cell around the cell sees h at each step, inside the compiled loop. To "
         "copy:</p>"
-        f'<pre class="code" tabindex="0"><code>{html.escape(found["code"])}</code>'
-        f"</pre>{_text(layer, 'every_step')}</section>"
+        f'<pre class="code" tabindex="0"><code>{html.escape(code)}</code></pre>'
+        f"{each(facts, lambda layer: _text(layer, facts, 'every_step'))}</section>"
     )
 
 

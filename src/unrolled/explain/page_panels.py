@@ -45,7 +45,7 @@ TRACE = (
     '<p class="lead" id="trace-lead"></p><div class="trace" id="trace-box" '
     'tabindex="0" '
     'role="group" aria-roledescription="chart" data-keys aria-describedby="trace-now">'
-    f'{_CANVAS * 3}</div><p class="keys" id="trace-keys"></p>'
+    f'{_CANVAS * 3}<i></i></div><p class="keys" id="trace-keys"></p>'
     '<output id="trace-now" class="now" aria-live="off"></output>'
     '<p class="small" id="trace-note"></p>'
 )
@@ -61,10 +61,9 @@ def bar(facts: Facts) -> str:
     """The selection: layer, unit, step, example, and play."""
     options = ""
     for layer in facts["layers"]:
-        words = page_words.safe(layer["name"])
-        if layer["wrapper"]:
-            words = f"{page_words.safe(layer['wrapper']['name'])}: {layer['direction']}"
-        options += f"<option>{words}</option>"
+        words = layer["wrapper"]["name"] if layer["wrapper"] else layer["name"]
+        way = f": {layer['direction']}" if layer["wrapper"] else ""
+        options += f"<option>{page_words.safe(words)}{way}</option>"
     one = " hidden" if len(facts["layers"]) < 2 else ""
 
     def number(key: str, axis: str) -> str:

@@ -6,7 +6,7 @@ import html
 import re
 from typing import Any
 
-from unrolled.explain import page_layer, page_panels, style
+from unrolled.explain import page_layer, page_panels, style, words
 
 Facts = dict[str, Any]
 
@@ -20,6 +20,13 @@ def safe(words: Any) -> str:
 def name(words: Any) -> str:
     """A name from the model, isolated so that its direction stays its own."""
     return f"<bdi>{safe(words)}</bdi>"
+
+
+def layer_name(layer: Facts) -> str:
+    """A layer's name; one of a pair by its wrapper's name and its direction."""
+    if layer["wrapper"]:
+        return f"{name(layer['wrapper']['name'])}, {safe(layer['direction'])}"
+    return name(layer["name"])
 
 
 def body(facts: Facts, figure: str) -> str:
@@ -116,16 +123,14 @@ def chips(layer: Facts) -> str:
 def _lead(layer: Facts, number: int) -> str:
     """Sentence, code and axes of one recurrent layer."""
     hidden = " data-layer" if number == 0 else " hidden data-layer"
-    words = " ".join(coloured(one) for one in layer["sentences"])
+    said = " ".join(coloured(one) for one in layer["sentences"])
     level = "h1" if number == 0 else "h2"
-    which = name(layer["name"])
-    if layer["wrapper"]:
-        which = f"{name(layer['wrapper']['name'])}, {safe(layer['direction'])}"
     reads = f" reads {safe(layer['reads'])}" if layer["reads"] else ""
     # Hidden panels are shown again where no script can switch between them.
     return (
         f'<section class="lead-in"{hidden}="{layer["id"]}">'
-        f'<p class="who">{which}{reads}</p><{level} class="sentence">{words}</{level}>'
+        f'<p class="who">{layer_name(layer)}{reads}</p>'
+        f'<{level} class="sentence">{said}</{level}>'
         f'<pre class="code one" tabindex="0"><code>{safe(layer["code"])}</code></pre>'
         f'<div id="chips-{layer["id"]}">{chips(layer)}</div></section>'
     )
@@ -188,7 +193,7 @@ def _strip(facts: Facts) -> str:
             for one in node["layers"]
         )
         weights = f"{node['params']:,} weights" if node["params"] else "no weights"
-        returns = f" returns {safe(node['returns'])}" if node["returns"] else ""
+        returns = f" · returns {safe(node['returns'])}" if node["returns"] else ""
         rows.append(
             f'<li data-node="{node["id"]}" class="node {node["role"]} '
             f'depth{min(node["depth"], 4)}">'
@@ -228,54 +233,73 @@ def coded(words: str) -> str:
 
 
 def _claims(facts: Facts) -> str:
+    of = {one["id"]: one["claims"] or facts["claims"] for one in facts["layers"]}
     rows = []
-    for claim in facts["claims"]:
-        verdict = claim["verdict"]
-        on = f' data-on="{claim["layer"]}"' if claim["layer"] else ""
+    for k, claim in enumerate(facts["claims"]):
+        judged = page_layer.each(facts, lambda layer, k=k: _judged(of[layer["id"]][k]))
         rows.append(
-            f'<li id="claim-{claim["id"]}" class="claim {verdict.split()[0]}">'
+            f'<li id="claim-{claim["id"]}" class="claim">'
             f'<p class="heard"><span class="n">{claim["id"]}</span> '
-            f"{coded(claim['heard'])}</p>"
-            f'<p class="truth">{safe(claim["truth"])}</p>'
-            f'<p class="executed"><b>{VERDICTS[verdict]}</b> {safe(claim["executed"])}'
-            f'</p><button type="button" hidden data-show="{claim["view"]}"{on}>'
+            f"{coded(claim['heard'])}</p>{judged}"
+            f'<button type="button" hidden data-show="{claim["view"]}">'
             f'Show me<span class="unseen"> the answer to claim {claim["id"]}</span>'
             "</button></li>"
         )
-    verdicts = [claim["verdict"] for claim in facts["claims"]]
+
+    def counted(layer: Facts) -> str:
+        verdicts = [claim["verdict"] for claim in of[layer["id"]]]
+        return (
+            f'<p class="lead">{len(verdicts)} claims, each held against this layer by '
+            f"a check that ran: {verdicts.count('shown')} answers shown, "
+            f"{verdicts.count('failed')} contradicted.</p>"
+        )
+
     return (
         '<section id="claims"><h2>Things people say, and what this model did</h2>'
-        f'<p class="lead">{len(facts["claims"])} claims, each held against this model '
-        f"by a check that ran: {verdicts.count('shown')} answers shown, "
-        f"{verdicts.count('failed')} contradicted.</p>"
+        f"{page_layer.each(facts, counted)}"
         f'<ol class="claims">{"".join(rows)}</ol></section>'
     )
 
 
+def _judged(claim: Facts) -> str:
+    verdict = claim["verdict"]
+    return (
+        f'<div class="{verdict.split()[0]}"><p class="truth">{coded(claim["truth"])}'
+        f'</p><p class="executed"><b>{VERDICTS[verdict]}</b> '
+        f"{coded(claim['executed'])}</p></div>"
+    )
+
+
 def _dictionary(facts: Facts) -> str:
-    words = facts["dictionary"]
-    units = "".join(
-        f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}'
-        f"</code></td><td><code>{safe(row['example'])}</code></td></tr>"
-        for row in words["units"]
-    )
-    cell = "".join(
-        f"<li><b>{safe(row['meaning'])}</b><br>{safe(row['here'])}</li>"
-        for row in words["cell"]
-    )
     means = "".join(
-        f'<tr><th scope="row">{safe(row["word"])}</th><td>{safe(row["means"])}</td>'
-        f'<td class="soft">never: {safe(row["never"])}</td></tr>'
-        for row in words["words"]
+        f'<tr><th scope="row">{safe(row["word"])}</th><td>{coded(row["means"])}</td>'
+        f'<td class="soft">never: {coded(row["never"])}</td></tr>'
+        for row in facts["dictionary"]["words"]
     )
     return (
         '<section id="dictionary"><h2>Dictionary</h2><div class="two"><div>'
+        f"{page_layer.each(facts, _names)}</div><div><h3>Words</h3>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Words">'
+        f"<table><tbody>{means}</tbody></table></div></div></div></section>"
+    )
+
+
+def _names(layer: Facts) -> str:
+    found = words.dictionary([layer])
+    units = "".join(
+        f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}'
+        f"</code></td><td><code>{safe(row['example'])}</code></td></tr>"
+        for row in found["units"]
+    )
+    cell = "".join(
+        f"<li><b>{safe(row['meaning'])}</b><br>{safe(row['here'])}</li>"
+        for row in found["cell"]
+    )
+    return (
         '<h3>One number, three names</h3><div class="scroll" tabindex="0" '
         'role="region" aria-label="Names of units">'
         f"<table><tbody>{units}</tbody></table></div>"
-        f"<h3>The four meanings of “cell”</h3><ol>{cell}</ol></div><div><h3>Words</h3>"
-        '<div class="scroll" tabindex="0" role="region" aria-label="Words">'
-        f"<table><tbody>{means}</tbody></table></div></div></div></section>"
+        f"<h3>The four meanings of “cell”</h3><ol>{cell}</ol>"
     )
 
 

@@ -12,6 +12,8 @@ _WORD = re.compile(r"[\w$]")
 # A slash after one of these starts a regular expression, not a division.
 _BEFORE_REGEX = set("(,=:[!&|?{};\n")
 _OPEN = set("\n;{,([:?&|")
+# After a closing brace none of these can go on with an expression.
+_STARTS = re.compile(r"(async |)function\b|(const|let|for|if|return|view)\b")
 
 
 def script(source: str) -> str:
@@ -35,7 +37,9 @@ def script(source: str) -> str:
                 stop += 1
             if "\n" in source[at:stop]:
                 # A line may be joined to the next where nothing can end between them.
-                if out and _last(out) not in _OPEN and source[stop : stop + 1] != "}":
+                starts = _last(out) == "}" and _STARTS.match(source, stop)
+                joined = starts or not out or _last(out) in _OPEN
+                if not joined and source[stop : stop + 1] != "}":
                     out.append("\n")
             elif stop < end and _needed(_last(out), source[stop]):
                 out.append(" ")

@@ -17,6 +17,8 @@ import numpy as np
 
 Facts = dict[str, Any]
 LEVELS = 15  # odd: the middle level is zero
+WIDTH, MARGIN = 1120, 56
+INNER = WIDTH - 2 * MARGIN
 MAX_COLUMNS, MAX_ROWS = 160, 128
 
 

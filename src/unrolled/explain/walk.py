@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unrolled.explain import kinds
+from unrolled.explain.together import reason
 
 
 @dataclass
@@ -138,12 +139,25 @@ def code(layer: Any) -> str:
     return f"{name}({', '.join(_arguments(layer))})"
 
 
-def _arguments(layer: Any) -> list[str]:
+def unsaid(layer: Any) -> str | None:
+    """Why a layer's arguments cannot be shown, if they cannot."""
     try:
-        config = layer.get_config()
-        signature = inspect.signature(type(layer).__init__)
-    except Exception:  # a stranger's get_config may raise anything
-        config, signature = {}, inspect.signature(lambda self: None)
+        layer.get_config()
+        inspect.signature(type(layer).__init__)
+    except Exception as error:  # a stranger's get_config may raise anything
+        return (
+            f"the arguments of {layer.name} are not shown: its get_config failed "
+            f"with {type(error).__name__}: {reason(error)}"
+        )
+    return None
+
+
+def _arguments(layer: Any) -> list[str]:
+    if unsaid(layer):
+        own = kinds.names(layer)[0] == "RNN"
+        return [code(layer.cell), "..."] if own else ["..."]
+    config = layer.get_config()
+    signature = inspect.signature(type(layer).__init__)
     if not kinds.names(layer)[0].startswith(("RNN",)) and hasattr(layer, "cell"):
         config.pop("cell", None)
     shown = []
@@ -178,7 +192,7 @@ def _differs(value: Any, default: Any) -> bool:
         name = value.get("class_name", "")
         plain = "".join("_" + c.lower() if c.isupper() else c for c in name).strip("_")
         return plain not in (default, f"{default}_initializer") and default is not None
-    return value != default
+    return value != default and (value, default) != ("linear", None)
 
 
 def model_code(model: Any) -> str:

@@ -6,6 +6,20 @@ from typing import Any
 
 from unrolled.explain import kinds
 
+# What a state or gate is for, by its key in the trace.
+MEANINGS = {
+    "h": "what the layer says",
+    "c": "what it keeps",
+    "i": "how much is let in",
+    "f": "how much is kept",
+    "g": "what could be written",
+    "hh": "what could be written",
+    "o": "how much is shown",
+    "z": "how much stays as it was",
+    "r": "how much of h is read",
+    "y": "what the cell returns",
+}
+
 
 def listed(items: list[str]) -> str:
     """a, b and c."""
@@ -30,7 +44,8 @@ def sentences(facts: dict[str, Any]) -> list[str]:
     article = "One" if kind != "stack" else "One stack of cells:"
     backwards = facts["direction"] == "backward"
     times = "once" if t == 1 else f"{t:,} times"
-    first = f"{article} {noun}{' cell' if kind in kinds.GATES else ''}, "
+    bare = noun.lower().endswith("cell") or kind == "stack"
+    first = f"{article} {noun}{'' if bare else ' cell'}, "
     first += f"{plural(u, 'unit')} wide, "
     if t is None:
         first += "applied once per time step, always with the same weights."
@@ -63,9 +78,8 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
         each = plural(sizes[0], "number")
         return f"Its {len(sizes)} states are each {each} per example."
     words = listed([f"{size:,}" for size in sizes])
-    return (
-        f"Its state is {words} {'number' if sizes == [1] else 'numbers'} per example."
-    )
+    many = f"{len(sizes)} states are" if len(sizes) > 1 else "state is"
+    return f"Its {many} {words} {'number' if sizes == [1] else 'numbers'} per example."
 
 
 def output_sentence(facts: dict[str, Any]) -> str:
@@ -87,6 +101,7 @@ def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
     open_steps = (
         "the model leaves it open" if t["declared"] is None else "fixed by the model"
     )
+    main = facts["states"][0]["key"] if facts["states"] else "state"
     return [
         {
             "key": "batch",
@@ -114,7 +129,8 @@ def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "letter": "U",
             "size": facts["U"],
             "declared": facts["U"],
-            "text": "width of the state: one number of h per unit, example and step",
+            "text": f"width of the state: one number of {main} per unit, example and "
+            "step",
         },
     ]
 

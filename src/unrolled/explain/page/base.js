@@ -5,7 +5,7 @@ const facts = JSON.parse(byId("facts").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-function fill(node, attributes, children) {
+function fill(node, attributes, children = []) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
@@ -16,6 +16,7 @@ function fill(node, attributes, children) {
 }
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const seq = (n, make) => Array.from({ length: n }, (_, k) => make(k));
 const on = (node, kind, act) => node.addEventListener(kind, act);
 const HIDDEN = { "aria-hidden": "true" };
 const all = query => [...document.querySelectorAll(query)];
@@ -25,8 +26,6 @@ const bx = (x, y, width, height, style) => sv("rect", { x, y, width, height, cla
 const put = (node, ...children) => { node.replaceChildren(...children.flat().filter(Boolean)); return node; };
 const say = (node, words) => { if (node.textContent !== words) node.textContent = words; };
 
-// "NaN", "Infinity" and "-Infinity" are strings in the facts.
-const real = value => typeof value === "string" ? Number(value) : value;
 const count = value => value === null || value === undefined ? "?" : Math.round(value).toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const sentence = words => `${words[0].toUpperCase()}${words.slice(1)}.`;

@@ -2,7 +2,7 @@
 const UNIT_PAGE = 10;
 let playing = 0, spoken = 0;
 
-view("bar", root => {
+view("bar", "unit step example bar", root => {
   const unit = byId("pick-unit"), step = byId("pick-step"), example = byId("pick-example"), layer = byId("pick-layer");
   on(unit, "change", () => { select({ unit: unit.value - 1 }); refresh("bar"); });
   on(step, "change", () => { select({ step: step.value - 1 }); refresh("bar"); });
@@ -18,10 +18,10 @@ view("bar", root => {
     if (changed.has("layer")) {
       layer.selectedIndex = selection.layer;
       example.parentElement.hidden = L.E < 2;
-      put(example, Array.from({ length: L.E }, (_, k) => el("option", {}, String(k + 1))));
+      put(example, seq(L.E, k => el("option", {}, String(k + 1))));
       unit.max = L.rows[L.rows.length - 1] + 1;
       step.max = L.T;
-      say(byId("of-unit"), `of ${count(L.facts.U)}`);
+      say(byId("of-unit"), `of ${count(L.drawn ? L.facts.trace.units.of : L.facts.U)}`);
       say(byId("of-step"), `of ${count(L.T)}`);
       byId("play").hidden = !L.drawn || L.T < 2;
     }
@@ -36,8 +36,7 @@ view("bar", root => {
 function reading() {
   if (!L.drawn) return "";
   const { example: e, unit, step } = selection;
-  const parts = L.states.filter(key => !Number.isNaN(L.value(key, e, unit, step)[0]) || L.arrays[key])
-    .map(key => `${key} ${signed(...L.value(key, e, unit, step))}`);
+  const parts = L.states.filter(key => L.has(key, unit)).map(key => `${key} ${L.text(key, e, unit, step)}`);
   return parts.join("  ") + (L.read(e, step) ? "" : "  (masked)") + (L.stamp ? ` · ${L.stamp}` : "");
 }
 

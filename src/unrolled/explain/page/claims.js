@@ -21,16 +21,14 @@ function slide(key, times) {
   input.dispatchEvent(new Event("input"));
 }
 
-async function show(kind, layer) {
-  const goal = SHOW[kind], [id, act] = goal > 0 ? ["zoom", () => setZoom(goal)] : goal, index = facts.layers.findIndex(one => one.id === layer);
-  if (index >= 0 && index !== selection.layer) await useLayer(index);
+function show(kind) {
+  const goal = SHOW[kind], [id, act] = goal > 0 ? ["zoom", () => setZoom(goal)] : goal;
   // Panels that exist once per layer carry the layer's id.
   const target = byId(`${id}-${L.facts.id}`) || byId(id);
   if (!target) return;
   const frame = target.closest("section, .panel") || target;
   target.scrollIntoView({ behavior: still.matches ? "auto" : "smooth", block: target.matches("input") ? "center" : "start" });
-  if (target.matches("details")) target.open = true;
-  const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked, summary") || target;
+  const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked") || target;
   if (!focus.matches("a, button, input, summary, [tabindex]")) focus.tabIndex = -1;
   focus.focus({ preventScroll: true });
   if (act) act();
@@ -39,7 +37,7 @@ async function show(kind, layer) {
 
 for (const button of all("[data-show]")) {
   button.hidden = !facts.layers.length;
-  on(button, "click", () => show(button.dataset.show, button.dataset.on));
+  on(button, "click", () => show(button.dataset.show));
 }
 
 // One frame is lit at a time, and for its whole while.

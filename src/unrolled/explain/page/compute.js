@@ -17,30 +17,30 @@ async function readWeights(layer) {
   else {
     const odd = layer.facts.gates.map(gate => gate.activation).find(word => !ACTIVATIONS[word]);
     if (odd) layer.cannot = `this page does not know the activation ${odd}`;
-    else {
-      const w = {};
-      for (const [key, blob] of Object.entries(found.arrays)) w[key] = await decode(blob);
-      return layer.weights = w;
-    }
+    else return layer.weights = await decodeAll(found.arrays);
   }
   return null;
 }
 
+// A vector times some columns of a matrix, four rows at a time.
+function times(vector, matrix, width, first, end) {
+  const out = new Float64Array(end - first), n = vector.length, b = width, c = 2 * width, d = 3 * width;
+  let r = 0;
+  for (; r + 3 < n; r += 4) {
+    const v = vector[r], w = vector[r + 1], x = vector[r + 2], y = vector[r + 3];
+    for (let k = 0, at = r * width + first; k < out.length; k++, at++) out[k] += v * matrix[at] + w * matrix[at + b] + x * matrix[at + c] + y * matrix[at + d];
+  }
+  for (; r < n; r++) for (let k = 0, at = r * width + first; k < out.length; k++) out[k] += vector[r] * matrix[at + k];
+  return out;
+}
+
 // One step. `z` gets the gate values by key; returns the new states.
-function cellStep(layer, w, x, old, z, pre) {
-  const { U, D, gates, config, kind } = layer.facts, width = gates.length * U;
+function cellStep(layer, w, x, old, z) {
+  const { U, gates, config, kind } = layer.facts, width = gates.length * U;
   const after = kind === "GRU" && config.reset_after;
-  const fromX = new Float64Array(width), fromH = new Float64Array(width);
-  const W = w.kernel.values, R = w.recurrent_kernel.values, b = w.bias && w.bias.values;
-  for (let d = 0; d < D; d++) {
-    const value = x[d];
-    if (value !== 0) for (let k = 0, at = d * width; k < width; k++) fromX[k] += value * W[at + k];
-  }
-  const late = kind === "GRU" && !after ? 2 * U : width; // columns that wait for r
-  for (let u = 0; u < U; u++) {
-    const value = old.h[u];
-    if (value !== 0) for (let k = 0, at = u * width; k < late; k++) fromH[k] += value * R[at + k];
-  }
+  const R = w.recurrent_kernel.values, b = w.bias && w.bias.values;
+  const late = kind === "GRU" && !after; // the candidate's columns wait for r
+  const fromX = times(x, w.kernel.values, width, 0, width), fromH = times(old.h, R, width, 0, late ? 2 * U : width);
   if (b) for (let k = 0; k < width; k++) { fromX[k] += b[k]; if (after) fromH[k] += b[width + k]; }
   const act = gates.map(gate => ACTIVATIONS[gate.activation]);
   const next = { h: new Float64Array(U) };
@@ -48,7 +48,6 @@ function cellStep(layer, w, x, old, z, pre) {
     const values = new Float64Array(U);
     for (let u = 0; u < U; u++) {
       const sum = fromX[k * U + u] + (extra ? extra[u] : fromH[k * U + u]);
-      if (pre) (pre[gates[k].key] ||= new Float64Array(U))[u] = sum;
       values[u] = act[k](sum);
     }
     return (z[gates[k].key] = values);
@@ -61,12 +60,8 @@ function cellStep(layer, w, x, old, z, pre) {
       next.h[u] = o[u] * out(next.c[u]);
     }
   } else if (kind === "GRU") {
-    const update = gate(0), r = gate(1), extra = new Float64Array(U);
-    if (after) for (let u = 0; u < U; u++) extra[u] = r[u] * fromH[2 * U + u];
-    else for (let v = 0; v < U; v++) {
-      const value = r[v] * old.h[v];
-      for (let u = 0; u < U; u++) extra[u] += value * R[v * width + 2 * U + u];
-    }
+    const update = gate(0), r = gate(1);
+    const extra = late ? times(r.map((value, u) => value * old.h[u]), R, width, 2 * U, width) : r.map((value, u) => value * fromH[2 * U + u]);
     const hh = gate(2, extra);
     for (let u = 0; u < U; u++) next.h[u] = update[u] * old.h[u] + (1 - update[u]) * hh[u];
   } else {
@@ -77,7 +72,7 @@ function cellStep(layer, w, x, old, z, pre) {
 
 // The recurrence over one example: {h: [T] of arrays, c, gates}. Changes: `x(t, d, v)`
 // rewrites the input, `silent` a unit held at 0, `masked(t)` skips, `apart` cuts every
-// connection between different units.
+// connection between different units. Up to step number `from` it is `base` unchanged.
 function recompute(layer, w, e, change = {}) {
   const { U, D } = layer.facts, width = layer.facts.gates.length * U;
   let use = w;
@@ -91,14 +86,19 @@ function recompute(layer, w, e, change = {}) {
   const steps = Math.max(1, Math.min(layer.T, Math.floor(MOST_WORK / (width * (D + U)))));
   const result = { steps, states: {}, gates: {} };
   let state = {};
+  const { base, from = 0 } = change;
   for (const key of layer.states) {
     const start = layer.initial[key];
-    state[key] = Float64Array.from({ length: U }, (_, u) => start ? start.at(e * U + u) : 0);
+    state[key] = Float64Array.from(seq(U, u => start ? start.at(e * U + u) : 0));
     result.states[key] = new Array(layer.T);
   }
   if (change.silent !== undefined) state.h[change.silent] = 0;
   for (let n = 0; n < steps; n++) {
     const t = layer.back ? layer.T - 1 - n : n;
+    if (n < from) {
+      for (const key of layer.states) result.states[key][t] = state[key] = base.states[key][t];
+      continue;
+    }
     const x = new Float64Array(D), gates = {};
     for (let d = 0; d < D; d++) {
       const value = layer.x(e, t, d);

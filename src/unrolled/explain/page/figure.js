@@ -1,10 +1,10 @@
 // The figure with four zooms: 1 one rolled cell, 2 unrolled over time, 3 inside one
 // step, 4 one unit. Time runs only to the right, units only downwards.
 const CAPTIONS = [
-  l => `One cell, ${plural(l.facts.U, "unit")} wide. It is called ${l.facts.T.value ? count(l.facts.T.value) : "T"} times; what it returns goes back in.`,
-  l => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(l.facts.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
-  l => `Inside a step each box emits exactly ${plural(l.facts.U, "number")}, one per unit. The lit row is one unit.`,
-  l => `One number per gate${l.states.includes("c") ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(l.facts.D, "feature")} and all of h (${count(l.facts.U)}).`,
+  f => `One cell, ${plural(f.U, "unit")} wide. It is called ${f.T.value ? count(f.T.value) : "T"} times; what it returns goes back in.`,
+  f => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(f.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
+  f => f.gates.length ? `Inside a step each box emits exactly ${plural(f.U, "number")}, one per unit. The lit row is one unit.` : "What this cell does inside is its own; these are its states, before and after the step.",
+  f => f.gates.length ? `One number per gate${f.states[1] ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(f.D, "feature")} and all of h (${count(f.U)}).` : "One row of each state, before and after the step. Which numbers it was made from, only the cell knows.",
 ];
 
 function setZoom(zoom) {
@@ -13,23 +13,18 @@ function setZoom(zoom) {
   if (radio) radio.checked = true;
 }
 
-view("zoom", root => {
+view("zoom", "unit step example zoom flags", () => {
   for (let k = 1; k < 5; k++) on(byId(`zoom-${k}`), "change", () => setZoom(k));
   const stage = byId("stage"), caption = byId("zoom-words"), numbers = byId("zoom-numbers"), flags = returnFlags();
-  let drawnAs = "";
+  let drawnAs = "", update = null;
   return changed => {
-    const zoom = selection.zoom, wide = Math.max(260, widthOf(stage));
-    const rebuild = `${selection.layer} ${wide} ${zoom > 2 ? zoom : "unrolled"}`;
-    stage.setAttribute("aria-label", `Zoom ${zoom}: unit ${selection.unit + 1}, step ${selection.step + 1}`);
-    if (zoom <= 2) {
-      if (rebuild !== drawnAs || changed.has("theme")) put(stage, sv("svg"));
-      unrolled(stage, wide, zoom, flags.outputs());
-    } else {
-      inside(stage, wide, zoom);
-    }
-    drawnAs = rebuild;
-    say(caption, CAPTIONS[zoom - 1](L));
-    flags.update(zoom <= 2);
+    const { zoom, unit, step } = selection, as = zoom > 2 ? zoom : "unrolled";
+    if (ALWAYS.some(key => changed.has(key)) || as !== drawnAs) update = (zoom > 2 ? inside : unrolled)(stage, Math.max(260, widthOf(stage)), zoom);
+    drawnAs = as;
+    update(zoom, flags.outputs());
+    fill(stage, { "aria-label": `Zoom ${zoom}: unit ${unit + 1}, step ${step + 1}` });
+    say(caption, CAPTIONS[zoom - 1](L.facts));
+    if (["layer", "zoom", "flags"].some(key => changed.has(key))) flags.update(zoom <= 2);
     put(numbers, zoom === 4 && L.drawn ? unitSums() : []);
   };
 });
@@ -58,105 +53,113 @@ function returnFlags() {
 
 // Which steps have room: a window around the chosen one, always with both ends.
 function slots(T, room, step) {
-  if (T <= room) return Array.from({ length: T }, (_, t) => t);
+  if (T <= room) return seq(T, t => t);
   const inner = Math.max(1, room - 4), from = clamp(step - (inner >> 1), 1, T - 1 - inner);
-  const middle = Array.from({ length: inner }, (_, k) => from + k);
+  const middle = seq(inner, k => from + k);
   return [0, ...(from > 1 ? [null] : []), ...middle, ...(from + inner < T - 1 ? [null] : []), T - 1];
 }
 
+// A change of the selection draws only the copies that are new; the rest is moved.
 const CELL = { top: 112, tall: 150, wide: 42 };
-function unrolled(stage, wide, zoom, out) {
-  const svg = stage.firstElementChild, { facts: f, T, drawn } = L;
-  const rolled = zoom === 1, left = 58, height = 420;
-  const list = slots(T, Math.max(5, Math.floor((wide - left - 26) / 78)), selection.step), middle = wide / 2;
-  // Left-out steps take half the room of a drawn one.
-  const room = list.map(t => t === null ? 0.5 : 1), gap = Math.min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
-  const places = room.map((share, k) => left + gap * (room.slice(0, k).reduce((a, b) => a + b, 0) + share / 2));
-  const place = k => rolled ? middle : places[k];
-  svg.setAttribute("viewBox", `0 0 ${wide} ${height}`);
-  svg.setAttribute("class", rolled ? "figure rolled" : "figure");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${rolled ? "Rolled" : "Unrolled"}: ${f.sentence}`);
-  const { top, tall, wide: cw } = CELL, bottom = top + tall, e = selection.example;
-  const main = L.main, array = L.arrays[main], many = L.states.length > 1;
-  const shown = new Map();
-  for (const node of svg.querySelectorAll("[data-step]")) shown.set(node.dataset.step, node);
-  // What stays: weights, axes, loop.
-  let base = svg.querySelector(".base");
-  if (base) base.remove();
+function unrolled(stage, wide) {
+  const { facts: f, T } = L, { top, tall } = CELL, left = 58, height = 420, middle = wide / 2, groups = new Map();
+  const svg = sv("svg", { viewBox: `0 0 ${wide} ${height}`, role: "img" }), lit = bx(-14, 0, 28, 0, "lit"), word = tx(0, top + tall + 124, "steps-ink tiny mid");
+  let base = "", was = 0;
+  put(stage, svg);
+  return (zoom, out) => {
+    const rolled = zoom === 1, { step, unit, example: e } = selection;
+    const list = slots(T, Math.max(5, Math.floor((wide - left - 26) / 78)), step);
+    // Left-out steps take half the room of a drawn one.
+    const room = list.map(t => t === null ? 0.5 : 1), gap = Math.min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
+    const places = room.map((share, k) => left + gap * (room.slice(0, k).reduce((a, b) => a + b, 0) + share / 2));
+    if (was !== zoom) {
+      was = zoom;
+      if (base) base.remove();
+      base = fixed(f, rolled, wide, left, height);
+      svg.prepend(base);
+      fill(svg, { class: rolled ? "figure rolled" : "figure", "aria-label": `${rolled ? "Rolled" : "Unrolled"}: ${f.sentence}` });
+    }
+    const gone = new Map(groups);
+    list.forEach((t, k) => {
+      const key = t === null ? `gap${k < list.length / 2}` : t, by = L.back ? k - 1 : k + 1, beside = list[by], to = places[by] - places[k];
+      gone.delete(key);
+      let group = groups.get(key);
+      if (!group) {
+        group = sv("g", { "data-step": key });
+        groups.set(key, group);
+        svg.append(group);
+        if (t !== null) group.onclick = () => select({ step: t });
+      }
+      const is = [rolled, e, out.all, out.state, beside === null, to].join();
+      if (group.is !== is) { group.is = is; put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, { e, out, rolled, to, beside })); }
+      const front = t === step, rows = high(), row = (tall - 20) / rows, k0 = L.rowOf(unit);
+      fill(group, { class: front ? "copy chosen" : "copy" });
+      Object.assign(group.style, { transform: `translate(${rolled ? middle : places[k]}px,0)`, opacity: rolled && !front ? 0 : 1 });
+      if (!front) return;
+      fill(lit, { y: top + 9 + k0 * row, height: k0 < rows ? Math.max(row, 1) + 2 : 0 });
+      say(word, rolled ? "" : `step ${t + 1}`);
+      if (word.parentNode !== group || !lit.parentNode) group.append(lit, word);
+    });
+    for (const [key, group] of gone) { groups.delete(key); group.remove(); }
+  };
+}
+
+// Rows of the first state: the others, and the output, may be wider.
+const high = () => L.drawn ? L.arrays[L.main].shape[1] : L.rows.length;
+
+// What stays: weights, axes, loop.
+function fixed(f, rolled, wide, left, height) {
+  const { top, tall, wide: cw } = CELL, middle = wide / 2;
   const plate = rolled ? [middle - Math.min(150, wide / 2 - 4), Math.min(300, wide - 8)] : [left - 20, wide - left + 6];
-  base = sv("g", { class: "base" },
+  const base = sv("g", {},
     bx(plate[0], 6, plate[1], 44, "plate"),
     tx(plate[0] + 12, 24, "strong", `One set of weights: ${count(f.numbers.params)}`),
     tx(plate[0] + 12, 42, "tiny", wide > 700 && !rolled ? f.weights.map(w => `${w.name} ${w.shape.join("×")}`).join(" · ") : "the same at every step"),
-    rolled ? [] : axes(f, left, wide, top, tall, height, T));
+    rolled ? [] : axes(f, left, wide, top, tall, height));
   if (rolled) {
     const x = middle + cw / 2, loop = `M${x} ${top + tall * 0.7}h52v-${tall * 0.7 + 22}H${middle - cw / 2 - 52}v${tall * 0.7 + 22}h44`;
     base.append(pa(loop, "rail"),
-      tx(x + 60, top + 26, "units-ink", many ? "h, c" : main),
+      tx(x + 60, top + 26, "units-ink", L.states.join(", ")),
       tx(x + 60, top + 48, "steps-ink strong", `× ${f.T.value ? count(f.T.value) : "T"}`),
       tx(x + 60, top + 66, "tiny", "steps"),
       tx(middle - cw / 2 - 60, top + 60, "units-ink end", `${count(f.U)}`),
       tx(middle - cw / 2 - 60, top + 78, "tiny end", "units high"));
   }
-  svg.prepend(base);
-  list.forEach((t, k) => {
-    const key = t === null ? `gap${k < list.length / 2 ? 0 : 1}` : String(t);
-    let group = shown.get(key);
-    shown.delete(key);
-    if (!group) {
-      group = sv("g", { "data-step": key, class: "copy" });
-      group.style.transform = `translate(${place(k)}px,0)`;
-      svg.append(group);
-    }
-    const front = t === selection.step;
-    const is = [front && selection.unit, rolled, gap, e, out.all, out.state, list[k + 1], list[k - 1]].join();
-    if (group.is !== is) { group.is = is; put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, front, { e, array, drawn, out, rolled, many, to: L.back ? places[k - 1] - places[k] : places[k + 1] - places[k], beside: list[L.back ? k - 1 : k + 1] })); }
-    group.setAttribute("class", front ? "copy chosen" : "copy");
-    group.style.transform = `translate(${place(k)}px,0)`;
-    group.style.opacity = rolled && !front ? 0 : 1;
-    if (front && svg.lastChild !== group) svg.append(group);
-    if (t !== null && !rolled) group.onclick = () => select({ step: t });
-  });
-  for (const node of shown.values()) node.remove();
+  return base;
 }
 
 // Two perpendicular axes: units down, steps to the right.
-function axes(f, left, wide, top, tall, height, T) {
+function axes(f, left, wide, top, tall, height) {
   const y = height - 24;
   return [
     pa(`M${left - 34} ${top}v${tall}`, "axis units to"),
     sv("text", { transform: `translate(${left - 42} ${top + tall / 2}) rotate(-90)`, class: "units-ink mid" }, plural(f.U, "unit")),
     pa(`M${left - 14} ${y}H${wide - 10}`, "axis steps to"),
-    tx(left - 14, y + 18, "steps-ink", `time: ${plural(T, "step")}${L.back ? ", read from the last to the first" : ""}`),
+    tx(left - 14, y + 18, "steps-ink", `time: ${plural(L.T, "step")}${L.back ? ", read from the last to the first" : ""}`),
   ];
 }
 
 // One drawing of the cell at step t.
-function copyOf(t, front, { e, array, drawn, out, rolled, many, to, beside }) {
-  const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall, f = L.facts;
+function copyOf(t, { e, out, rolled, to, beside }) {
+  const { top, tall, wide } = CELL, half = wide / 2, bottom = top + tall;
   const skipped = !L.read(e, t), parts = [];
   if (!rolled) parts.push(pa(`M-14 50V${top}`, "pin"));
   parts.push(bx(-half, top, wide, tall, "cell"));
-  parts.push(drawn ? kept(`${e} ${t}`, () => strip(L.column(L.main, e, t), -10, top + 10, 20, tall - 20, array.scale, topOf(array))) : patch(-10, top + 10, 20, tall - 20, "units"));
-  const row = L.rowOf(selection.unit), tallRow = (tall - 20) / L.rows.length;
-  if (front) parts.push(bx(-14, top + 10 + row * tallRow - 1, 28, Math.max(tallRow, 1) + 2, "lit"));
+  parts.push(...L.drawn ? framed(-10, top + 10, 20, tall - 20, "units", columnOf(L.main, e, t)) : [patch(-10, top + 10, 20, tall - 20, "units")]);
   // What it reads, from below; a masked step is not read.
   if (!skipped) parts.push(pa(`M0 ${bottom + 36}V${bottom + 3}`, "wire features to"));
-  parts.push(inputStrip(e, t, -9, bottom + 38, 18, 54));
+  parts.push(...L.input ? framed(-9, bottom + 38, 18, 54, "features", inputOf(e, t)) : [patch(-9, bottom + 38, 18, 54, "features")]);
   parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
   if (!rolled) {
     const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);
     const stop = end ? sign * (half + 14) : to - sign * (beside === null ? 8 : half + 5);
     const rail = (y, word) => [pa(`M${a} ${y}H${stop}`, "rail"), tx((a + stop) / 2, y - 6, "tiny units-ink mid", end ? "" : word)];
-    parts.push(...rail(top + tall * 0.78, L.main));
-    if (many) parts.push(...rail(top + tall * 0.22, L.states[1]));
+    L.states.forEach((key, k) => parts.push(...rail(top + tall * (0.78 - 0.56 * k / Math.max(L.states.length - 1, 1)), key)));
   }
   const final = L.back ? t === 0 : t === L.T - 1;
   const lit = out.all || final;
   if (lit || rolled) parts.push(pa(`M12 ${top}V${top - (rolled ? 38 : 22)}`, "wire units to"));
-  parts.push(tx(12, top - (rolled ? 44 : 28), `mid out${lit || rolled ? "" : " off"}`, `${L.main}${sub(t + 1)}`));
-  if (final && out.state && many && !rolled) parts.push(tx(12, top - 44, "out mid", `+ h, ${L.states[1]}`));
-  if (!rolled && front) parts.push(tx(0, bottom + 124, "steps-ink tiny mid", `step ${t + 1}`));
+  parts.push(tx(12, top - (rolled ? 44 : 28), `mid out${lit || rolled ? "" : " off"}`, `${L.arrays.y ? "y" : L.main}${sub(t + 1)}`));
+  if (final && out.state && !rolled) parts.push(tx(12, top - 44, "out mid", `+ ${L.states.join(", ")}`));
   return parts;
 }

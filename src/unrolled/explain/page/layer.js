@@ -7,7 +7,10 @@ function layerData(index) {
   return decoded.get(index);
 }
 
-async function maybe(blob) { return blob ? decode(blob) : null; }
+// Blobs by key, all decoded.
+async function decodeAll(blobs) {
+  return Object.fromEntries(await Promise.all(Object.entries(blobs || {}).map(async ([key, blob]) => [key, await decode(blob)])));
+}
 
 async function readLayer(layer) {
   const trace = layer.trace, drawn = trace.drawn;
@@ -21,24 +24,16 @@ async function readLayer(layer) {
     me.T = trace.steps.shown[1] - trace.steps.shown[0];
     me.E = trace.examples.shown.length;
     me.mask = trace.mask;
-    await Promise.all([
-      ...trace.arrays.map(async row => {
-        me.arrays[row.key] = Object.assign(await decode(row.blob), row);
-      }),
-      maybe(trace.input).then(x => { me.input = x; }),
-      ...Object.entries(trace.initial || {}).map(async ([key, blob]) => {
-        me.initial[key] = await decode(blob);
-      }),
-      ...Object.entries(trace.detail.arrays).map(async ([key, blob]) => {
-        me.fine[key] = await decode(blob);
-      }),
-    ]);
     me.keys = trace.arrays.map(row => row.key);
+    [me.arrays, me.initial, me.fine, { x: me.input }] = await Promise.all([
+      decodeAll(Object.fromEntries(trace.arrays.map(row => [row.key, row.blob]))),
+      decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll(trace.input && { x: trace.input })]);
+    for (const row of trace.arrays) Object.assign(me.arrays[row.key], row);
     const { min, max } = trace.input || { min: 0, max: 1 };
     me.range = { gray: min >= 0, top: Math.max(Math.abs(min), Math.abs(max)) || 1 };
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
-    me.rows = Array.from({ length: clamp(layer.U || 1, 1, 4096) }, (_, k) => k);
+    me.rows = seq(clamp(layer.U || 1, 1, 4096), k => k);
     me.T = layer.T.value || 4;
     me.E = 1;
     me.mask = me.input = null;
@@ -50,6 +45,7 @@ async function readLayer(layer) {
   me.firstStep = Math.floor(me.T * 0.6);
   if (me.mask) for (let t = 0; t < me.T; t++) if (me.mask[0][me.firstStep] !== "1") me.firstStep = (me.firstStep + 1) % me.T;
 
+  me.has = (key, unit) => at.get(unit) < me.arrays[key].shape[1];
   // [value, precision] of an array at (example, unit, step); finer where it was kept.
   me.value = (key, e, unit, t) => {
     const array = me.arrays[key], row = at.get(unit);
@@ -60,17 +56,16 @@ async function readLayer(layer) {
     }
     return [array.at((e * array.shape[1] + row) * me.T + t), array.precision];
   };
+  // The same as words; at a masked step no gate was computed.
+  me.text = (key, e, unit, t) => { const [value, precision] = me.value(key, e, unit, t); return Number.isNaN(value) && !me.read(e, t) ? "masked" : signed(value, precision); };
   // The state that step t starts from: the step before in processing order.
   me.before = (key, e, unit, t) => {
     const last = me.back ? t + 1 : t - 1;
     if (last >= 0 && last < me.T) return me.value(key, e, unit, last);
     const start = me.initial[key];
-    return start ? [start.at(e * start.shape[1] + at.get(unit)), start.precision] : [0, 1e-3];
+    return start ? [at.get(unit) < start.shape[1] ? start.at(e * start.shape[1] + at.get(unit)) : NaN, start.precision] : [0, 1e-3];
   };
   me.x = (e, t, d) => me.input ? me.input.at((e * me.T + t) * me.input.shape[2] + d) : NaN;
   me.read = (e, t) => !me.mask || me.mask[e][t] === "1";
-  // A whole column, units from top to bottom.
-  me.column = (key, e, t) => me.rows.map(unit => me.value(key, e, unit, t)[0]);
-  me.columnBefore = (key, e, t) => me.rows.map(unit => me.before(key, e, unit, t)[0]);
   return me;
 }

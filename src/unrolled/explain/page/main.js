@@ -1,5 +1,5 @@
 // State arrows beside the model strip, then the first layer.
-view("strip", root => {
+view("strip", "", root => {
   const gutter = root.querySelector(".gutter");
   return () => {
     const box = gutter.getBoundingClientRect(), rows = id => root.querySelector(`[data-node="${id}"]`);
@@ -22,9 +22,8 @@ async function start() {
   document.documentElement.classList.add("live");
   if (!facts.layers.length) return;
   readTheme();
-  if (facts.input.kind === "tokens" && facts.input.values) decode(facts.input.values).then(found => { tokens = found; if (L) L.tokens = found; });
+  if (facts.input.kind === "tokens" && facts.input.values) tokens = await decode(facts.input.values);
   await useLayer(0);
-  L.tokens = tokens;
   requestAnimationFrame(() => performance.measure("unrolled:ready"));
 }
 let tokens = null;

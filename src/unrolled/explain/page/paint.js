@@ -10,14 +10,18 @@ function readTheme() {
   theme = { missing: get("missing"), ink: get("ink"), soft: get("soft"), paper: get("paper"),
     rule: get("rule"), focus: get("focus"), units: get("units-fill"), steps: get("steps-fill") };
   for (const [scale, [key, n]] of Object.entries(MAPS)) {
-    theme[scale] = Array.from({ length: n }, (_, k) => rgb(get(key + k)));
+    theme[scale] = seq(n, k => rgb(get(key + k)));
   }
-  theme.shades = {};
-  for (const scale in MAPS) theme.shades[scale] = Array.from({ length: 81 }, (_, k) => `rgb(${ramp(scale, k / 80)})`);
+  theme.shades = {}; theme.codes = {};
+  for (const scale in MAPS) {
+    theme.shades[scale] = seq(81, k => `rgb(${ramp(scale, k / 80)})`);
+    theme.codes[scale] = Uint32Array.from(seq(256, k => packed(ramp(scale, k / 255))));
+  }
   luts.clear();
   strips.clear();
 }
 
+const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r; // little-endian RGBA
 function ramp(scale, share) {
   const stops = theme[scale], place = clamp(share, 0, 1) * (stops.length - 1);
   const low = Math.min(Math.floor(place), stops.length - 2), part = place - low;
@@ -39,9 +43,7 @@ function lutOf(array, layer) {
   const top = topOf(array), lut = new Uint32Array(256);
   for (let code = 0; code < 256; code++) {
     const value = array.levels[code];
-    const [r, g, b] = Number.isFinite(value)
-      ? ramp(array.scale, shareOf(value, array.scale, top)) : rgb(theme.missing);
-    lut[code] = (255 << 24) | (b << 16) | (g << 8) | r; // little-endian RGBA
+    lut[code] = packed(Number.isFinite(value) ? ramp(array.scale, shareOf(value, array.scale, top)) : rgb(theme.missing));
   }
   luts.set(key, lut);
   return lut;
@@ -57,22 +59,22 @@ function picture(array, layer, e) {
 }
 
 // The same for plain numbers [row][step].
-function pictureOf(rows, steps, value, scale, top, stops = scale) {
-  const image = new ImageData(Math.max(steps, 1), Math.max(rows, 1));
-  for (let r = 0; r < rows; r++) for (let t = 0; t < steps; t++) {
+function pictureOf(rows, steps, value, scale, top) {
+  const image = new ImageData(Math.max(steps, 1), Math.max(rows, 1)), pixels = new Uint32Array(image.data.buffer);
+  const codes = theme.codes[scale], none = packed(rgb(theme.missing));
+  for (let r = 0, k = 0; r < rows; r++) for (let t = 0; t < steps; t++, k++) {
     const v = value(r, t);
-    const parts = Number.isFinite(v) ? ramp(stops, shareOf(v, scale, top)) : rgb(theme.missing);
-    image.data.set([...parts, 255], 4 * (r * steps + t));
+    pixels[k] = Number.isFinite(v) ? codes[Math.round(clamp(shareOf(v, scale, top), 0, 1) * 255)] : none;
   }
   return canvasOf(image);
 }
 
+// One canvas for all of them: each is drawn where it belongs before the next is made.
+const scratch = document.createElement("canvas"), brush = scratch.getContext("2d");
 function canvasOf(image) {
-  const canvas = document.createElement("canvas");
-  canvas.width = image.width;
-  canvas.height = image.height;
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
+  Object.assign(scratch, { width: image.width, height: image.height });
+  brush.putImageData(image, 0, 0);
+  return scratch;
 }
 
 // Drawn strips, kept: moving the selection draws only what is new.
@@ -82,50 +84,76 @@ function kept(key, make) {
   return strips.get(key);
 }
 
-// A column of units as SVG: runs of equal colour become one rectangle each.
-function strip(values, x, y, w, h, scale, top, frame) {
-  const group = sv("g", { class: "strip" });
-  const n = values.length, most = Math.max(1, Math.min(n, Math.floor(h))), tall = h / most;
-  for (let k = 0; k < most;) {
-    const paint = colour(values[Math.floor(k * n / most)], scale, top);
-    let end = k + 1;
-    while (end < most && colour(values[Math.floor(end * n / most)], scale, top) === paint) end++;
-    group.append(sv("rect", { x, y: y + k * tall, width: w, height: (end - k) * tall + 0.3, fill: paint }));
-    k = end;
+// A column of numbers as SVG, one wide and one high: a path per colour.
+const MOST_ROWS = 240;
+function strip(values, scale, top) {
+  const n = values.length, most = Math.min(n, MOST_ROWS), paths = {}, shade = k => colour(values[Math.floor(k * n / most)], scale, top);
+  for (let k = 0, end = 1; k < most; k = end++) {
+    const paint = shade(k);
+    while (end < most && shade(end) === paint) end++;
+    paths[paint] = `${paths[paint] || ""}M0 ${k}h1v${end - k}h-1z`;
   }
-  group.append(sv("rect", { x, y, width: w, height: h, fill: "none", class: `frame ${frame || "units"}` }));
-  return group;
+  return sv("g", { transform: `scale(1 ${1 / most})`, "shape-rendering": "crispEdges" }, Object.entries(paths).map(([fill, d]) => sv("path", { d, fill })));
 }
+
+// Where a strip is shown, and its frame; the strip can be changed for another.
+const slot = (x, y, w, h, strip) => sv("g", { class: "strip", transform: `translate(${x} ${y}) scale(${w} ${h})` }, strip);
+const framed = (x, y, w, h, axis, strip) => [slot(x, y, w, h, strip), fill(bx(x, y, w, h, `frame ${axis}`), { fill: "none" })];
+
+// A state or gate at step t; outside of the sequence, the state it starts from.
+const columnOf = (key, e, t) => kept(`${key} ${e} ${t}`, () => {
+  const { scale, shape } = L.arrays[key];
+  return strip(L.rows.slice(0, shape[1]).map(unit => (t < 0 || t === L.T ? L.before(key, e, unit, t < 0 ? 0 : t - 1) : L.value(key, e, unit, t))[0]), scale, topOf(L.arrays[key]));
+});
 
 // The same area where nothing was traced: the pattern of its axis.
 const patch = (x, y, w, h, axis) => sv("rect", { x, y, width: w, height: h, fill: `url(#pp-${axis})`, class: `frame ${axis}` });
 
 // What step t reads; an input without negative numbers is a ramp of greys.
-function inputStrip(e, t, x, y, w, h) {
-  if (!L.input) return patch(x, y, w, h, "features");
+function inputOf(e, t) {
   const { gray, top } = L.range;
-  return kept([x, y, w, e, t].join(), () => strip(Array.from({ length: L.facts.D }, (_, d) => L.x(e, t, d) / (gray ? top : 1)), x, y, w, h, gray ? "sequential" : "diverging", top, "features"));
+  return kept(`x ${e} ${t}`, () => strip(seq(L.facts.D, d => L.x(e, t, d) / (gray ? top : 1)), gray ? "sequential" : "diverging", top));
 }
 
 function legend(scale, top) {
-  const bar = el("canvas", { class: "ramp", width: 96, height: 1, "aria-hidden": "true" });
-  bar.getContext("2d").drawImage(pictureOf(1, 96, (_, k) => k / 95, "sequential", 1, scale), 0, 0);
   const most = top.toPrecision(2), ends = scale === "sequential" ? ["0", "1"] : ["−" + most, "+" + most];
-  return el("span", { class: "legend" }, ends[0], bar, ends[1]);
+  return el("span", { class: "legend" }, ends[0], el("i", { class: `ramp ${scale}` }), ends[1]);
 }
 
 // Draw onto a canvas at the screen's own resolution.
 function sized(canvas, width, height) {
   const ratio = Math.min(devicePixelRatio || 1, 2);
-  const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
+  const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio)), g = canvas.getContext("2d");
   if (canvas.width !== w || canvas.height !== h) {
-    canvas.width = w; canvas.height = h;
-    canvas.style.width = width + "px"; canvas.style.height = height + "px";
+    Object.assign(canvas, { width: w, height: h });
+    Object.assign(canvas.style, { width: width + "px", height: height + "px" });
   }
-  const g = canvas.getContext("2d");
   g.setTransform(ratio, 0, 0, ratio, 0, 0);
   g.clearRect(0, 0, width, height);
+  g.imageSmoothingEnabled = false;
   return g;
+}
+
+// A picture of rows x steps; the marks of the chosen row and column lie over it, so
+// moving them repaints nothing.
+function heat(attributes) {
+  const canvas = el("canvas", HIDDEN), column = el("i"), row = el("i");
+  const box = el("div", { class: "heat", ...attributes }, canvas, column, row);
+  let w = 0, h = 0, n = 0;
+  return { box, paint(source, tall, rows) {
+    n = rows;
+    const wide = widthOf(box), g = sized(canvas, wide, tall);
+    g.drawImage(source, 0, 0, wide, tall);
+    w = wide / L.T; h = tall / rows;
+    Object.assign(column.style, { width: Math.max(w, 3) + "px", height: "100%" });
+    Object.assign(row.style, { width: "100%", height: Math.max(h, 2) + "px" });
+    box.style.height = tall + "px";
+    return [g, w, h];
+  }, mark(t, k) {
+    column.style.transform = `translate(${t * w}px)`;
+    row.hidden = k >= n;
+    row.style.transform = `translate(0,${k * h}px)`;
+  } };
 }
 
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {

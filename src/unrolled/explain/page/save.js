@@ -8,10 +8,10 @@ function download(words, type, suffix) {
 
 // Every number shown of the chosen example, with the digits that were stored.
 function csv() {
-  const e = selection.example, lines = [`array,unit,${Array.from({ length: L.T }, (_, t) => `step ${t + 1}`).join()}`];
+  const e = selection.example, lines = [`array,unit,${seq(L.T, t => `step ${t + 1}`).join()}`];
   for (const key of L.keys) for (const unit of L.rows) {
-    if (L.rowOf(unit) >= L.arrays[key].shape[1]) continue;
-    lines.push([key, unit + 1, ...Array.from({ length: L.T }, (_, t) => plain(...L.value(key, e, unit, t)).replace("−", "-").replace("∞", "Infinity"))].join());
+    if (!L.has(key, unit)) continue;
+    lines.push([key, unit + 1, ...seq(L.T, t => plain(...L.value(key, e, unit, t)).replace("−", "-").replace("∞", "Infinity"))].join());
   }
   return `${L.stamp ? `# ${L.stamp}\n` : ""}${lines.join("\n")}\n`;
 }

@@ -1,14 +1,16 @@
 // One selection for the whole page, and who hears of it. A view is a function that
-// draws; it runs at most once a frame, and only while it can be seen.
+// draws what changed; it runs at most once a frame, only while it can be seen, and only
+// for what it follows.
 const selection = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
 let L = null; // the data of the selected layer (layer.js)
 const views = [], resets = []; // resets: controls that start anew with a layer
-let due = false, why = new Set();
+const ALWAYS = ["layer", "theme", "size"];
+let due = false;
 
-function view(id, build) {
+function view(id, follows, build) {
   const root = byId(id);
   if (!root) return;
-  const entry = { root, update: build(root), seen: false, stale: true };
+  const entry = { root, update: build(root), follows: [...ALWAYS, ...follows.split(" ")], seen: false, why: new Set() };
   views.push(entry);
   watcher.observe(root);
 }
@@ -17,7 +19,7 @@ const watcher = new IntersectionObserver(entries => {
   for (const change of entries) {
     const entry = views.find(one => one.root === change.target);
     entry.seen = change.isIntersecting;
-    if (entry.seen && entry.stale) soon();
+    if (entry.seen) soon();
   }
 }, { rootMargin: "200px" });
 
@@ -34,15 +36,13 @@ function soon() {
 
 function frame() {
   due = false;
-  if (!L) return;
-  const changed = why;
-  why = new Set();
-  performance.mark("unrolled:frame-start");
-  for (const entry of views) {
-    if (entry.stale && entry.seen) { entry.stale = false; entry.update(changed); }
-  }
-  performance.measure("unrolled:frame", "unrolled:frame-start");
-  if (changed.has("unit")) performance.measure("unrolled:unit", "unrolled:frame-start");
+  if (L) for (const entry of views) if (entry.seen) draw(entry);
+}
+
+function draw(entry) {
+  const changed = entry.why;
+  entry.why = new Set();
+  if (changed.size) entry.update(changed);
 }
 
 // Change the selection; values are brought into range, so callers need not.
@@ -53,15 +53,14 @@ function select(change, quiet) {
     next.example = clamp(next.example | 0, 0, L.E - 1);
     if (L.rowOf(next.unit) < 0) next.unit = selection.unit;
   }
-  for (const key of Object.keys(next)) if (next[key] !== selection[key]) why.add(key);
+  const why = Object.keys(next).filter(key => next[key] !== selection[key]);
   Object.assign(selection, next);
-  if (why.size) { for (const entry of views) entry.stale = true; if (!quiet) announce(); }
-  soon();
+  if (why.length && !quiet) announce();
+  refresh(...why);
 }
 
-function refresh(reason) {
-  why.add(reason);
-  for (const entry of views) entry.stale = true;
+function refresh(...why) {
+  for (const { follows, why: all } of views) for (const one of why) if (follows.includes(one)) all.add(one);
   soon();
 }
 
@@ -72,10 +71,9 @@ function moveUnit(by) {
 
 // What is below the fold is drawn too, one view at a time, once the rest stands.
 function warm(layer) {
-  const entry = views.find(one => one.stale);
+  const entry = views.find(one => one.why.size);
   if (!entry || layer !== L) return;
-  entry.stale = false;
-  entry.update(new Set(["layer"]));
+  draw(entry);
   setTimeout(warm, 20, layer);
 }
 
@@ -85,7 +83,7 @@ async function useLayer(index) {
   strips.clear();
   Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
   for (const panel of all("[data-layer]"))
-    panel.hidden = panel.dataset.layer !== L.facts.id;
+    panel.hidden = !panel.dataset.layer.split(" ").includes(L.facts.id);
   for (const reset of resets) reset();
   refresh("layer");
   setTimeout(warm, 60, L);

@@ -1,70 +1,57 @@
 // One unit over the real input: what was read above, the unit's numbers below, on
 // one time axis.
-view("trace", root => {
+view("trace", "unit step example", () => {
   const lead = byId("trace-lead"), box = byId("trace-box"), note = byId("trace-note"), now = byId("trace-now"), key = byId("trace-keys");
-  const [input, states, gates] = box.querySelectorAll("canvas"), top = input.parentElement, chart = states;
+  const [input, states, gates] = box.querySelectorAll("canvas"), mark = box.lastChild;
   on(box, "pointerdown", event => {
-    const area = chart.getBoundingClientRect();
-    if (L.drawn) select({ step: Math.floor((event.clientX - area.left) / area.width * L.T) });
+    const area = states.getBoundingClientRect();
+    select({ step: Math.floor((event.clientX - area.left) / area.width * L.T) });
     box.focus({ preventScroll: true });
   });
-  let source = null, drawn = "";
   return changed => {
-    const { facts: f } = L, { example: e, unit, step: t } = selection;
+    const { facts: f } = L, { example: e, unit, step: t } = selection, wide = widthOf(box), w = wide / L.T;
     box.hidden = !L.drawn;
     if (!L.drawn) { say(lead, `Not drawn: ${f.trace.why}.`); put(key); say(now, ""); say(note, ""); return; }
-    say(lead, `Unit ${unit + 1} over ${plural(L.T, "step")} of example ${e + 1}${L.stamp ? ` (${L.stamp})` : ""}.`);
-    const wide = widthOf(box), w = wide / L.T;
-    const tall = L.input ? clamp(f.D * 5, 20, 140) : 0, stamp = `${f.id} ${e} ${wide} ${changed.has("theme")}`;
-    top.hidden = !L.input;
-    if (L.input && (drawn !== stamp || changed.has("theme"))) {
-      const { gray, top } = L.range;
-      source = pictureOf(f.D, L.T, (d, s) => L.x(e, s, d) / (gray ? top : 1), gray ? "sequential" : "diverging", top);
-    }
-    drawn = stamp;
-    if (L.input) {
-      const g = sized(input, wide, tall);
-      g.imageSmoothingEnabled = false;
-      g.drawImage(source, 0, 0, wide, tall);
-      cursor(g, t, w, tall);
-    }
-    const keys = L.keys.filter(one => L.rowOf(unit) < L.arrays[one].shape[1]);
-    const state = one => L.arrays[one].role === "state" || L.arrays[one].role === "output", inner = keys.filter(one => !state(one));
-    lines(sized(states, wide, 150), wide, 150, w, e, unit, t, keys.filter(state));
-    gates.parentElement.hidden = !inner.length;
-    if (inner.length) lines(sized(gates, wide, 110), wide, 110, w, e, unit, t, inner);
-    box.setAttribute("aria-label", `Unit ${unit + 1}: ${L.keys.join(", ")} over ${plural(L.T, "step")}`);
-    put(key, [keys.filter(state), inner].flatMap(list => list.map((one, k) => el("span", {}, sv("svg", { class: `line ${state(one) ? "units" : ""}`, viewBox: "0 0 40 6" }, sv("path", { d: "M0 3H40", "stroke-dasharray": DASHES[k % 4].join(" ") })), `${one} ${L.arrays[one].name}`))));
-    say(now, `step ${t + 1}: ` + L.keys.filter(one => L.rowOf(unit) < L.arrays[one].shape[1]).map(one => `${one} ${signed(...L.value(one, e, unit, t))}`).join("   "));
+    const keys = L.keys.filter(one => L.has(one, unit)), state = one => ["state", "output"].includes(L.arrays[one].role), inner = keys.filter(one => !state(one));
+    mark.style.transform = `translate(${t * w}px)`;
+    say(now, `step ${t + 1}: ${keys.map(one => `${one} ${L.text(one, e, unit, t)}`).join("   ")}`);
     say(note, inputWords(f, t, e));
+    if (changed.size === 1 && changed.has("step")) return;
+    mark.style.width = Math.max(w, 2) + "px";
+    say(lead, `Unit ${unit + 1} over ${plural(L.T, "step")} of example ${e + 1}${L.stamp ? ` (${L.stamp})` : ""}.`);
+    input.parentElement.hidden = !L.input;
+    if (L.input && (changed.size > 1 || !changed.has("unit"))) {
+      const tall = clamp(f.D * 5, 20, 140), { gray, top } = L.range;
+      sized(input, wide, tall).drawImage(pictureOf(f.D, L.T, (d, s) => L.x(e, s, d) / (gray ? top : 1), gray ? "sequential" : "diverging", top), 0, 0, wide, tall);
+    }
+    lines(states, wide, 150, keys.filter(state));
+    gates.parentElement.hidden = !inner.length;
+    if (inner.length) lines(gates, wide, 110, inner);
+    box.setAttribute("aria-label", `Unit ${unit + 1}: ${keys.join(", ")} over ${plural(L.T, "step")}`);
+    put(key, [keys.filter(state), inner].flatMap(list => list.map((one, k) => el("span", {}, sv("svg", { class: `line ${state(one) ? "units" : ""}`, viewBox: "0 0 40 6" }, sv("path", { d: "M0 3H40", "stroke-dasharray": DASHES[k % 4].join(" ") })), `${one} ${L.arrays[one].name}`))));
   };
 });
 
 function inputWords(f, t, e) {
   const input = facts.input;
   if (!L.input) return f.trace.input_text || "What it reads is not kept in this page.";
-  if (input.kind === "tokens" && L.tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${L.tokens.at(e * input.shape[1] + t)}.`;
+  if (input.kind === "tokens" && tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${tokens.at(e * input.shape[1] + t)}.`;
   if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side: its row ${t + 1} is column ${t + 1}, as time runs to the right.`;
   return `Above: what the layer reads, ${plural(f.D, "feature")} per step.`;
 }
 
-function cursor(g, t, w, tall) {
-  for (const [colour, width] of [[theme.paper, 4], [theme.focus, 1.5]]) {
-    g.strokeStyle = colour; g.lineWidth = width;
-    g.strokeRect(t * w, 0.75, Math.max(w, 2), tall - 1.5);
-  }
-}
-
 // States above, gates below; dashes tell lines apart, never colour alone.
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
-function lines(g, wide, tall, w, e, unit, t, keys) {
+function lines(canvas, wide, tall, keys) {
+  const g = sized(canvas, wide, tall), w = wide / L.T, { example: e, unit } = selection;
   let top = 1;
-  const series = keys.map(key => Array.from({ length: L.T }, (_, s) => L.value(key, e, unit, s)[0]));
+  const series = keys.map(key => seq(L.T, s => L.value(key, e, unit, s)[0]));
   for (const one of series) for (const value of one) if (Number.isFinite(value)) top = Math.max(top, Math.abs(value));
   const y = value => tall / 2 - value / top * (tall / 2 - 12);
   g.strokeStyle = theme.rule; g.lineWidth = 1;
-  for (const level of [1, 0, -1]) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
-  if (L.mask) for (let s = 0; s < L.T; s++) if (!L.read(e, s)) veil(g, s * w, w, tall);
+  const levels = [Math.floor(top), 0, -Math.floor(top)];
+  for (const level of levels) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
+  veil(g, e, w, tall);
   keys.forEach((key, k) => {
     g.strokeStyle = L.states.includes(key) || key === "y" ? theme.units : theme.ink;
     g.lineWidth = 2.25 - 0.25 * k;
@@ -81,6 +68,5 @@ function lines(g, wide, tall, w, e, unit, t, keys) {
   });
   g.setLineDash([]);
   g.fillStyle = theme.soft; g.font = "12px sans-serif"; g.textBaseline = "bottom";
-  for (const level of [1, 0, -1]) g.fillText(level > 0 ? "+1" : level < 0 ? "−1" : "0", 2, y(level) - 1);
-  cursor(g, t, w, tall);
+  for (const level of levels) g.fillText(level ? signed(level, 0.5) : "0", 2, y(level) - 1);
 }

@@ -1,21 +1,18 @@
 // Experiments, recomputed here from the weights in the page.
-view("tryout", root => {
+view("tryout", "unit step example mode", root => {
   const words = byId("t-words"), maps = byId("t-maps"), ran = byId("t-ran"), range = byId("t-range"), label = byId("t-label"), result = byId("t-result");
   const modes = [...root.querySelectorAll("input[name=t-mode]")];
-  for (const mode of modes) on(mode, "change", () => refresh("mode"));
-  on(range, "input", () => refresh("mode"));
-  let last = "";
-  return async () => {
+  for (const input of [...modes, range]) on(input, "input", () => refresh("mode"));
+  let last = "", drawn = "", shown = [];
+  return async changed => {
     const layer = L, f = layer.facts, { example: e, unit, step: t } = selection, mode = modes.find(one => one.checked).value;
-    const about = { change: "forget", silence: "units_talk", mask: "zero_or_mask", apart: "units_talk" }[mode];
-    const known = f.experiments[about];
-    say(ran, known ? `On the model itself: ${known.ran ? known.text : known.why}.` : "");
     const base = layer.drawn ? await baseline(layer, e) : null;
     if (layer !== L) return;
     root.classList.toggle("cannot", !base);
     if (!base) {
       say(words, `Not recomputed in this page: ${layer.cannot || f.trace.why || f.embedded.why}.`);
-      say(result, ""); put(maps);
+      for (const node of [result, ran, maps]) put(node);
+      drawn = "";
       return;
     }
     if (last !== mode + f.id) {
@@ -24,44 +21,60 @@ view("tryout", root => {
       Object.assign(range, { min, max, step: by }); range.value = at;
       range.parentElement.hidden = mode === "silence" || mode === "apart";
     }
-    const amount = Number(range.value), from = layer.T - amount;
-    const late = s => layer.back ? s < amount : s >= from;
-    const zeroed = { x: (s, d, v) => late(s) ? 0 : v };
-    const [text, changes] = {
-      change: [`x at step ${t + 1} times ${amount.toFixed(1)}${amount ? "" : ": blanked out"}. Move the step: how much of it is left in the last h?`, { "h, changed": { x: (s, d, v) => s === t ? v * amount : v } }],
-      silence: [`Unit ${unit + 1} is held at 0. The others read it at the next step, so they move too.`, { [`h without unit ${unit + 1}`]: { silent: unit } }],
-      mask: [`The last ${plural(amount, "step")} read: once as zeros, once masked. A zero is an input like any other; a mask carries the state over.`, { "h, zeros": zeroed, "h, masked": { masked: late } }],
-      apart: ["Every connection between different units is cut. Were the units independent, nothing would change.", { "h, units apart": { apart: true } }],
-    }[mode];
-    say(words, text);
-    say(label, mode === "change" ? `times ${amount.toFixed(1)}` : plural(amount, "step"));
-    const runs = Object.entries(changes).map(([title, change]) => [title, recompute(layer, layer.weights, e, change)]);
-    const far = runs.map(([title, run]) => {
-      let most = 0, who = 0;
-      run.last.h.forEach((value, u) => { const gap = Math.abs(value - base.last.h[u]); if (gap > most) { most = gap; who = u; } });
-      let moved = 0;
-      if (mode === "mask") { const t0 = layer.back ? amount : from - 1; if (t0 >= 0 && t0 < layer.T) run.last.h.forEach((value, u) => { moved = Math.max(moved, Math.abs(value - run.states.h[t0][u])); }); }
-      return mode === "mask" ? `${title.slice(3)}: over those steps h moves by up to ${plain(moved, 5e-4)}` : `The last h moves by up to ${plain(most, 5e-4)} (unit ${who + 1})`;
-    });
-    say(result, `${far.join("; ")}.${base.steps < layer.T ? ` Recomputed over ${base.steps} of ${layer.T} steps.` : ""} ${sentence(f.embedded.text)}${layer.stamp ? ` (${layer.stamp})` : ""}`);
-    put(maps, [["h, as it was", base, null], ...runs.map(([title, run]) => [title, run, null]), ...runs.slice(0, 1).map(([, run]) => ["the change", run, base])].map(([title, run, minus]) => runMap(title, run, minus)));
-    for (const draw of maps.children) draw.paint();
+    const amount = Number(range.value), is = [last, amount, e, mode === "change" && t, mode === "silence" && unit].join();
+    const anew = ALWAYS.some(key => changed.has(key));
+    if (is !== drawn || anew) {
+      drawn = is;
+      const known = f.experiments[{ change: "forget", mask: "zero_or_mask" }[mode] || "units_talk"];
+      say(ran, known ? `On the model itself: ${known.ran ? known.text : known.why}.` : "");
+      say(label, mode === "change" ? `times ${amount.toFixed(1)}` : plural(amount, "step"));
+      const [text, runs] = experiment(layer, base, e, mode, amount, unit, t);
+      say(words, text);
+      say(result, `${runs.map(([title, run, said]) => said || farthest(base, run)).join("; ")}.${base.steps < layer.T ? ` Recomputed over ${base.steps} of ${layer.T} steps.` : ""} ${sentence(f.embedded.text)}${layer.stamp ? ` (${layer.stamp})` : ""}`);
+      const rows = [["h, as it was", base], ...runs, ["the change", runs[0][1], "", base]];
+      if (rows.length !== shown.length || !maps.firstChild) { shown = rows.map(runMap); put(maps, shown.map(one => one.node)); }
+      rows.forEach(([title, run, , minus], k) => shown[k].paint(title, run, minus, anew));
+    }
+    for (const one of shown) one.mark(unit, t);
   };
 });
 
-function runMap(title, run, minus) {
-  const canvas = el("canvas", HIDDEN), { U } = L.facts, { unit, step } = selection;
-  const at = (u, t) => run.states.h[t] ? run.states.h[t][u] - (minus ? minus.states.h[t][u] : 0) : NaN;
-  let top = 1e-9;
-  for (let t = 0; t < L.T; t++) for (let u = 0; u < U; u++) { const v = Math.abs(at(u, t)); if (v > top) top = v; }
-  const now = `unit ${unit + 1}, step ${step + 1}: ${signed(at(unit, step), 5e-4)}`;
-  const node = el("figure", {}, el("figcaption", {}, title), el("div", { class: "heat", role: "img", "aria-label": `${title}: ${now}` }, canvas), el("div", { class: "under" }, legend("diverging", top), el("span", { class: "now" }, now)));
-  node.paint = () => {
-    const wide = widthOf(canvas.parentElement), tall = clamp(U * 2, 60, 150), g = sized(canvas, wide, tall);
-    g.imageSmoothingEnabled = false;
-    g.drawImage(pictureOf(U, L.T, at, "diverging", top), 0, 0, wide, tall);
-    cursor(g, step, wide / L.T, tall);
-    canvas.parentElement.style.height = tall + "px";
-  };
-  return node;
+// What is tried: a sentence, and the runs as [title, run, what is to be said of it].
+function experiment(layer, base, e, mode, amount, unit, t) {
+  const first = layer.T - amount, late = s => layer.back ? s < amount : s >= first;
+  const run = change => recompute(layer, layer.weights, e, { base, ...change });
+  if (mode === "change") return [`x at step ${t + 1} times ${amount.toFixed(1)}${amount ? "" : ": blanked out"}. Move the step: how much of it is left in the last h?`,
+    [["h, changed", run({ from: layer.back ? layer.T - 1 - t : t, x: (s, d, v) => s === t ? v * amount : v })]]];
+  if (mode === "silence") return [`Unit ${unit + 1} is held at 0. The others read it at the next step, so they move too.`, [[`h without unit ${unit + 1}`, run({ silent: unit })]]];
+  if (mode === "apart") return ["Every connection between different units is cut. Were the units independent, nothing would change.", [["h, units apart", run({ apart: true })]]];
+  const start = layer.back ? amount : first - 1;
+  return [`The last ${plural(amount, "step")} read: once as zeros, once masked. A zero is an input like any other; a mask carries the state over.`,
+    Object.entries({ zeros: { x: (s, d, v) => late(s) ? 0 : v }, masked: { masked: late } }).map(([word, change]) => {
+      const it = run({ from: first, ...change }), old = it.states.h[start];
+      return [`h, ${word}`, it, `${word}: over those steps h moves by up to ${plain(old ? Math.max(...it.last.h.map((value, u) => Math.abs(value - old[u]))) : 0, 5e-4)}`];
+    })];
+}
+
+function farthest(base, run) {
+  const gaps = run.last.h.map((value, u) => Math.abs(value - base.last.h[u])), most = Math.max(...gaps);
+  return `The last h moves by up to ${plain(most, 5e-4)} (unit ${gaps.indexOf(most) + 1})`;
+}
+
+function runMap() {
+  const { U } = L.facts, { box, paint, mark } = heat({ role: "img" }), caption = el("figcaption"), under = el("div", { class: "under" }), now = el("span", { class: "now" });
+  let at = null, was = null;
+  return { node: el("figure", {}, caption, box, under), paint(title, run, minus, anew) {
+    if (run === was && !minus && !anew) return;
+    was = run;
+    at = (u, t) => run.states.h[t] ? run.states.h[t][u] - (minus ? minus.states.h[t][u] : 0) : NaN;
+    let top = 1e-9;
+    for (let t = 0; t < L.T; t++) for (let u = 0; u < U; u++) { const v = Math.abs(at(u, t)); if (v > top) top = v; }
+    say(caption, title);
+    put(under, legend("diverging", top), now);
+    paint(pictureOf(U, L.T, at, "diverging", top), clamp(U * 2, 60, 150), U);
+  }, mark(unit, step) {
+    mark(step, unit);
+    say(now, `unit ${unit + 1}, step ${step + 1}: ${signed(at(unit, step), 5e-4)}`);
+    box.setAttribute("aria-label", `${caption.textContent}: ${now.textContent}`);
+  } };
 }

@@ -1,5 +1,5 @@
 // What changes if: four sizes to move, four numbers that move or stay.
-view("whatif", root => {
+view("whatif", "unit whatif", root => {
   const inputs = Object.fromEntries(["steps", "features", "units", "batch"].map(key => [key, byId(`w-${key}`)]));
   const back = byId("w-back"), scale = byId("w-scale"), plot = byId("w-plot"), ran = byId("w-ran"), formula = byId("w-formula");
   let base = null;
@@ -7,18 +7,20 @@ view("whatif", root => {
   const reset = () => {
     const f = L.facts, known = f.numbers.formula;
     base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
-      for (const [key, input] of Object.entries(inputs)) {
-        input.max = Math.max(base[key] * 4, 16);
-        input.value = base[key];
-        input.disabled = !known && (key === "features" || key === "units");
-      }
-      refresh("whatif");
+    for (const [key, input] of Object.entries(inputs)) {
+      input.max = Math.max(base[key] * 4, 16);
+      input.value = base[key];
+      input.disabled = !known && (key === "features" || key === "units");
+    }
+    refresh("whatif");
   };
   resets.push(reset);
   on(back, "click", reset);
-  return () => {
+  return changed => {
     const f = L.facts, known = f.numbers.formula;
     const now = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, Number(input.value)]));
+    put(scale, known ? toScale(f, now, base) : []);
+    if (changed.size === 1 && changed.has("unit")) return;
     const start = amounts(f, base), moved = amounts(f, now);
     for (const [key, input] of Object.entries(inputs)) {
       say(byId(`w-${key}-now`), count(now[key]));
@@ -32,9 +34,8 @@ view("whatif", root => {
       tr.className = same ? "stays" : "moves";
     }
     say(formula, known ? `weights = ${known.G} × ${count(now.units)} × (${count(now.features)} + ${count(now.units)}${known.bias_rows ? ` + ${known.bias_rows}` : ""}) = ${count(moved.weights)}. There is no T in it, and no B.` : "This cell's formula is not known; its weights were counted. T and B do not enter.");
-    const tests = [...(f.experiments.other_steps || []), ...(f.experiments.other_units || []), ...(f.experiments.other_features || [])];
+    const tests = ["steps", "units", "features"].flatMap(key => f.experiments[`other_${key}`] || []);
     put(ran, tests.map(one => el("li", { class: one.ran ? "ran" : "" }, one.text || one.why)));
-    put(scale, known ? toScale(f, now, base) : []);
     put(plot, known ? sweep(f, now) : []);
   };
 });
@@ -74,7 +75,7 @@ function sweep(f, now) {
   if (points.length < 2) return [];
   const mx = Math.max(now.units, points[points.length - 1].units), total = u => amounts(f, { steps: 1, batch: 1, features: now.features, units: u }).weights;
   const x = u => 8 + u / mx * (wide - 20), y = v => tall - 24 - v / total(mx) * (tall - 50);
-  const d = Array.from({ length: 41 }, (_, k) => k / 40 * mx).map((u, k) => `${k ? "L" : "M"}${x(u).toFixed(1)} ${y(total(u)).toFixed(1)}`).join("");
+  const d = seq(41, k => k / 40 * mx).map((u, k) => `${k ? "L" : "M"}${x(u).toFixed(1)} ${y(total(u)).toFixed(1)}`).join("");
   return sv("svg", { viewBox: `0 0 ${wide} ${tall}`, class: "figure small-figure", role: "img", "aria-label": `Weights against units: ${count(total(now.units))} at ${now.units} units` },
     pa(`M8 ${tall - 24}H${wide - 8}`, "wire soft"), pa(d, "wire units"),
     sv("circle", { cx: x(now.units), cy: y(total(now.units)), r: 5, class: "dot" }),
