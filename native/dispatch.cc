@@ -43,7 +43,8 @@ struct Choice {
         {&sse2::kernels, true},
         {&avx2::kernels, v3},
         {&avx512::kernels, v4},
-        {&avx512bf16::kernels, v4 && __builtin_cpu_supports("avx512bf16")},
+        {&avx512bf16::kernels, v4 && __builtin_cpu_supports("avx512bf16") &&
+                                   __builtin_cpu_supports("avx512vnni")},
     };
 #else
     const Variant variants[] = {{&generic::kernels, true}};
