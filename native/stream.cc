@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include <sys/mman.h>
+#include <time.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -41,8 +42,14 @@ struct Stream::Lock { std::mutex mutex; };
 namespace {
 
 // Weights one core streams in about the time that two need to meet and to share them.
-constexpr double kBytesPerThread = 640e3;
+constexpr double kBytesPerThread = 400e3;
 constexpr size_t kLargePage = size_t{2} << 20;
+
+long now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000L + t.tv_nsec;
+}
 
 double weights_of(const StepLayer& l) {
   const double gates = l.kind == kLstm ? 4 : l.kind == kGruAfter || l.kind == kGruBefore ? 3 : 1;
@@ -78,7 +85,7 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   double shared = 0;  // bytes of weights where every row of them counts once a few rows
   for (int i = 0; i < count; ++i) shared += weights_of(layers[i]) * bytes * ((B + 3) / 4);
   const int useful = static_cast<int>(shared / kBytesPerThread);
-  s->threads_ = useful < 1 ? 1 : useful > kStepThreads ? kStepThreads : useful;
+  s->threads_ = useful < 2 ? 1 : thread_limit(useful > kStepThreads ? kStepThreads : useful);
   *why = "";
   return s;
 }
@@ -111,12 +118,15 @@ bool Stream::step(const float* x, const int64_t* ids, float* y) {
   } else {
     for (long r = 0; r < p.B; ++r) memcpy(p.input + r * step_row(p.D), x + r * p.D, p.D * 4);
   }
-  Lease lease(threads_ > 1 ? thread_limit(threads_) : 1);
+  const int threads = threads_ > 1 && pace_.together() ? threads_ : 1;
+  const long started = threads_ > 1 ? now() : 0;
+  Lease lease(threads);
   struct Work { const Stepping* stepping; const StepProgram* program; } work{stepping_, &p};
   lease.run([](void* context, Team& team, int thread) {
     const Work& w = *static_cast<Work*>(context);
     w.stepping->run(*w.program, team, thread);
   }, &work);
+  if (threads_ > 1) pace_.took(threads > 1, now() - started);
   p.turn = !p.turn;
   const int last = p.count - 1;
   const long U = layers_[last].U;

@@ -4,6 +4,30 @@
 
 namespace unrolled {
 
+// Whether to call a helper thread for the next step. One that has to be woken, or that
+// lost its processor to another program, makes a step slower than it is alone: then some
+// steps go alone, ever more of them while that lasts.
+class Pace {
+ public:
+  bool together() const { return known_ >= 2 && rest_ == 0; }
+  void took(bool together, long nanoseconds) {
+    if (!together) {
+      if (nanoseconds < alone_) alone_ = nanoseconds;
+      if (known_ < 2) ++known_;
+      if (rest_ > 0) --rest_;
+    } else if (nanoseconds > alone_) {
+      rest_ = pause_;
+      if (pause_ < 4096) pause_ *= 2;
+    } else if (pause_ > 8) {
+      pause_ /= 2;
+    }
+  }
+
+ private:
+  long alone_ = 1L << 62;  // the fastest step alone
+  int known_ = 0, rest_ = 0, pause_ = 8;
+};
+
 class Stream {
  public:
   // Copies and packs everything it needs. `D`: features of a row of x; ids known, where
@@ -39,6 +63,7 @@ class Stream {
   char* block_ = nullptr;
   size_t bytes_ = 0;
   int threads_ = 1;
+  Pace pace_;
   Lock* lock_ = nullptr;
 };
 

@@ -1,5 +1,6 @@
 """The stepper that users see: checks, rows, saved states."""
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 
 from .. import _native
 from ..arguments import require
-from . import program
 from .compiled import Compiled
 from .interpreted import Interpreted
+from .program import STATES
+from .read import read
 from .storage import STORAGES
 
 Array = np.ndarray
@@ -91,11 +93,11 @@ class Stream:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._program = program.read(self._model)
+        self._program = read(self._model)
         engine = Interpreted if _reason() else Compiled
-        self._engine = engine(
-            self._program, self.batch_size, self.weights, self._convert
-        )
+        B, D = self.batch_size, self._program.features
+        convert = functools.partial(_convert, B, self._program.takes_ids, D)
+        self._engine = engine(self._program, B, self.weights, convert)
         self._step = self._engine.step
 
     def step(self, x: Array) -> Array:
@@ -150,7 +152,7 @@ class Stream:
         arrays = iter(self._engine.read())
         states: dict[str, list[Array]] = {}
         for step in self._program.steps:
-            count = program.STATES.get(step.kind, 0)
+            count = STATES.get(step.kind, 0)
             if count:
                 states.setdefault(step.name, []).extend(
                     next(arrays) for _ in range(count)
@@ -199,34 +201,35 @@ class Stream:
             return f"plain NumPy, {with_weights}: {reason}."
         return f"the native stepper ({_native.variant()}), {with_weights}."
 
-    def _convert(self, x: Any) -> Array:
-        """An array that a step reads, or an error that says why there is none."""
-        B, D = self.batch_size, self._program.features
-        array = np.asarray(x)
-        if self._program.takes_ids:
-            require(
-                array.shape == (B,) and array.dtype.kind in "iu",
-                "x",
-                f"must be whole numbers of shape (batch_size,) = ({B},)",
-                f"{array.dtype} {array.shape}",
-                "one id for each row: the model begins with an Embedding",
-            )
-            require(
-                array.min() >= 0 and array.max() < D,
-                "x",
-                f"must hold ids from 0 to {D - 1}, as the Embedding has {D}",
-                array.tolist(),
-                "leave unknown ids out, or map them to one that is known",
-            )
-            return np.ascontiguousarray(array, np.int64)
+
+# No method: the compiled step keeps it, and a stream that kept itself would stay.
+def _convert(rows: int, ids: bool, features: int, x: Any) -> Array:
+    """An array that a step reads, or an error that says why there is none."""
+    array = np.asarray(x)
+    if ids:
         require(
-            array.shape == (B, D) and array.dtype.kind in "fiu",
+            array.shape == (rows,) and array.dtype.kind in "iu",
             "x",
-            f"must be numbers of shape (batch_size, features) = ({B}, {D})",
+            f"must be whole numbers of shape (batch_size,) = ({rows},)",
             f"{array.dtype} {array.shape}",
-            "one time step of every row, without a time axis",
+            "one id for each row: the model begins with an Embedding",
         )
-        return np.ascontiguousarray(array, np.float32)
+        require(
+            array.min() >= 0 and array.max() < features,
+            "x",
+            f"must hold ids from 0 to {features - 1}, as the Embedding has {features}",
+            array.tolist(),
+            "leave unknown ids out, or map them to one that is known",
+        )
+        return np.ascontiguousarray(array, np.int64)
+    require(
+        array.shape == (rows, features) and array.dtype.kind in "fiu",
+        "x",
+        f"must be numbers of shape (batch_size, features) = ({rows}, {features})",
+        f"{array.dtype} {array.shape}",
+        "one time step of every row, without a time axis",
+    )
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _reason() -> str:
