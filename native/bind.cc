@@ -38,8 +38,9 @@ bool open(const Bound& b, PyObject* x, Py_buffer& view) {
   if (!right) return false;
   if (PyObject_GetBuffer(x, &view, PyBUF_ND)) { PyErr_Clear(); return false; }
   const Stream& s = *b.stream;
-  const bool fits = s.takes_ids() ? view.ndim == 1 && view.shape[0] == s.rows()
-                                  : view.ndim == 2 && view.shape[0] == s.rows() && view.shape[1] == s.features();
+  const long columns = s.takes_ids() ? 1 : s.features(), size = s.takes_ids() ? 8 : 4;
+  const bool fits = view.ndim == (s.takes_ids() ? 1 : 2) && view.shape[0] == s.rows() &&
+                    (s.takes_ids() || view.shape[1] == columns) && view.len == s.rows() * columns * size;
   if (!fits) PyBuffer_Release(&view);
   return fits;
 }
@@ -58,7 +59,7 @@ PyObject* step(PyObject* capsule, PyObject* given) {
     if (!converted) return nullptr;
     if (!open(b, converted, x)) {
       Py_DecRef(converted);
-      return PyObject_CallFunctionObjArgs(item(b, kConvert), nullptr);  // raises: too few arguments
+      return PyObject_CallObject(item(b, kDtypeName), nullptr);  // cannot be; raises
     }
   }
   PyObject* result = PyObject_CallFunctionObjArgs(item(b, kEmpty), item(b, kShape), item(b, kWide), nullptr);

@@ -1,6 +1,5 @@
 #include "stream.h"
 
-#include <sys/mman.h>
 #include <time.h>
 
 #include <cstdlib>
@@ -43,7 +42,6 @@ namespace {
 
 // Weights one core streams in about the time that two need to meet and to share them.
 constexpr double kBytesPerThread = 400e3;
-constexpr size_t kLargePage = size_t{2} << 20;
 
 long now() {
   timespec t;
@@ -71,19 +69,18 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   if (!s->lock_ || !s->layers_ || !p.rooms) { delete s; return nullptr; }
   memcpy(s->layers_, layers, count * sizeof *layers);
   p.B = B, p.D = D, p.count = count, p.storage = storage, p.layers = s->layers_;
-  // Large pages, where the system gives them: prefetching stops at a page's end.
-  s->bytes_ = stepping->layout(p, nullptr);
-  const size_t unit = s->bytes_ >= kLargePage ? kLargePage : 4096;
-  s->bytes_ = (s->bytes_ + unit - 1) / unit * unit;
-  s->block_ = static_cast<char*>(aligned_alloc(unit, s->bytes_));
+  double size = D;
+  for (int i = 0; i < count; ++i) size += layers[i].U;
+  if (B < 1 || B * size > 1e12) { delete s; return nullptr; }
+  const size_t bytes = stepping->layout(p, nullptr);
+  s->block_ = static_cast<char*>(aligned_alloc(64, bytes));
   if (!s->block_) { delete s; return nullptr; }
-  if (unit == kLargePage) madvise(s->block_, s->bytes_, MADV_HUGEPAGE);
-  memset(s->block_, 0, s->bytes_);
+  memset(s->block_, 0, bytes);
   stepping->layout(p, s->block_);
   stepping->pack(p);
-  const double bytes = storage == kFloat32 ? 4 : storage == kBfloat16 ? 2 : 1;
-  double shared = 0;  // bytes of weights where every row of them counts once a few rows
-  for (int i = 0; i < count; ++i) shared += weights_of(layers[i]) * bytes * ((B + 3) / 4);
+  const double each = storage == kFloat32 ? 4 : storage == kBfloat16 ? 2 : 1;
+  double shared = 0;  // bytes of weights, read once for every few rows
+  for (int i = 0; i < count; ++i) shared += weights_of(layers[i]) * each * ((B + 3) / 4);
   const int useful = static_cast<int>(shared / kBytesPerThread);
   s->threads_ = useful < 2 ? 1 : thread_limit(useful > kStepThreads ? kStepThreads : useful);
   *why = "";

@@ -61,7 +61,6 @@ class Stream {
   StepProgram program_{};
   StepLayer* layers_ = nullptr;
   char* block_ = nullptr;
-  size_t bytes_ = 0;
   int threads_ = 1;
   Pace pace_;
   Lock* lock_ = nullptr;

@@ -105,7 +105,8 @@ def test_activations_of_cells(row, activation):
     kwargs = {**row.kwargs, "activation": activation}
     if row.recurrent_activation:
         kwargs["recurrent_activation"] = ACTIVATIONS[ACTIVATIONS.index(activation) - 3]
-    check(sequence(row.layer(7, **kwargs)), inputs(B, 3, D), limit=4e-6)
+    model = sequence(row.layer(7, return_sequences=True, **kwargs))
+    check(model, inputs(B, T, D), limit=4e-6)
 
 
 @pytest.mark.parametrize("row", CELLS, ids=str)
@@ -117,7 +118,7 @@ def test_stock_layers(row):
         layers.RNN(stock_cell(4, **row.kwargs), return_sequences=True),
         unrolled.RNN(row.cell(3, **row.kwargs)),
     )
-    check(model, inputs(B, T, D))
+    check(model, inputs(B, 3, D))
 
 
 def test_stacked_cells():
@@ -163,7 +164,8 @@ def test_other_layers(parts):
     model = sequence(unrolled.GRU(7, return_sequences=True), *fresh)
     check(model, inputs(B, T, D), limit=4e-6)
     fresh = [p.__class__.from_config(p.get_config()) for p in parts]
-    check(sequence(*fresh, unrolled.LSTM(3)), inputs(B, T, D), limit=4e-6)
+    model = sequence(*fresh, unrolled.LSTM(3, return_sequences=True))
+    check(model, inputs(B, T, D), limit=4e-6)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,8 @@ def test_inputs_of_other_kinds():
     first = unrolled.stream(model).step(np.ascontiguousarray(x))
     reverse = np.ascontiguousarray(x[:, ::-1])[:, ::-1]
     column = np.asfortranarray(np.repeat(x, 2, axis=0))[:1]
-    for same in (x, x.tolist(), x.astype(np.float64), reverse, column):
+    odd = x.astype(np.dtype(np.float32, metadata={"unit": "V"}))
+    for same in (x, x.tolist(), x.astype(np.float64), reverse, column, odd):
         np.testing.assert_array_equal(unrolled.stream(model).step(same), first)
     frozen = x.copy()
     frozen.flags.writeable = False

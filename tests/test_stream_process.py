@@ -40,8 +40,8 @@ for U in (1, 3, 17, 40, 129):
             want = Interpreted(stream._program, B, weights, np.asarray)
             limit = 2e-3 if weights == "int8" else 4e-6
             assert max_relative(got, steps(want, x)) < limit, (U, B, weights)
-            if weights == "float32":
-                assert max_relative(got, every_step(m, x)) < 4e-6, (U, B)
+            if weights == "float32" and (U, B) == (17, 5):
+                assert max_relative(got, every_step(m, x)) < 4e-6
 print(_native.variant())
 """
 
@@ -132,8 +132,13 @@ def test_memory_shortage_is_an_error():
         print("refused")
     resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
     stream.step(x)
+    try:
+        unrolled.stream(layer, batch_size=1 << 60)
+    except MemoryError as error:
+        print(error)
     """
-    assert run(code, UNROLLED_THREADS="1").split()[-1] == "refused"
+    lines = run(code, UNROLLED_THREADS="1").splitlines()
+    assert lines == ["refused", "not enough memory for a stream's weights and states"]
 
 
 @need_core

@@ -110,15 +110,16 @@ class Compiled:
 
 def _layer(step: Step, storage: str) -> tuple[_Layer, list[Any]]:
     """The structure, and the arrays that it points to."""
-    matrices = step.kind in STATES or step.kind == "dense"
+    exact = step.kind not in STATES and step.kind != "dense"
     kernel, recurrent = (
-        Stored(a) if a is None or not matrices else store(a, storage)
+        None if a is None else Stored(a) if exact else store(a, storage)
         for a in (step.kernel, step.recurrent)
     )
-    given = (kernel.numbers, recurrent.numbers, step.bias, kernel.scale)
+    numbers = [None if s is None else s.numbers for s in (kernel, recurrent)]
+    scales = [None if s is None else s.scale for s in (kernel, recurrent)]
     arrays = [
         None if a is None else np.ascontiguousarray(a, np.float32)
-        for a in (*given, recurrent.scale)
+        for a in (*numbers, step.bias, *scales)
     ]
     pointers = [None if a is None else a.ctypes.data_as(_Floats) for a in arrays]
     layer = _Layer(

@@ -25,7 +25,8 @@ def _ramp(x: Array, slope: float, top: float, threshold: float) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    return x * np.float32(0.5) * _erfc(x * -(0.5**0.5)).astype(np.float32)
+    tail = np.asarray(_erfc(x * -(0.5**0.5)), np.float32)
+    return x * np.float32(0.5) * tail
 
 
 _ACTIVATIONS: dict[str, Callable[..., Array]] = {
@@ -111,8 +112,9 @@ def _recur(step: Step, x: Array, states: list[Array]) -> list[Array]:
     """One step of a cell: the formulas are those of `unrolled.cells`."""
     U, h = step.units, states[0]
     gate = _ACTIVATIONS[step.recurrent_activation]
-    bias = np.float32(0) if step.bias is None else step.bias
-    first, second = bias if np.ndim(bias) == 2 else (bias, np.float32(0))
+    zero = np.zeros(1, np.float32)
+    bias = zero if step.bias is None else step.bias
+    first, second = bias if bias.ndim == 2 else (bias, zero)
     a = x @ step.kernel + first
     if step.kind == "simple_rnn":
         return [_activate(step, a + h @ step.recurrent)]

@@ -150,7 +150,7 @@ def _features(layer: Any, model: Any) -> int:
         return shape[-1]
     owner = cells_of(layer.cell)[0] if isinstance(layer, RECURRENT) else layer
     for name in ("kernel", "moving_mean", "gamma", "beta", "scale"):
-        held = getattr(owner, name, None)
+        held: Any = getattr(owner, name, None)
         if hasattr(held, "shape"):
             return int(held.shape[0])
     raise refuse(layer, "has an unknown number of features", "put it into a model")

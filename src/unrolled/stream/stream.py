@@ -186,6 +186,8 @@ class Stream:
     def refresh(self) -> None:
         """Read the model's weights again; the states stay.
 
+        Not while another thread steps this stream: its step could be lost.
+
         Raises:
             ValueError: if the model no longer has the same layers.
         """
@@ -221,7 +223,7 @@ def _convert(rows: int, ids: bool, features: int, x: Any) -> Array:
             array.tolist(),
             "leave unknown ids out, or map them to one that is known",
         )
-        return np.ascontiguousarray(array, np.int64)
+        return _copied(array, np.int64)
     require(
         array.shape == (rows, features) and array.dtype.kind in "fiu",
         "x",
@@ -229,7 +231,14 @@ def _convert(rows: int, ids: bool, features: int, x: Any) -> Array:
         f"{array.dtype} {array.shape}",
         "one time step of every row, without a time axis",
     )
-    return np.ascontiguousarray(array, np.float32)
+    return _copied(array, np.float32)
+
+
+def _copied(array: Array, dtype: type) -> Array:
+    """In row-major order, and with NumPy's own dtype object, not an equal one."""
+    out = np.empty(array.shape, dtype)
+    out[...] = array
+    return out
 
 
 def _reason() -> str:
