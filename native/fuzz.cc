@@ -70,7 +70,8 @@ int main(int argc, char** argv) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&avx2::kernels);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
     tables.push_back(&avx512::kernels);
-  if (__builtin_cpu_supports("avx512bf16")) tables.push_back(&avx512bf16::kernels);
+  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+    tables.push_back(&avx512bf16::kernels);
 #else
   tables.push_back(&generic::kernels);
 #endif
