@@ -4,7 +4,8 @@
     python benchmarks/stream.py --units 256 --peers torch onnxruntime
 
 The time is that of one whole step as a caller sees it: NumPy in, NumPy out.
-Each peer is measured alone in its environment from `make bench`, rounds in turn.
+"bfloat16" and "int8" are our stepper with weights stored so. Each peer is measured
+alone in its environment from `make bench`, rounds in turn.
 """
 
 from __future__ import annotations
@@ -21,25 +22,31 @@ from pathlib import Path
 from cases import Case, UnsupportedError, arrays
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("unrolled", "torch", "onnxruntime", "keras")
+OURS = ("unrolled", "bfloat16", "int8")  # the latter two name how weights are stored
+PEERS = (*OURS, "torch", "onnxruntime", "keras")
 
 
-def unrolled_step(case: Case):
-    """Our stepper; there from the native kernels on."""
+def unrolled_step(case: Case, weights: str = "float32"):
+    """Our stepper."""
     os.environ["KERAS_BACKEND"] = "jax"
     import unrolled
-
-    if not hasattr(unrolled, "stream"):
-        raise UnsupportedError("unrolled.stream does not exist yet")
-    import keras
 
     from peers.on_keras import make_layer
 
     layer = make_layer(unrolled, case, stateful=False)
-    stream = unrolled.stream(
-        keras.Sequential([keras.Input((None, case.shape[2])), layer])
-    )
+    stream = unrolled.stream(layer, weights=weights)
+    stream.states = {layer.name: arrays(case).states}
     return stream.step
+
+
+def bfloat16_step(case: Case):
+    """Our stepper, weights stored in two bytes."""
+    return unrolled_step(case, "bfloat16")
+
+
+def int8_step(case: Case):
+    """Our stepper, weights stored in one byte."""
+    return unrolled_step(case, "int8")
 
 
 def keras_step(case: Case):
@@ -133,12 +140,13 @@ def work(peer: str, cell: str, units: int, rounds: int, threads: int) -> None:
 
 def measure(peer: str, cell: str, units: int, args: argparse.Namespace) -> str:
     """Run a peer's process and read its line."""
-    own = HERE.parent / ".venv-bench" / peer / "bin" / "python"
+    home = "unrolled" if peer in OURS else peer
+    own = HERE.parent / ".venv-bench" / home / "bin" / "python"
     python = str(own) if own.exists() and not args.here else sys.executable
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     environment["NPROC"] = str(args.threads)
     environment.pop("PYTHONPATH", None)
-    if peer == "unrolled" and not args.installed:
+    if peer in OURS and not args.installed:
         environment["PYTHONPATH"] = str(args.source.resolve())
     command = [python, __file__, "--work", peer, "--cells", cell]
     command += ["--units", str(units), "--threads", str(args.threads)]
@@ -191,9 +199,9 @@ def main() -> None:
                     notes.append(f"- {peer}: {found[-1].removeprefix('none ')}")
             firsts = {
                 s.split()[0]
-                for found in lines.values()
+                for peer, found in lines.items()
                 for s in found
-                if s[0] in "-0123456789"
+                if s[0] in "-0123456789" and peer not in OURS[1:]  # those are rounded
             }
             if firsts and max(map(float, firsts)) - min(map(float, firsts)) > 1e-3:
                 notes.append(f"- {cell}({units}): the peers disagree: {sorted(firsts)}")

@@ -88,7 +88,8 @@ const std::vector<const Kernels*>& supported() {
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (v3) found.push_back(&avx2::kernels);
     if (v4) found.push_back(&avx512::kernels);
-    if (v4 && __builtin_cpu_supports("avx512bf16")) found.push_back(&avx512bf16::kernels);
+    if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+      found.push_back(&avx512bf16::kernels);
     return found;
 #else
     return std::vector<const Kernels*>{&generic::kernels};

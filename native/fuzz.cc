@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dispatch.h"
+#include "fuzz_stream.h"
 #include "threads.h"
 
 using namespace unrolled;
@@ -126,4 +127,5 @@ int main(int argc, char** argv) {
     }
   }
   printf("%d cases, %zu variants, 1 to 3 threads: equal\n", cases, tables.size());
+  return fuzz_streams(4 * cases, random);
 }

@@ -8,6 +8,7 @@ from .cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .explain import explain
 from .layers import GRU, LSTM, SimpleRNN
 from .rnn import RNN
+from .stream import Stream, stream
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,8 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Stream",
     "accelerate",
     "explain",
+    "stream",
 ]

@@ -1,0 +1,162 @@
+#include "stream.h"
+
+#include <time.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+
+#include "dispatch.h"
+#include "threads.h"
+
+namespace unrolled {
+
+#define UNROLLED_STEPPING(name) \
+  namespace name { extern const Stepping stepping; }
+#if defined(__x86_64__)
+UNROLLED_STEPPING(sse2)
+UNROLLED_STEPPING(avx2)
+UNROLLED_STEPPING(avx512)
+UNROLLED_STEPPING(avx512bf16)
+#else
+UNROLLED_STEPPING(generic)
+#endif
+
+const Stepping* stepping(const char** why) {
+  const Kernels* chosen = kernels(why);
+  if (!chosen) return nullptr;
+#if defined(__x86_64__)
+  for (const Stepping* each : {&sse2::stepping, &avx2::stepping, &avx512::stepping, &avx512bf16::stepping})
+#else
+  for (const Stepping* each : {&generic::stepping})
+#endif
+    if (!strcmp(each->name, chosen->name)) return each;
+  *why = "this instruction set has no stepper";
+  return nullptr;
+}
+
+struct Stream::Lock { std::mutex mutex; };
+
+namespace {
+
+// Weights one core streams in about the time that two need to meet and to share them.
+constexpr double kBytesPerThread = 400e3;
+
+long now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+double weights_of(const StepLayer& l) {
+  const double gates = l.kind == kLstm ? 4 : l.kind == kGruAfter || l.kind == kGruBefore ? 3 : 1;
+  return l.kind > kDense ? 0 : gates * l.U * (static_cast<double>(l.D) + (l.kind < kDense ? l.U : 0));
+}
+
+}  // namespace
+
+Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int count, long B, long D,
+                     int storage, const char** why) {
+  *why = "not enough memory for a stream's weights and states";
+  Stream* s = new (std::nothrow) Stream;
+  if (!s) return nullptr;
+  s->stepping_ = stepping;
+  s->lock_ = new (std::nothrow) Lock;
+  s->layers_ = new (std::nothrow) StepLayer[count];
+  StepProgram& p = s->program_;
+  p.rooms = new (std::nothrow) StepRoom[count]();
+  if (!s->lock_ || !s->layers_ || !p.rooms) { delete s; return nullptr; }
+  memcpy(s->layers_, layers, count * sizeof *layers);
+  p.B = B, p.D = D, p.count = count, p.storage = storage, p.layers = s->layers_;
+  double size = D;
+  for (int i = 0; i < count; ++i) size += layers[i].U;
+  if (B < 1 || B * size > 1e12) { delete s; return nullptr; }
+  const size_t bytes = stepping->layout(p, nullptr);
+  s->block_ = static_cast<char*>(aligned_alloc(64, bytes));
+  if (!s->block_) { delete s; return nullptr; }
+  memset(s->block_, 0, bytes);
+  stepping->layout(p, s->block_);
+  stepping->pack(p);
+  const double each = storage == kFloat32 ? 4 : storage == kBfloat16 ? 2 : 1;
+  double shared = 0;  // bytes of weights, read once for every few rows
+  for (int i = 0; i < count; ++i) shared += weights_of(layers[i]) * each * ((B + 3) / 4);
+  const int useful = static_cast<int>(shared / kBytesPerThread);
+  s->threads_ = useful < 2 ? 1 : thread_limit(useful > kStepThreads ? kStepThreads : useful);
+  *why = "";
+  return s;
+}
+
+Stream::~Stream() {
+  free(block_);
+  delete[] program_.rooms;
+  delete[] layers_;
+  delete lock_;
+}
+
+bool Stream::takes_ids() const { return layers_[0].kind == kEmbedding; }
+long Stream::outputs() const { return layers_[program_.count - 1].U; }
+
+double Stream::work() const {
+  double sum = 0;
+  for (int i = 0; i < program_.count; ++i) sum += weights_of(layers_[i]) * program_.B;
+  return sum;
+}
+
+bool Stream::step(const float* x, const int64_t* ids, float* y) {
+  StepProgram& p = program_;
+  std::lock_guard<std::mutex> hold(lock_->mutex);
+  if (takes_ids()) {
+    for (long r = 0; r < p.B; ++r) {
+      const int64_t id = ids[r];
+      if (id < 0 || id >= p.D) return false;
+      p.ids[r] = id;
+    }
+  } else {
+    for (long r = 0; r < p.B; ++r) memcpy(p.input + r * step_row(p.D), x + r * p.D, p.D * 4);
+  }
+  const int threads = threads_ > 1 && pace_.together() ? threads_ : 1;
+  const long started = threads_ > 1 ? now() : 0;
+  Lease lease(threads);
+  struct Work { const Stepping* stepping; const StepProgram* program; } work{stepping_, &p};
+  lease.run([](void* context, Team& team, int thread) {
+    const Work& w = *static_cast<Work*>(context);
+    w.stepping->run(*w.program, team, thread);
+  }, &work);
+  if (threads_ > 1) pace_.took(threads > 1, now() - started);
+  p.turn = !p.turn;
+  const int last = p.count - 1;
+  const long U = layers_[last].U;
+  const float* out = layers_[last].kind < kDense ? p.rooms[last].h[p.turn] : p.rooms[last].out;
+  for (long r = 0; r < p.B; ++r) memcpy(y + r * U, out + r * step_row(U), U * 4);
+  return true;
+}
+
+float* Stream::state(int layer, int n) const {
+  return n ? program_.rooms[layer].c : program_.rooms[layer].h[program_.turn];
+}
+
+void Stream::reset(const uint8_t* rows) {
+  std::lock_guard<std::mutex> hold(lock_->mutex);
+  for (int i = 0; i < program_.count; ++i) {
+    const StepLayer& l = layers_[i];
+    const long stride = step_row(l.U);
+    for (int n = 0; n < (l.kind == kLstm ? 2 : l.kind < kDense ? 1 : 0); ++n)
+      for (long r = 0; r < program_.B; ++r)
+        if (!rows || rows[r]) memset(state(i, n) + r * stride, 0, stride * 4);
+  }
+}
+
+void Stream::read(int layer, int n, float* to) {
+  std::lock_guard<std::mutex> hold(lock_->mutex);
+  const long U = layers_[layer].U;
+  for (long r = 0; r < program_.B; ++r) memcpy(to + r * U, state(layer, n) + r * step_row(U), U * 4);
+}
+
+void Stream::write(int layer, int n, const float* from) {
+  std::lock_guard<std::mutex> hold(lock_->mutex);
+  const long U = layers_[layer].U;
+  for (long r = 0; r < program_.B; ++r) memcpy(state(layer, n) + r * step_row(U), from + r * U, U * 4);
+}
+
+}  // namespace unrolled

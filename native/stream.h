@@ -1,0 +1,72 @@
+// A program with its memory: made once, stepped from one thread at a time.
+#pragma once
+#include "program.h"
+
+namespace unrolled {
+
+// Whether to call a helper thread for the next step. One that has to be woken, or that
+// lost its processor to another program, makes a step slower than it is alone: then some
+// steps go alone, ever more of them while that lasts.
+class Pace {
+ public:
+  bool together() const { return known_ >= 2 && rest_ == 0; }
+  void took(bool together, long nanoseconds) {
+    if (!together) {
+      if (nanoseconds < alone_) alone_ = nanoseconds;
+      if (known_ < 2) ++known_;
+      if (rest_ > 0) --rest_;
+    } else if (nanoseconds > alone_) {
+      rest_ = pause_;
+      if (pause_ < 4096) pause_ *= 2;
+    } else if (pause_ > 8) {
+      pause_ /= 2;
+    }
+  }
+
+ private:
+  long alone_ = 1L << 62;  // the fastest step alone
+  int known_ = 0, rest_ = 0, pause_ = 8;
+};
+
+class Stream {
+ public:
+  // Copies and packs everything it needs. `D`: features of a row of x; ids known, where
+  // the first layer is kEmbedding. Null, with the reason in `why`, if it cannot be made.
+  static Stream* make(const Stepping* stepping, const StepLayer* layers, int count, long B, long D,
+                      int storage, const char** why);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  bool takes_ids() const;
+  long rows() const { return program_.B; }
+  long features() const { return program_.D; }
+  long outputs() const;      // width of a row of y
+  double work() const;       // multiply-adds of one step
+  // y (B, outputs()) from x (B, D) float32, or from ids (B). False, and nothing is done,
+  // if an id is not in [0, D). Callers on other threads wait their turn.
+  bool step(const float* x, const int64_t* ids, float* y);
+  // Zero states for the rows marked, or for all with null.
+  void reset(const uint8_t* rows);
+  // State n (0: h, 1: c) of a recurrent layer, (B, U), out of the stream or into it.
+  void read(int layer, int n, float* to);
+  void write(int layer, int n, const float* from);
+
+ private:
+  Stream() = default;
+  float* state(int layer, int n) const;
+
+  struct Lock;
+  const Stepping* stepping_ = nullptr;
+  StepProgram program_{};
+  StepLayer* layers_ = nullptr;
+  char* block_ = nullptr;
+  int threads_ = 1;
+  Pace pace_;
+  Lock* lock_ = nullptr;
+};
+
+// The variant that `kernels()` chose; null, with the reason, where there is none.
+const Stepping* stepping(const char** why);
+
+}  // namespace unrolled

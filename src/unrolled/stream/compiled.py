@@ -1,0 +1,134 @@
+"""A program in the compiled core; see native/program.h and native/bind.cc."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _native
+from .program import STATES, Program, Step
+from .storage import STORAGES, Stored, store
+
+_KINDS = (*_native.KINDS, "dense", "pointwise", "affine", "normalize", "softmax")
+_ACTIVATIONS = (*_native.ACTIVATIONS, "ramp", "silu", "elu", "softplus", "gelu")
+_Floats = ctypes.POINTER(ctypes.c_float)
+
+
+class _Layer(ctypes.Structure):
+    """``StepLayer`` of native/program.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("kind", "activation", "recurrent")),
+        *((name, ctypes.c_float) for name in "abc"),
+        *((name, ctypes.c_int64) for name in "DU"),
+        *((f"array{n}", _Floats) for n in range(5)),
+    ]
+
+
+class Compiled:
+    """Steps `rows` rows through a program.
+
+    Args:
+        program: what to step.
+        rows: B.
+        storage: of the matrices' weights.
+        convert: makes of anything the array ``step`` reads, or raises.
+
+    Raises:
+        MemoryError: if there is not enough of it.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        rows: int,
+        storage: str,
+        convert: Callable[[Any], np.ndarray],
+    ) -> None:
+        self._states = [
+            (n, step.units, STATES[step.kind])
+            for n, step in enumerate(program.steps)
+            if step.kind in STATES
+        ]
+        self._rows = rows
+        self._core = core = _native.library()[0]
+        core.unrolled_stream_make.restype = ctypes.c_void_p
+        packed = [_layer(step, storage) for step in program.steps]
+        why = ctypes.c_char_p()
+        self._handle = ctypes.c_void_p(
+            core.unrolled_stream_make(
+                (_Layer * len(packed))(*(layer for layer, _ in packed)),
+                len(packed),
+                ctypes.c_int64(rows),
+                ctypes.c_int64(program.features),
+                STORAGES.index(storage),
+                ctypes.byref(why),
+            )
+        )
+        if not self._handle:
+            raise MemoryError((why.value or b"").decode())
+        held = ctypes.PyDLL(core._name, handle=core._handle)
+        bind = held.unrolled_stream_bind
+        bind.restype = ctypes.py_object
+        bind.argtypes = [ctypes.c_void_p, ctypes.py_object]
+        dtype = np.dtype(np.int64 if program.takes_ids else np.float32)
+        shape = (rows, program.units)
+        # The function owns the stream: both go together.
+        self.step: Callable[[Any], np.ndarray] = bind(
+            self._handle,
+            (np.empty, shape, dtype, "dtype", np.dtype(np.float32), convert),
+        )
+
+    def reset(self, rows: np.ndarray | None) -> None:
+        """Zero the states of the rows marked, bool ``(B,)``; None: of all."""
+        marks = None if rows is None else np.ascontiguousarray(rows, np.uint8)
+        self._core.unrolled_stream_reset(
+            self._handle, None if marks is None else ctypes.c_void_p(marks.ctypes.data)
+        )
+
+    def read(self) -> list[np.ndarray]:
+        """The states of all cells, lowest first, each ``(B, U)``."""
+        states = []
+        for layer, units, count in self._states:
+            for n in range(count):
+                state = np.empty((self._rows, units), np.float32)
+                self._core.unrolled_stream_read(
+                    self._handle, layer, n, ctypes.c_void_p(state.ctypes.data)
+                )
+                states.append(state)
+        return states
+
+    def write(self, states: Sequence[np.ndarray]) -> None:
+        """Set all states, float32 and row-major, in the order of `read`."""
+        given = iter(states)
+        for layer, _, count in self._states:
+            for n in range(count):
+                data = ctypes.c_void_p(next(given).ctypes.data)
+                self._core.unrolled_stream_write(self._handle, layer, n, data)
+
+
+def _layer(step: Step, storage: str) -> tuple[_Layer, list[Any]]:
+    """The structure, and the arrays that it points to."""
+    exact = step.kind not in STATES and step.kind != "dense"
+    kernel, recurrent = (
+        None if a is None else Stored(a) if exact else store(a, storage)
+        for a in (step.kernel, step.recurrent)
+    )
+    numbers = [None if s is None else s.numbers for s in (kernel, recurrent)]
+    scales = [None if s is None else s.scale for s in (kernel, recurrent)]
+    arrays = [
+        None if a is None else np.ascontiguousarray(a, np.float32)
+        for a in (*numbers, step.bias, *scales)
+    ]
+    pointers = [None if a is None else a.ctypes.data_as(_Floats) for a in arrays]
+    layer = _Layer(
+        (*_KINDS, "embedding").index(step.kind),
+        _ACTIVATIONS.index(step.activation),
+        _ACTIVATIONS.index(step.recurrent_activation),
+        *step.numbers,
+        step.features,
+        step.units,
+        *pointers,
+    )
+    return layer, arrays

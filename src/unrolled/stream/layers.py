@@ -1,0 +1,277 @@
+"""What each layer does at a step, read from its weights and options."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from .. import cells, layers
+from ..rnn import RNN
+from .program import Array, Step
+
+RECURRENT = (RNN, keras.layers.RNN)
+
+
+def refuse(layer: Any, why: str, advice: str) -> ValueError:
+    """The error about a layer that cannot be stepped."""
+    name = f"{type(layer).__name__} '{layer.name}'"
+    return ValueError(
+        "model must hold only layers that a stream can step. "
+        f"Got {name}, which {why}: {advice}."
+    )
+
+
+def check_dtype(layer: Any) -> None:
+    """Raise unless `layer` computes in float32."""
+    if layer.compute_dtype != "float32" and layer.weights:
+        raise refuse(
+            layer,
+            f"computes in {layer.compute_dtype}, and a stream in float32",
+            "make the model anew with dtype='float32' and set_weights; "
+            "weights='bfloat16' is an option of the stream",
+        )
+
+
+def _array(variable: Any) -> Array | None:
+    if variable is None:
+        return None
+    return np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
+
+
+def _wide(variable: Any) -> Array:
+    return keras.ops.convert_to_numpy(variable).astype(np.float64)
+
+
+# By name in keras.activations: what a step calls it, and its numbers.
+_INFINITY = float("inf")
+_CELL_ACTIVATIONS: dict[str, Any] = {
+    name: (name, (0.0, 0.0, 0.0))
+    for name in ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
+}
+_ACTIVATIONS: dict[str, Any] = {
+    **_CELL_ACTIVATIONS,
+    "silu": ("silu", (0.0, 0.0, 0.0)),
+    "softplus": ("softplus", (0.0, 0.0, 0.0)),
+    "gelu": ("gelu", (0.0, 0.0, 0.0)),
+    "elu": ("elu", (1.0, 0.0, 0.0)),
+    "leaky_relu": ("ramp", (0.2, _INFINITY, 0.0)),
+    "relu6": ("ramp", (0.0, 6.0, 0.0)),
+}
+
+
+def _activation(layer: Any, owner: Any, role: str, known: dict[str, Any]) -> Any:
+    """The step's name for an activation, and its numbers."""
+    function = getattr(owner, role)
+    for name, what in known.items():
+        if function is getattr(keras.activations, name):
+            return what
+    name = getattr(function, "__name__", type(function).__name__)
+    raise refuse(
+        layer,
+        f"has the {role} {name}, which has no compiled form",
+        f"use one of {', '.join(known)}",
+    )
+
+
+def _recurrent(layer: Any, features: int) -> list[Step]:
+    for option in ("go_backwards", "return_state", "return_all_states"):
+        if getattr(layer, option, False):
+            advice = {
+                "go_backwards": "train a model that reads forwards",
+                "return_state": "leave it out; stream.states has them at every step",
+            }
+            raise refuse(
+                layer,
+                f"has {option}=True",
+                advice.get(option, advice["return_state"]),
+            )
+    steps = []
+    for cell in cells_of(layer.cell):
+        steps.append(_cell(layer, cell, features))
+        features = steps[-1].units
+    return steps
+
+
+def cells_of(cell: Any) -> list[Any]:
+    """The cells of a stack, lowest first; of another cell, itself."""
+    if type(cell) not in (cells.StackedRNNCells, keras.layers.StackedRNNCells):
+        return [cell]
+    return [inner for each in cell.cells for inner in cells_of(each)]
+
+
+def _cell(layer: Any, cell: Any, features: int) -> Step:
+    kinds = {"SimpleRNNCell": "simple_rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
+    name = type(cell).__name__
+    stock = getattr(keras.layers, name, None)
+    if name not in kinds or type(cell) not in (getattr(cells, name), stock):
+        raise refuse(
+            layer,
+            f"has the cell {name}, which has no compiled form",
+            "use SimpleRNNCell, LSTMCell or GRUCell, or step the cell itself",
+        )
+    check_dtype(cell)
+    kind = kinds[name]
+    if kind == "gru":
+        kind = "gru_after" if cell.reset_after else "gru_before"
+    gates = "linear"
+    if kind != "simple_rnn":
+        role = "recurrent_activation"
+        gates = _activation(layer, cell, role, _CELL_ACTIVATIONS)[0]
+    return Step(
+        kind,
+        layer.name,
+        features,
+        cell.units,
+        _activation(layer, cell, "activation", _CELL_ACTIVATIONS)[0],
+        gates,
+        _array(cell.kernel),
+        _array(cell.recurrent_kernel),
+        _array(cell.bias),
+    )
+
+
+def _dense(layer: Any, features: int) -> list[Step]:
+    if getattr(layer, "quantization_mode", None):
+        raise refuse(
+            layer, "is quantized", "pass the model before quantize(); see weights="
+        )
+    softmax = layer.activation is keras.activations.softmax
+    name, numbers = _CELL_ACTIVATIONS["linear"]
+    if not softmax:
+        name, numbers = _activation(layer, layer, "activation", _ACTIVATIONS)
+    step = Step(
+        "dense",
+        layer.name,
+        features,
+        layer.units,
+        name,
+        kernel=_array(layer.kernel),
+        bias=_array(layer.bias) if layer.use_bias else None,
+        numbers=numbers,
+    )
+    if not softmax:
+        return [step]
+    return [step, Step("softmax", layer.name, layer.units, layer.units)]
+
+
+def _pointwise(layer: Any, n: int, name: str, numbers: Any) -> list[Step]:
+    return [Step("pointwise", layer.name, n, n, name, numbers=numbers)]
+
+
+def _activation_layer(layer: Any, n: int) -> list[Step]:
+    if layer.activation is keras.activations.softmax:
+        return [Step("softmax", layer.name, n, n)]
+    return _pointwise(layer, n, *_activation(layer, layer, "activation", _ACTIVATIONS))
+
+
+def _relu(layer: Any, n: int) -> list[Step]:
+    top = _INFINITY if layer.max_value is None else float(layer.max_value)
+    numbers = (float(layer.negative_slope or 0), top, float(layer.threshold or 0))
+    return _pointwise(layer, n, "ramp", numbers)
+
+
+def _leaky_relu(layer: Any, n: int) -> list[Step]:
+    return _pointwise(layer, n, "ramp", (float(layer.negative_slope), _INFINITY, 0.0))
+
+
+def _elu(layer: Any, n: int) -> list[Step]:
+    return _pointwise(layer, n, "elu", (float(layer.alpha), 0.0, 0.0))
+
+
+def _last_axis(layer: Any) -> None:
+    axis = layer.axis
+    axis = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    if axis not in ([-1], [2]):
+        raise refuse(layer, f"acts along axis {layer.axis}", "use axis=-1, features")
+
+
+def _softmax(layer: Any, n: int) -> list[Step]:
+    _last_axis(layer)
+    return [Step("softmax", layer.name, n, n)]
+
+
+def _batch_normalization(layer: Any, n: int) -> list[Step]:
+    """In inference a factor and an offset for each feature."""
+    _last_axis(layer)
+    factor = 1 / np.sqrt(_wide(layer.moving_variance) + layer.epsilon)
+    if layer.scale:
+        factor = factor * _wide(layer.gamma)
+    offset = -_wide(layer.moving_mean) * factor
+    if layer.center:
+        offset = offset + _wide(layer.beta)
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (factor, offset)]
+    return [Step("affine", layer.name, n, n, kernel=arrays[0], bias=arrays[1])]
+
+
+def _layer_normalization(layer: Any, n: int) -> list[Step]:
+    _last_axis(layer)
+    if getattr(layer, "rms_scaling", False):
+        raise refuse(layer, "has rms_scaling=True", "use RMSNormalization")
+    gamma = _array(layer.gamma) if layer.scale else np.ones(n, np.float32)
+    beta = _array(layer.beta) if layer.center else None
+    numbers = (float(layer.epsilon), 0.0, 0.0)
+    return [
+        Step("normalize", layer.name, n, n, kernel=gamma, bias=beta, numbers=numbers)
+    ]
+
+
+def _rms_normalization(layer: Any, n: int) -> list[Step]:
+    _last_axis(layer)
+    numbers = (float(layer.epsilon), 1.0, 0.0)
+    gamma = _array(layer.scale)
+    return [Step("normalize", layer.name, n, n, kernel=gamma, numbers=numbers)]
+
+
+def _embedding(layer: Any, n: int) -> list[Step]:
+    del n
+    if layer.mask_zero:
+        raise refuse(
+            layer,
+            "has mask_zero=True, which marks steps to pass over",
+            "make it with mask_zero=False, and leave those steps out of the stream",
+        )
+    table = _array(layer.embeddings)
+    return [
+        Step("embedding", layer.name, layer.input_dim, layer.output_dim, kernel=table)
+    ]
+
+
+def _nothing(layer: Any, n: int) -> list[Step]:
+    """Layers that do nothing in inference."""
+    del layer, n
+    return []
+
+
+READERS: dict[type, Any] = {
+    **dict.fromkeys((layers.SimpleRNN, layers.LSTM, layers.GRU, RNN), _recurrent),
+    **dict.fromkeys(
+        (
+            keras.layers.SimpleRNN,
+            keras.layers.LSTM,
+            keras.layers.GRU,
+            keras.layers.RNN,
+        ),
+        _recurrent,
+    ),
+    keras.layers.Dense: _dense,
+    keras.layers.Activation: _activation_layer,
+    keras.layers.ReLU: _relu,
+    keras.layers.LeakyReLU: _leaky_relu,
+    keras.layers.ELU: _elu,
+    keras.layers.Softmax: _softmax,
+    keras.layers.BatchNormalization: _batch_normalization,
+    keras.layers.LayerNormalization: _layer_normalization,
+    keras.layers.RMSNormalization: _rms_normalization,
+    keras.layers.Embedding: _embedding,
+    **dict.fromkeys(
+        (
+            keras.layers.Dropout,
+            keras.layers.SpatialDropout1D,
+            keras.layers.GaussianDropout,
+            keras.layers.GaussianNoise,
+            keras.layers.ActivityRegularization,
+            keras.layers.Identity,
+        ),
+        _nothing,
+    ),
+}

@@ -1,0 +1,46 @@
+"""A model as a program: layers in a row, as plain data."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+# States of a recurrent kind.
+STATES = {"simple_rnn": 1, "lstm": 2, "gru_after": 1, "gru_before": 1}
+
+
+class Step(NamedTuple):
+    """What one layer does at a step; what the fields mean is in native/program.h."""
+
+    kind: str
+    name: str
+    features: int  # D
+    units: int  # U
+    activation: str = "linear"
+    recurrent_activation: str = "linear"
+    kernel: Array | None = None
+    recurrent: Array | None = None
+    bias: Array | None = None
+    numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class Program(NamedTuple):
+    """The steps of a model, lowest first."""
+
+    steps: list[Step]
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether a row of x is one whole number."""
+        return self.steps[0].kind == "embedding"
+
+    @property
+    def features(self) -> int:
+        """D; with `takes_ids`, how many ids there are."""
+        return self.steps[0].features
+
+    @property
+    def units(self) -> int:
+        """Width of a row of y."""
+        return self.steps[-1].units

@@ -1,0 +1,156 @@
+"""A model read as a chain of layers, each of which becomes steps of a program."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+from ..arguments import require
+from .layers import READERS, RECURRENT, cells_of, check_dtype, refuse
+from .program import Program, Step
+
+
+def read(model: Any) -> Program:
+    """Read a model's weights and options.
+
+    Raises:
+        ValueError: naming the layer that a stream cannot step, and why.
+    """
+    steps: list[Step] = []
+    seen: set[int] = set()
+    for layer in _chain(model):
+        if type(layer) not in READERS:
+            raise refuse(layer, *_why_unknown(layer))
+        check_dtype(layer)
+        if isinstance(layer, RECURRENT):
+            if id(layer) in seen:
+                raise refuse(
+                    layer,
+                    "is called twice, and each call would carry a state of its own",
+                    "use two layers",
+                )
+            seen.add(id(layer))
+        if steps and isinstance(layer, keras.layers.Embedding):
+            raise refuse(layer, "is not the first layer", "stream the model from it on")
+        width = steps[-1].units if steps else _features(layer, model)
+        steps += READERS[type(layer)](layer, width)
+    require(
+        bool(steps),
+        "model",
+        "must hold a layer that does something in inference",
+        f"'{model.name}', which holds none",
+        "pass the model that should be stepped",
+    )
+    return Program(steps)
+
+
+def _chain(model: Any) -> Iterator[Any]:
+    """The layers of a model from input to output, nested models opened."""
+    require(
+        isinstance(model, keras.layers.Layer),
+        "model",
+        "must be a Keras model or layer",
+        type(model).__name__,
+        "pass the model that you trained",
+    )
+    require(
+        model.built,
+        "model",
+        "must be built: its weights are what a stream packs",
+        f"'{model.name}', which is not",
+        "call it on data once, or give it an Input",
+    )
+    if type(model) is keras.Sequential:
+        for layer in model.layers:
+            yield from _chain(layer)
+    elif type(model) is Functional:
+        for layer in _functional_chain(model):
+            yield from _chain(layer)
+    elif isinstance(model, keras.Model):
+        raise refuse(
+            model,
+            "is a model of your own class, whose call nobody can look into",
+            "pass its layers as a Sequential model; they keep their weights",
+        )
+    elif type(model) is keras.layers.TimeDistributed:
+        if isinstance(model.layer, RECURRENT):
+            raise refuse(
+                model, "gives a recurrent layer a sequence at each step", "remove it"
+            )
+        yield from _chain(model.layer)
+    elif not isinstance(model, keras.layers.InputLayer):
+        yield model
+
+
+def _functional_chain(model: Any) -> list[Any]:
+    """The layers between a functional model's one input and its one output."""
+    require(
+        len(model.inputs) == len(model.outputs) == 1,
+        "model",
+        "must have one input and one output to be stepped",
+        f"{len(model.inputs)} and {len(model.outputs)} in '{model.name}'",
+        "stream a part of it that has",
+    )
+    tensor, chain = model.outputs[0], []
+    while tensor is not model.inputs[0]:
+        layer, node_index, _ = tensor._keras_history
+        node = layer._inbound_nodes[node_index]
+        given = node.input_tensors
+        alone = "a stream steps layers in a single row; stream the parts apart"
+        if not isinstance(layer, keras.layers.Layer):
+            raise refuse(layer, "is an operation, not a layer", alone)
+        if len(given) != 1:
+            raise refuse(layer, f"joins {len(given)} tensors", alone)
+        if node.arguments.kwargs.get("training"):
+            raise refuse(
+                layer, "is called with training=True", "a stream is for inference"
+            )
+        chain.append(layer)
+        tensor = given[0]
+    return chain[::-1]
+
+
+def _why_unknown(layer: Any) -> tuple[str, str]:
+    kind = type(layer).__name__
+    if kind == "Bidirectional":
+        return (
+            "reads the sequence from its end too, and a stream has none",
+            "train a model that only reads forwards",
+        )
+    if isinstance(layer, keras.layers.Masking):
+        return "marks steps to pass over", "leave those steps out of the stream"
+    for known in READERS:
+        if isinstance(layer, known):
+            return (
+                f"is derived from {known.__name__} and may do something else",
+                f"use {known.__name__} itself",
+            )
+    known = (
+        "known are the recurrent layers, Dense, Embedding, activations, layer, batch "
+        "and RMS normalization, and dropout"
+    )
+    return "has no step of its own", known
+
+
+def _features(layer: Any, model: Any) -> int:
+    """Width of what the first layer reads: from its weights, or the model's input."""
+    shape = getattr(model, "input_shape", None)
+    embedding = isinstance(layer, keras.layers.Embedding)
+    if shape is not None and len(shape) != (2 if embedding else 3):
+        raise refuse(
+            layer,
+            f"reads inputs of shape {tuple(shape)}",
+            "the model's input must be (batch, time steps, features), or "
+            "(batch, time steps) with an Embedding first",
+        )
+    if embedding:
+        return layer.input_dim
+    if shape is not None and shape[-1] is not None:
+        return shape[-1]
+    owner = cells_of(layer.cell)[0] if isinstance(layer, RECURRENT) else layer
+    for name in ("kernel", "moving_mean", "gamma", "beta", "scale"):
+        held: Any = getattr(owner, name, None)
+        if hasattr(held, "shape"):
+            return int(held.shape[0])
+    raise refuse(layer, "has an unknown number of features", "put it into a model")

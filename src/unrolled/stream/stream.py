@@ -1,0 +1,248 @@
+"""The stepper that users see: checks, rows, saved states."""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _native
+from ..arguments import require
+from .compiled import Compiled
+from .interpreted import Interpreted
+from .program import STATES
+from .read import read
+from .storage import STORAGES
+
+Array = np.ndarray
+
+
+def stream(model: Any, batch_size: int = 1, weights: str = "float32") -> "Stream":
+    """A stepper for a model: one time step a call, NumPy in, NumPy out.
+
+    Args:
+        model: a built Sequential or functional model whose layers form a single row,
+            or one layer. It may hold SimpleRNN, LSTM and GRU of this package or of
+            ``keras.layers``, RNN and StackedRNNCells of their cells, Dense,
+            Embedding (first), activations, layer, batch and RMS normalization,
+            dropout, and TimeDistributed of those.
+        batch_size: B, how many sequences are stepped side by side.
+        weights: how the matrices are stored: ``"float32"``, ``"bfloat16"`` (half the
+            memory) or ``"int8"`` (a quarter, one scale for each output column).
+            Sums, states and outputs are float32 whatever is chosen.
+
+    Returns:
+        A `Stream`, every row at the start of a sequence.
+
+    Raises:
+        ValueError: if the model holds what cannot be stepped; the message names it.
+
+    Example:
+        >>> import keras, numpy as np, unrolled
+        >>> model = keras.Sequential(
+        ...     [keras.Input((None, 3)), unrolled.LSTM(8), keras.layers.Dense(2)]
+        ... )
+        >>> stream = unrolled.stream(model)
+        >>> for x_t in np.ones((5, 1, 3), "float32"):  # five steps of one row
+        ...     y = stream.step(x_t)
+        >>> bool(np.allclose(y, model(np.ones((1, 5, 3))), atol=1e-6))
+        True
+    """
+    return Stream(model, batch_size, weights)
+
+
+class Stream:
+    """A model with its states, advanced one time step at a time.
+
+    Made by `unrolled.stream`, which describes the arguments. The weights are read and
+    packed once, when it is made; after more training call `refresh`. Streams are
+    independent of each other; several threads that step the same one take turns.
+
+    Example:
+        >>> import unrolled, keras
+        >>> layer = unrolled.GRU(4)
+        >>> y = layer(keras.ops.ones((2, 5, 3)))  # builds it
+        >>> stream = unrolled.stream(layer, batch_size=2)
+        >>> list(stream.states) == [layer.name]
+        True
+    """
+
+    def __init__(
+        self, model: Any, batch_size: int = 1, weights: str = "float32"
+    ) -> None:
+        require(
+            isinstance(batch_size, (int, np.integer))
+            and not isinstance(batch_size, bool)
+            and batch_size > 0,
+            "batch_size",
+            "must be a positive integer, the number of rows stepped side by side",
+            repr(batch_size),
+            "pass batch_size=1 for a single sequence",
+        )
+        require(
+            weights in STORAGES,
+            "weights",
+            f"must be one of {', '.join(STORAGES)}",
+            repr(weights),
+            "float32 is exact",
+        )
+        self._model = model
+        self.batch_size = int(batch_size)
+        self.weights = weights
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._program = read(self._model)
+        engine = Interpreted if _reason() else Compiled
+        B, D = self.batch_size, self._program.features
+        convert = functools.partial(_convert, B, self._program.takes_ids, D)
+        self._engine = engine(self._program, B, self.weights, convert)
+        self._step = self._engine.step
+
+    def step(self, x: Array) -> Array:
+        """Advance every row by one time step.
+
+        Args:
+            x: float32 ``(B, D)``; whole numbers ``(B,)`` where the model begins with
+                an Embedding. float32, or int64, in row-major order is the fastest.
+
+        Returns:
+            float32 ``(B, U)``, an array of the caller's own: what the model gives for
+            the sequence up to here, at its last step.
+
+        Raises:
+            ValueError: if `x` does not fit; the states are then as before.
+        """
+        return self._step(x)
+
+    def reset(self, rows: Any = None) -> None:
+        """Start sequences afresh: zero states.
+
+        Args:
+            rows: which of the B rows: indices, or a bool for each. Default: all.
+        """
+        if rows is None:
+            self._engine.reset(None)
+            return
+        given = np.asarray(rows)
+        B = self.batch_size
+        fits = (given.dtype == bool and given.shape == (B,)) or (
+            given.size == 0
+            or (given.dtype.kind in "iu" and given.min() >= -B and given.max() < B)
+        )
+        require(
+            bool(fits),
+            "rows",
+            f"must be indices below batch_size = {B}, or {B} bools",
+            repr(rows),
+            "leave it out to reset all rows",
+        )
+        marks = np.zeros(B, bool)
+        marks[given if given.size else []] = True
+        self._engine.reset(marks)
+
+    @property
+    def states(self) -> dict[str, list[Array]]:
+        """Copies of the states, ``(B, U)`` each, by the recurrent layer's name.
+
+        ``[h]``, or ``[h, c]`` for an LSTM; of stacked cells one after another. What
+        was read can be assigned later, here or in another stream of the same model.
+        """
+        arrays = iter(self._engine.read())
+        states: dict[str, list[Array]] = {}
+        for step in self._program.steps:
+            count = STATES.get(step.kind, 0)
+            if count:
+                states.setdefault(step.name, []).extend(
+                    next(arrays) for _ in range(count)
+                )
+        return states
+
+    @states.setter
+    def states(self, states: Mapping[str, Sequence[Any]]) -> None:
+        like = self.states
+        require(
+            isinstance(states, Mapping) and set(states) == set(like),
+            "states",
+            f"must hold the states of {sorted(like)}",
+            sorted(states) if isinstance(states, Mapping) else type(states).__name__,
+            "assign what stream.states gave",
+        )
+        arrays = []
+        for name, want in like.items():
+            got = [np.asarray(a) for a in states[name]]
+            shapes = [a.shape for a in got]
+            require(
+                shapes == [a.shape for a in want],
+                f"states['{name}']",
+                f"must be arrays of shapes {[a.shape for a in want]}",
+                shapes,
+                "make the stream with the same batch_size",
+            )
+            arrays += [np.ascontiguousarray(a, np.float32) for a in got]
+        self._engine.write(arrays)
+
+    def refresh(self) -> None:
+        """Read the model's weights again; the states stay.
+
+        Not while another thread steps this stream: its step could be lost.
+
+        Raises:
+            ValueError: if the model no longer has the same layers.
+        """
+        states = self.states
+        self._prepare()
+        self.states = states
+
+    def plan(self) -> str:
+        """Say in one sentence what runs the steps here, and why."""
+        reason = _reason()
+        with_weights = f"with {self.weights} weights"
+        if isinstance(self._engine, Interpreted):
+            return f"plain NumPy, {with_weights}: {reason}."
+        return f"the native stepper ({_native.variant()}), {with_weights}."
+
+
+# No method: the compiled step keeps it, and a stream that kept itself would stay.
+def _convert(rows: int, ids: bool, features: int, x: Any) -> Array:
+    """An array that a step reads, or an error that says why there is none."""
+    array = np.asarray(x)
+    if ids:
+        require(
+            array.shape == (rows,) and array.dtype.kind in "iu",
+            "x",
+            f"must be whole numbers of shape (batch_size,) = ({rows},)",
+            f"{array.dtype} {array.shape}",
+            "one id for each row: the model begins with an Embedding",
+        )
+        require(
+            array.min() >= 0 and array.max() < features,
+            "x",
+            f"must hold ids from 0 to {features - 1}, as the Embedding has {features}",
+            array.tolist(),
+            "leave unknown ids out, or map them to one that is known",
+        )
+        return _copied(array, np.int64)
+    require(
+        array.shape == (rows, features) and array.dtype.kind in "fiu",
+        "x",
+        f"must be numbers of shape (batch_size, features) = ({rows}, {features})",
+        f"{array.dtype} {array.shape}",
+        "one time step of every row, without a time axis",
+    )
+    return _copied(array, np.float32)
+
+
+def _copied(array: Array, dtype: type) -> Array:
+    """In row-major order, and with NumPy's own dtype object, not an equal one."""
+    out = np.empty(array.shape, dtype)
+    out[...] = array
+    return out
+
+
+def _reason() -> str:
+    """Why there is no compiled stepper, or nothing."""
+    if os.environ.get("UNROLLED_ISA") == "scan":
+        return "UNROLLED_ISA=scan asks for it"
+    return _native.library()[1]
