@@ -2,6 +2,7 @@
 // ctypes itself takes longer than a small step does.
 #include <new>
 
+#include "dispatch.h"
 #include "python.h"
 #include "stream.h"
 
@@ -90,8 +91,8 @@ PyMethodDef method = {"step", step, METH_O, "One time step."};
 // A Stream, or null with the reason in `why`.
 UNROLLED_EXPORT void* unrolled_stream_make(const unrolled::StepLayer* layers, int count, int64_t B,
                                            int64_t D, int storage, const char** why) {
-  const unrolled::Stepping* stepping = unrolled::stepping(why);
-  return stepping ? Stream::make(stepping, layers, count, B, D, storage, why) : nullptr;
+  const unrolled::Kernels* chosen = unrolled::kernels(why);
+  return chosen ? Stream::make(chosen->stepping, layers, count, B, D, storage, why) : nullptr;
 }
 UNROLLED_EXPORT void unrolled_stream_free(void* stream) { delete static_cast<Stream*>(stream); }
 UNROLLED_EXPORT void unrolled_stream_reset(void* stream, const uint8_t* rows) {

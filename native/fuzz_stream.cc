@@ -7,21 +7,11 @@
 #include <memory>
 #include <vector>
 
+#include "dispatch.h"
 #include "stream.h"
 #include "threads.h"
 
 namespace unrolled {
-
-#define UNROLLED_STEPPING(name) \
-  namespace name { extern const Stepping stepping; }
-#if defined(__x86_64__)
-UNROLLED_STEPPING(sse2)
-UNROLLED_STEPPING(avx2)
-UNROLLED_STEPPING(avx512)
-UNROLLED_STEPPING(avx512bf16)
-#else
-UNROLLED_STEPPING(generic)
-#endif
 
 namespace {
 
@@ -101,18 +91,7 @@ bool outputs(const Stepping& stepping, const std::vector<StepLayer>& layers, lon
 }  // namespace
 
 int fuzz_streams(int cases, std::mt19937& random) {
-  std::vector<const Stepping*> tables;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  tables.push_back(&sse2::stepping);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&avx2::stepping);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
-    tables.push_back(&avx512::stepping);
-  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
-    tables.push_back(&avx512bf16::stepping);
-#else
-  tables.push_back(&generic::stepping);
-#endif
+  const std::vector<const Kernels*>& tables = supported();
   const long sizes[] = {1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 48, 64, 70, 129};
   for (int n = 0; n < cases; ++n) {
     Draw draw{random, {}};
@@ -130,9 +109,9 @@ int fuzz_streams(int cases, std::mt19937& random) {
     }
     const unsigned seed = random();
     Floats first;
-    for (const Stepping* table : tables) {
+    for (const Kernels* table : tables) {
       Floats all;
-      if (!outputs(*table, layers, B, D, storage, seed, all)) {
+      if (!outputs(*table->stepping, layers, B, D, storage, seed, all)) {
         printf("stream %d fails on %s\n", n, table->name);
         return 1;
       }

@@ -63,6 +63,7 @@ enum Code : uint8_t {
 };
 
 struct Team;
+struct Stepping;  // the same for one step of a model: program.h
 // What one instruction-set variant offers. `scratch` returns bytes needed with `threads`
 // threads; `run` is called once per thread of the team with that much scratch, 64-byte
 // aligned, contents undefined.
@@ -72,6 +73,7 @@ struct Kernels {
   bool has_bf16;
   size_t (*scratch)(const Problem&, bool backward, int threads);
   void (*run)(const Problem&, bool backward, char* scratch, Team&, int thread);
+  const Stepping* stepping;
 };
 
 // Floats in `residual`; padded units included. Depends on the variant's vector width.

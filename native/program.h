@@ -63,7 +63,6 @@ struct StepProgram {
 struct Team;
 // What one instruction-set variant offers.
 struct Stepping {
-  const char* name;
   // Sets all pointers of a program into one block, or with null only counts its bytes.
   size_t (*layout)(StepProgram&, char* block);
   void (*pack)(const StepProgram&);  // the block is all zeros before

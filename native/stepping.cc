@@ -3,9 +3,6 @@
 
 #include "stepper.h"
 
-#define UNROLLED_TEXT_(x) #x
-#define UNROLLED_TEXT(x) UNROLLED_TEXT_(x)
-
 namespace unrolled { namespace UNROLLED_NS {
 namespace {
 
@@ -119,6 +116,6 @@ void any_run(const StepProgram& p, Team& team, int thread) {
 }  // namespace
 
 extern const Stepping stepping;
-const Stepping stepping = {UNROLLED_TEXT(UNROLLED_NS), any_layout, any_pack, any_run};
+const Stepping stepping = {any_layout, any_pack, any_run};
 
 }}  // namespace unrolled::UNROLLED_NS

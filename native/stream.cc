@@ -7,34 +7,9 @@
 #include <mutex>
 #include <new>
 
-#include "dispatch.h"
 #include "threads.h"
 
 namespace unrolled {
-
-#define UNROLLED_STEPPING(name) \
-  namespace name { extern const Stepping stepping; }
-#if defined(__x86_64__)
-UNROLLED_STEPPING(sse2)
-UNROLLED_STEPPING(avx2)
-UNROLLED_STEPPING(avx512)
-UNROLLED_STEPPING(avx512bf16)
-#else
-UNROLLED_STEPPING(generic)
-#endif
-
-const Stepping* stepping(const char** why) {
-  const Kernels* chosen = kernels(why);
-  if (!chosen) return nullptr;
-#if defined(__x86_64__)
-  for (const Stepping* each : {&sse2::stepping, &avx2::stepping, &avx512::stepping, &avx512bf16::stepping})
-#else
-  for (const Stepping* each : {&generic::stepping})
-#endif
-    if (!strcmp(each->name, chosen->name)) return each;
-  *why = "this instruction set has no stepper";
-  return nullptr;
-}
 
 struct Stream::Lock { std::mutex mutex; };
 

@@ -66,7 +66,4 @@ class Stream {
   Lock* lock_ = nullptr;
 };
 
-// The variant that `kernels()` chose; null, with the reason, where there is none.
-const Stepping* stepping(const char** why);
-
 }  // namespace unrolled

@@ -12,7 +12,8 @@ constexpr bool kHasBf16 = true;
 #else
 constexpr bool kHasBf16 = false;
 #endif
+extern const Stepping stepping;  // stepping.cc
 extern const Kernels kernels;
-const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W, kHasBf16, scratch, run};
+const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W, kHasBf16, scratch, run, &stepping};
 
 }}  // namespace unrolled::UNROLLED_NS

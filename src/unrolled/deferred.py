@@ -39,10 +39,11 @@ def scan(
     carry: Tree,
     xs: Tree,
     *,
+    ahead: Callable[[Tree], Tree] = lambda x: x,
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Tree, Tree]:
-    """``lax.scan`` of a step in two parts, ``finish(product(carry, x), carry, x)``.
+    """``lax.scan`` of a step in parts, ``finish(product(carry, ahead(x)), carry, x)``.
 
     Args:
         product: ``(carry, x) -> z``, what multiplies by weights; for one step, and for
@@ -51,6 +52,8 @@ def scan(
             differentiated here.
         carry: the carry before the first step; floating point.
         xs: what the steps read, a tree of ``(T, ...)``.
+        ahead: the share of the product that needs no carry, for one step or for all:
+            step by step, but for all at once where the scan is differentiated.
         reverse: the last step first.
         unroll: steps per compiled loop iteration, or True for all.
 
@@ -72,9 +75,12 @@ def scan(
     everywhere = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct((length, *a.shape), a.dtype), carry
     )
-    multiply, weights = _close(product, carry, first)
-    multiply_all, all_weights = _close(product, everywhere, xs)
-    z = jax.eval_shape(multiply, weights, carry, first)
+    prepare, w = _close(ahead, first)
+    prepare_all, all_w = _close(ahead, xs)
+    prepared = jax.eval_shape(ahead, first), jax.eval_shape(ahead, xs)
+    multiply, r = _close(product, carry, prepared[0])
+    multiply_all, all_r = _close(product, everywhere, prepared[1])
+    z = jax.eval_shape(product, carry, prepared[0])
     complete, others = _close(finish, z, carry, first)
 
     def run(body: Callable, carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
@@ -87,49 +93,52 @@ def scan(
 
     @jax.custom_jvp
     def whole(arguments: tuple) -> tuple[Tree, Tree]:
-        weights, _, others, carry, xs = arguments
+        ((w, r), _, others, carry, xs) = arguments
 
         def step(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
-            return complete(others, multiply(weights, carry, x), carry, x)
+            return complete(others, multiply(r, carry, prepare(w, x)), carry, x)
 
         return run(step, carry, xs)
 
     def rule(primals: tuple, tangents: tuple) -> tuple[Tree, Tree]:
-        ((weights, all_weights, others, carry, xs),) = primals
+        (((_, r), (all_w, all_r), others, carry, xs),) = primals
         # The two lists of weights are the same arrays; their tangents count once.
         ((_, dweights, dothers, dcarry, dxs),) = tangents
         moving = _moving(dothers)
         distinct = _Distinct()
 
-        def forward(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
+        def forward(carry: Tree, at: tuple) -> tuple[Tree, Tree]:
+            x, early = at
+
             @functools.partial(jax.checkpoint, policy=_is_kept, prevent_cse=False)
             def rest(z: Tree, carry: Tree, moved: list) -> tuple[Tree, Tree]:
                 return complete(_merge(moving, moved, others), z, carry, x)
 
-            z = multiply(weights, carry, x)
+            z = multiply(r, carry, early)
             (after, y), slope = jax.linearize(rest, z, carry, _take(moving, others))
             return after, distinct.pack((y, after, slope))
 
         def tangent(dcarry: Tree, at: tuple) -> tuple[Tree, Tree]:
-            slope, dz, carry, x = at
-            more = _jvp(lambda c: multiply(weights, c, x), (carry,), (dcarry,))
+            slope, dz, carry, early = at
+            more = _jvp(lambda c: multiply(r, c, early), (carry,), (dcarry,))
             dz = jax.tree.map(jnp.add, dz, more)
             return slope(dz, dcarry, _take(moving, dothers))
 
-        last, packed = run(forward, carry, xs)
+        early = prepare_all(all_w, xs)
+        last, packed = run(forward, carry, (xs, early))
         ys, after, slopes = distinct.unpack(packed)
         before = jax.tree.map(shifted, carry, after)
         dz = _jvp(
-            lambda weights, xs: multiply_all(weights, before, xs),
-            (all_weights, xs),
-            (dweights, dxs),
+            lambda w, r, xs: multiply_all(r, before, prepare_all(w, xs)),
+            (all_w, all_r, xs),
+            (*dweights, dxs),
         )
         dcarry = jax.tree.map(_dense, dcarry)
-        dlast, dys = run(tangent, dcarry, (slopes, dz, before, xs))
+        dlast, dys = run(tangent, dcarry, (slopes, dz, before, early))
         return (last, ys), (dlast, dys)
 
     whole.defjvp(rule, symbolic_zeros=True)
-    return whole((weights, all_weights, others, carry, xs))
+    return whole(((w, r), (all_w, all_r), others, carry, xs))
 
 
 class _Distinct:

@@ -58,6 +58,7 @@ def unroll(
     *,
     project: Callable[[Tree], Tree] | None = None,
     product: Callable[[Tree, Tree], Tree] | None = None,
+    ahead: Callable[[Tree], Tree] = lambda x: x,
     variables: Tree = (),
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
@@ -80,6 +81,8 @@ def unroll(
         product: the share of the step that multiplies by weights, ``(x_t, states) ->
             z``; `step` then reads z in place of x_t. Gradients of the weights are
             taken after the loop, for all steps at once (`deferred`).
+        ahead: as `project`, but only where the loop is differentiated; otherwise step
+            by step. Its result is what `product` reads.
         variables: what the cell as a whole carries from step to step.
         mask: bool ``(B, T)``. Where false, the row's states are carried over and
             its output repeats the last one emitted (zeros before the first).
@@ -112,7 +115,8 @@ def unroll(
 
     def output_of_first(steps: Steps) -> Tree:
         at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
-        return step(product(at, states) if product else at, states, variables)[0]
+        at = product(ahead(at), states) if product else at
+        return step(at, states, variables)[0]
 
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
@@ -144,8 +148,9 @@ def unroll(
         return advance(at.inputs, carry, at)
 
     def run(carry: Carry, part: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
-        options = {"reverse": reverse, "unroll": unroll}
+        options: dict[str, Any] = {"reverse": reverse, "unroll": unroll}
         if product is not None:
+            options["ahead"] = lambda at: at._replace(inputs=ahead(at.inputs))
             return deferred.scan(multiply, advance, carry, read(part), **options)
         return lax.scan(whole, carry, read(part), **options)
 

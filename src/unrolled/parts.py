@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from jax import numpy as jnp
+
 from . import checks
 from .cells.base import Cell
 
@@ -25,26 +27,33 @@ def parts_of(cell: Any, constants: Tree, rows: int) -> dict[str, Any]:
         `step`, and where the cell splits so, `project` and `product`.
     """
     hoist = rows <= HOIST_UP_TO_BATCH
+    splits = isinstance(cell, Cell) and cell.splits
+    # With a single gate it wins at any batch, but only where gradients are wanted
+    # (measured: 1.1 times as fast in training, 0.92 to 1.2 without).
+    ahead = not hoist and splits and len(cell.gates) == 1
 
     def project(x: Tree) -> Tree:
         return cell.project_inputs(x, constants)
 
     def projected(x: Tree) -> Tree:
-        return x if hoist else project(x)
+        return x if hoist or ahead else project(x)
 
     def product(x: Tree, states: Tree) -> Tree:
         x, h = projected(x), cell.project_state(states[0], constants)
         return x + h if cell.additive else (x, h)
 
     def combine(z: Tree, states: Tree, none: Tree) -> tuple[Tree, Tree, Tree]:
-        x, h = (z, 0.0) if cell.additive else z
-        return (*cell.combine(x, h, states), none)
+        x, h = (z, jnp.zeros((), z.dtype)) if cell.additive else z
+        output, after = cell.combine(x, h, states)
+        return output, after, none
 
     def step(x: Tree, states: Tree, none: Tree) -> tuple[Tree, Tree, Tree]:
         output, after = cell.step(projected(x), states, constants)
         return output, checks.pack_states(after, states, "the cell's new states"), none
 
-    before = {"project": project if hoist else None}
-    if isinstance(cell, Cell) and cell.splits:
-        return {**before, "step": combine, "product": product}
-    return {**before, "step": step}
+    before: dict[str, Any] = {"project": project} if hoist else {}
+    if not splits:
+        return {**before, "step": step}
+    if ahead:
+        before = {"ahead": project}
+    return {**before, "step": combine, "product": product}
