@@ -110,7 +110,6 @@ DESCRIBERS = {
     "capture",
     "claims",
     "describe",
-    "claim_case",
     "everystep",
     "experiments",
     "layer_facts",
