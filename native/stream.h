@@ -4,9 +4,10 @@
 
 namespace unrolled {
 
-// Whether to call a helper thread for the next step. One that has to be woken, or that
-// lost its processor to another program, makes a step slower than it is alone: then some
-// steps go alone, ever more of them while that lasts.
+// Whether to call a helper thread for the next step. One that keeps losing its processor
+// to another program makes steps slower than they are alone: then some steps go alone,
+// ever more of them while that lasts. A single late step says nothing: a helper that has
+// slept has to be woken.
 class Pace {
  public:
   bool together() const { return known_ >= 2 && rest_ == 0; }
@@ -15,17 +16,18 @@ class Pace {
       if (nanoseconds < alone_) alone_ = nanoseconds;
       if (known_ < 2) ++known_;
       if (rest_ > 0) --rest_;
-    } else if (nanoseconds > alone_) {
-      rest_ = pause_;
+    } else if (nanoseconds < alone_) {
+      late_ = 0;
+      if (pause_ > 8) pause_ /= 2;
+    } else if (++late_ == 4) {
+      late_ = 0, rest_ = pause_;
       if (pause_ < 4096) pause_ *= 2;
-    } else if (pause_ > 8) {
-      pause_ /= 2;
     }
   }
 
  private:
   long alone_ = 1L << 62;  // the fastest step alone
-  int known_ = 0, rest_ = 0, pause_ = 8;
+  int known_ = 0, late_ = 0, rest_ = 0, pause_ = 8;
 };
 
 class Stream {
