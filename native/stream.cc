@@ -1,7 +1,5 @@
 #include "stream.h"
 
-#include <time.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -17,12 +15,6 @@ namespace {
 
 // Weights one core streams in about the time that two need to meet and to share them.
 constexpr double kBytesPerThread = 400e3;
-
-long now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000L + t.tv_nsec;
-}
 
 double weights_of(const StepLayer& l) {
   const double gates = l.kind == kLstm ? 4 : l.kind == kGruAfter || l.kind == kGruBefore ? 3 : 1;

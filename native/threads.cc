@@ -14,6 +14,13 @@
 #include <thread>
 
 namespace unrolled {
+
+long now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
 namespace {
 
 // An idle helper that polls for longer than this slows whatever else runs; between the
@@ -26,12 +33,6 @@ inline void pause() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-long now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
 struct Job {

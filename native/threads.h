@@ -8,6 +8,8 @@ namespace unrolled {
 
 constexpr int kMaxThreads = 64;
 
+long now();  // nanoseconds, of a clock that only goes forward
+
 // A count that one thread raises and others wait for: they spin briefly, then sleep, so
 // that whoever is late gets their processor. Wraps around.
 struct alignas(64) Signal {

@@ -5,8 +5,9 @@ import importlib.metadata
 from unrolled import _native, doctor
 from unrolled.cli import app
 
-import pytest
 from typer.testing import CliRunner
+
+from .core import need_core
 
 
 def examined():
@@ -16,7 +17,7 @@ def examined():
     return result.exit_code, {name: found.strip() for name, found in rows.items()}
 
 
-@pytest.mark.skipif(_native.library()[0] is None, reason="the native core is not built")
+@need_core
 def test_with_kernels(monkeypatch):
     monkeypatch.setenv("UNROLLED_THREADS", "3")
     code, rows = examined()

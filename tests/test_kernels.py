@@ -12,10 +12,9 @@ import pytest
 from jax import numpy as jnp
 
 from . import reference
+from .core import need_core
 
-pytestmark = pytest.mark.skipif(
-    _native.library()[0] is None, reason="the native core is not built"
-)
+pytestmark = need_core
 
 KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
 VALUES, GRADIENTS = 2e-6, 1e-5

@@ -1,13 +1,7 @@
 """The native core as a guest in a process: variants, threads, forks, devices."""
 
-import os
-import pathlib
-import subprocess
-import sys
-import textwrap
 import threading
 
-from unrolled import _native
 from unrolled._native import Spec
 from unrolled.kernels import Fused
 
@@ -15,27 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from .core import VARIANTS, need_core, run, run_on
 from .test_kernels import KINDS, make
 
-pytestmark = pytest.mark.skipif(
-    _native.library()[0] is None, reason="the native core is not built"
-)
-
-
-def run(code, **environment):
-    """Run code in a fresh interpreter; returns what it printed."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=pathlib.Path(__file__).parent.parent,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
+pytestmark = need_core
 
 CHECK = """
 from tests.test_kernels import KINDS, check, make
@@ -50,20 +27,9 @@ print(_native.variant())
 """
 
 
-@pytest.mark.parametrize("isa", ["sse2", "avx2", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("isa", VARIANTS)
 def test_every_variant(isa):
-    code = "from unrolled import _native; print(_native.variant())"
-    known = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "UNROLLED_ISA": isa},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if known.returncode:
-        assert f'Got "{isa}"' in known.stderr
-        pytest.skip(f"this processor has no {isa}")
-    assert run(CHECK, UNROLLED_ISA=isa).split() == [isa]
+    assert run_on(isa, CHECK).split() == [isa]
 
 
 def test_unknown_variant():

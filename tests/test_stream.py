@@ -12,6 +12,7 @@ import pytest
 from keras import layers
 
 from . import reference
+from .core import need_core
 from .reference import max_relative
 from .table import ACTIVATIONS, CELLS
 
@@ -20,13 +21,13 @@ pytestmark = pytest.mark.keras_ranks
 B, T, D = 3, 6, 5
 
 
-@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+@pytest.fixture(
+    params=[pytest.param("compiled", marks=need_core), "numpy"], autouse=True
+)
 def engine(request, monkeypatch):
     """Run a test on both ways a stream has."""
     if request.param == "numpy":
         monkeypatch.setenv("UNROLLED_ISA", "scan")
-    elif _native.library()[0] is None:
-        pytest.skip("the native core is not built")
     return request.param
 
 

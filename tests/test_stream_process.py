@@ -1,14 +1,8 @@
 """The stepper as a guest in a process: variants, forks, memory, no core at all."""
 
-import os
-import subprocess
-import sys
-
-from unrolled import _native
-
 import pytest
 
-from .test_native_process import run
+from .core import VARIANTS, need_core, run, run_on
 
 CHECK = """
 import keras, numpy as np, unrolled
@@ -45,25 +39,11 @@ for U in (3, 17, 129):
 print(_native.variant())
 """
 
-need_core = pytest.mark.skipif(
-    _native.library()[0] is None, reason="the native core is not built"
-)
-
 
 @need_core
-@pytest.mark.parametrize("isa", ["sse2", "avx2", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("isa", VARIANTS)
 def test_every_variant(isa):
-    code = "from unrolled import _native; print(_native.variant())"
-    known = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "UNROLLED_ISA": isa},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if known.returncode:
-        pytest.skip(f"this processor has no {isa}")
-    assert run(CHECK, UNROLLED_ISA=isa).split()[-1] == isa
+    assert run_on(isa, CHECK).split()[-1] == isa
 
 
 @need_core

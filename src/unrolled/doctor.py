@@ -56,7 +56,7 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
 
 def _problem() -> str:
     """Why there are no kernels; empty if there are."""
-    if os.environ.get("UNROLLED_ISA") == "scan":
+    if _native.refused():
         return "UNROLLED_ISA=scan asks for the time loop"
     try:
         return _native.library()[1]

@@ -4,7 +4,6 @@
 """
 
 import functools
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -118,8 +117,8 @@ def plan(
         reverse: process the last step first; sequences leave in processing order.
         zero_masked: emit zeros on masked steps.
     """
-    if os.environ.get("UNROLLED_ISA") == "scan":
-        return "UNROLLED_ISA=scan asks for it."
+    if _native.refused():
+        return f"{_native.refused()}."
     kind = _kind(cell)
     if kind is None:
         return f"{type(cell).__name__} has no fused kernel."
@@ -199,22 +198,20 @@ def _run_forward(spec: Spec, *args: Any) -> tuple[Any, Any]:
     wanted = tuple(args[i] is not None and args[i].perturbed for i in (0, 4, 5))
     args = tuple(None if a is None else a.value for a in args)
     out = _train(spec, args)
-    kept = _Static((wanted,))
     visible = [
         *out[:2],
         *(out[2:4] if spec.return_all_states else (None, None)),
         *out[4:6],
     ]
     h_seq = out[0] if out[2] is None else out[2]
-    return visible, (args, h_seq, out[6], out[2] is None, kept)
+    return visible, (args, h_seq, out[6], _Static(wanted))
 
 
 def _run_backward(spec: Spec, residual: Any, cotangents: Any) -> tuple[Any, ...]:
-    args, h_seq, saved, _, kept = residual
-    (wanted,) = kept.value
+    args, h_seq, saved, kept = residual
     zero = jax.custom_derivatives.SymbolicZero
     cotangents = tuple(None if isinstance(c, zero) else c for c in cotangents)
-    grads = _back(spec, wanted, args, h_seq, saved, cotangents)
+    grads = _back(spec, kept.value, args, h_seq, saved, cotangents)
     return (*grads, None, None, None, None)
 
 

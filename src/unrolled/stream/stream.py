@@ -1,7 +1,6 @@
 """The stepper that users see: checks, rows, saved states."""
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -243,6 +242,4 @@ def _copied(array: Array, dtype: type) -> Array:
 
 def _reason() -> str:
     """Why there is no compiled stepper, or nothing."""
-    if os.environ.get("UNROLLED_ISA") == "scan":
-        return "UNROLLED_ISA=scan asks for it"
-    return _native.library()[1]
+    return _native.refused() or _native.library()[1]

@@ -1,0 +1,52 @@
+"""The native core in tests: whether it must be there, and a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+from unrolled import _native
+
+import pytest
+
+VARIANTS = ("sse2", "avx2", "avx512", "avx512bf16")
+
+
+def _is_missing():
+    missing = _native.library()[1]
+    if missing and os.environ.get("CI") == "true":
+        raise RuntimeError(f"{missing}, and CI must have them")
+    return bool(missing)
+
+
+need_core = pytest.mark.skipif(_is_missing(), reason="the native core is not built")
+
+
+def _start(code, environment):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=pathlib.Path(__file__).parent.parent,
+        check=False,
+    )
+
+
+def run(code, **environment):
+    """Run code in a fresh interpreter; returns what it printed."""
+    result = _start(code, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def run_on(isa, code):
+    """Run code on one instruction set; skip where the processor has no such."""
+    environment = {"UNROLLED_ISA": isa}
+    known = _start("from unrolled import _native; _native.library()", environment)
+    if known.returncode:
+        assert f'Got "{isa}"' in known.stderr
+        pytest.skip(f"this processor has no {isa}")
+    return run(code, **environment)
