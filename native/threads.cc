@@ -41,12 +41,30 @@ struct Job {
   Team* team;
 };
 
+// Asks for short turns: whoever has those gets a processor at once when woken, from those
+// too that run there only now and then. Systems before Linux 6.12 take no notice.
+void take_short_turns() {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t turn, deadline, period;  // nanoseconds
+  } wish{};
+  if (syscall(SYS_sched_getattr, 0, &wish, sizeof wish, 0)) return;
+  wish.turn = 100000;
+  syscall(SYS_sched_setattr, 0, &wish, 0);
+}
+
 struct Helper {
   Signal asked, done;
   Job job{};
   int index = 0;
+  pthread_t handle{};
+  cpu_set_t allowed{};  // where it may run, as last set
 
   void loop() {
+    take_short_turns();
     for (uint32_t call = 1;; ++call) {
       asked.await(call, kIdleSpin);
       job.call(job.context, *job.team, index);
@@ -60,6 +78,11 @@ struct Helper {
   }
 
   void wait() { done.await(asked.count, kCallSpin); }
+
+  void keep_to(const cpu_set_t& set) {
+    if (CPU_EQUAL(&set, &allowed)) return;
+    if (!pthread_setaffinity_np(handle, sizeof set, &set)) allowed = set;
+  }
 };
 
 struct Block { char* data; size_t size; };
@@ -134,7 +157,9 @@ Lease::Lease(int wanted) {
     if (!helper) break;
     helper->index = p.helpers + 1;
     try {
-      std::thread([helper] { helper->loop(); }).detach();
+      std::thread thread([helper] { helper->loop(); });
+      helper->handle = thread.native_handle();
+      thread.detach();
     } catch (...) {  // no more threads to be had: go on with those there are
       delete helper;
       break;
@@ -151,6 +176,15 @@ Lease::~Lease() {
 void Lease::run(void (*job)(void*, Team&, int), void* context) {
   Process& p = here();
   const Job what{job, context, &team_};
+  // Once others disturb it, the system puts a helper on the caller's processor, and leaves
+  // the two there for many milliseconds while another one idles. So helpers keep off it.
+  cpu_set_t elsewhere;
+  const int own = sched_getcpu();
+  if (team_.size > 1 && own >= 0 && !sched_getaffinity(0, sizeof elsewhere, &elsewhere)) {
+    CPU_CLR(own, &elsewhere);
+    for (int i = 1; i < team_.size && CPU_COUNT(&elsewhere); ++i)
+      p.helper[i - 1]->keep_to(elsewhere);
+  }
   for (int i = 1; i < team_.size; ++i) p.helper[i - 1]->ask(what);
   job(context, team_, 0);
   for (int i = 1; i < team_.size; ++i) p.helper[i - 1]->wait();

@@ -1,5 +1,6 @@
 """The native core as a guest in a process: variants, threads, forks, devices."""
 
+import os
 import threading
 
 from unrolled._native import Spec
@@ -68,6 +69,21 @@ def test_two_python_threads():
     for t in threads:
         t.join()
     assert not any(wrong)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_a_helper_keeps_off_the_callers_processor():
+    code = """
+    import os
+    from unrolled import _native
+    everywhere = os.sched_getaffinity(0)
+    before = set(os.listdir("/proc/self/task"))
+    assert _native.library()[0].unrolled_self_test() == 0
+    helper, = set(os.listdir("/proc/self/task")) - before
+    assert len(everywhere - os.sched_getaffinity(int(helper))) == 1
+    assert os.sched_getaffinity(0) == everywhere
+    """
+    run(code, UNROLLED_THREADS="2")
 
 
 def test_fork():
