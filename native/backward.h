@@ -157,6 +157,17 @@ class Backward {
     }
   }
 
+  // What step s will read. The rows of a sequence lie T*U apart, on a page each, where no
+  // processor foresees the next. Two steps ahead, for a step also reads the one before it.
+  static constexpr long kAhead = 2;
+  UNROLLED_INLINE void fetch(long s, long jb, long r) const {
+    const float* from = saved_of(s, jb, r);
+    for (int i = 0; i < kVectors; ++i) prefetch(from + i * W);
+    const long at = (r * p.T + place_of(p, s)) * p.U + jb * W;
+    if (p.dy) prefetch(p.dy + at);
+    if (C::kNeedsBefore || C::kNeedsAfter) prefetch(p.h_seq + at);
+  }
+
   // dz of step s. kLast: of the last of two phases only.
   template <bool kLast>
   void columns(const Part& part, long s) const {
@@ -168,6 +179,7 @@ class Backward {
       for (long r = part.rows.from; r < part.rows.to; ++r) {
         const long at = (jb * p.B + r) * W;
         const int code = code_of(s, r);
+        if (s >= kAhead) fetch(s - kAhead, jb, r);
         vf now[C::kStates], dz[C::kColumns] = {};
         for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, d[i] + at, now + i, i);
         if (!(code & kMasked)) {

@@ -180,7 +180,7 @@ class Forward {
   template <int P>
   UNROLLED_INLINE void pointwise(long s, long jb, long r0, long r1, const float* x,
                                  const float* h) const {
-    constexpr int GN = gates<P>(), NV = width<P>(), kVectors = saved_vectors<C>();
+    constexpr int GN = gates<P>(), NV = width<P>();
     const typename C::Act act(p);
     const long u = jb * W, n = p.U - u;
     for (long r = r0; r < r1; ++r, x += NV * W, h += NV * W) {
@@ -190,7 +190,7 @@ class Forward {
 #pragma GCC unroll 4
       for (int g = 0; g < GN; ++g) xs[g] = load(x + g * W), hs[g] = load(h + g * W);
       for (int i = 0; i < C::kStates; ++i) now[i] = load(state[i] + at);
-      float* keep = kSave ? p.residual + ((s * blocks + jb) * p.B + r) * kVectors * W : nullptr;
+      float* keep = kSave ? residual_of(s, jb, r) : nullptr;
       if constexpr (P + 1 < C::kPhases) {
         C::template forward<P>(act, xs, hs, now, saved);
         if (p.recurrent_mask) now[0] *= load_part(p.recurrent_mask + r * p.U + u, n);
@@ -208,8 +208,20 @@ class Forward {
           store(keep + i * W, saved[i]);
         for (int i = 1; i < C::kStates; ++i) store(keep + (C::kSaved + i - 1) * W, now[i]);
       }
+      if (s + 1 < p.T) fetch(s + 1, jb, r);
       finish(s, r, u, n, at, code, now);
     }
+  }
+
+  float* residual_of(long s, long jb, long r) const {
+    return p.residual + ((s * blocks + jb) * p.B + r) * saved_vectors<C>() * W;
+  }
+
+  // What step s will write. The rows of a sequence lie T*U apart, on a page each, where no
+  // processor foresees the next.
+  UNROLLED_INLINE void fetch(long s, long jb, long r) const {
+    for (int i = 0; kSave && i < saved_vectors<C>(); ++i) prefetch(residual_of(s, jb, r) + i * W);
+    if (p.y) prefetch(p.y + (r * p.T + place_of(p, s)) * p.U + jb * W);
   }
 
   // Hands out the states after step s, and leaves those the next step starts from.
