@@ -61,6 +61,13 @@ def make(
     return case
 
 
+def scan(spec, x, states, weights, mask=None, resets=None, constants=None):
+    """The same layer in plain JAX."""
+    fused = Fused(spec)
+    args = kernels._flat(x, states, weights, mask, resets, constants)
+    return fused._result(fused.plain(*args))
+
+
 def expected(spec, case, cotangents):
     """Outputs and gradients in float64, in processing order."""
     wide = jax.tree.map(lambda a: np.asarray(a, np.float64), case["weights"])
@@ -236,7 +243,7 @@ def test_nan_and_infinity(kind, bad):
     case["x"][2, 3, 1] = bad
     spec = Spec(kind, flip=True)
     args = (case["x"], case["states"], case["weights"])
-    got, want = Fused(spec)(*args), Fused(spec).scan(*args)
+    got, want = Fused(spec)(*args), scan(spec, *args)
     np.testing.assert_allclose(got.outputs, want.outputs, atol=1e-5)
 
 
@@ -254,7 +261,7 @@ def test_second_derivatives(kind):
     spec = Spec(kind, flip=True)
 
     def scan_loss(x, weights):
-        out = Fused(spec).scan(x, case["states"], weights, mask=case["mask"])
+        out = scan(spec, x, case["states"], weights, mask=case["mask"])
         return (out.outputs**3).sum()
 
     def norm(loss):
@@ -352,5 +359,5 @@ def test_bfloat16(kind, shape):
     check(spec, case, values=2e-2, gradients=3e-2)
     args = (case["x"], case["states"], case["weights"])
     options = {k: case[k] for k in ("mask", "resets", "constants")}
-    got, want = Fused(spec)(*args, **options), Fused(spec).scan(*args, **options)
+    got, want = Fused(spec)(*args, **options), scan(spec, *args, **options)
     np.testing.assert_allclose(got.outputs, want.outputs, atol=5e-3)
