@@ -317,15 +317,23 @@ def test_remat_and_scan(kind):
 def test_export():
     case = make("lstm", 3, 4, 3, 5)
     loss = loss_of(Spec("lstm", flip=True), case)
-    run = jax.jit(lambda x, *weights: loss(x, Weights(*weights)))
     args = (case["x"], *case["weights"])
+
+    def both(*args):
+        value = lambda x, *weights: loss(x, Weights(*weights))  # noqa: E731
+        return jax.jvp(jax.grad(value), args, args), jax.jvp(value, args, args)
+
+    run = jax.jit(both)
     checks = [
         jax.export.DisabledSafetyCheck.custom_call(name)
         for name in ("unrolled_forward", "unrolled_backward")
     ]
     exported = jax.export.export(run, disabled_checks=checks)(*args)
     again = jax.export.deserialize(exported.serialize())
-    np.testing.assert_allclose(again.call(*args), run(*args), rtol=1e-6)
+    for a, b in zip(
+        jax.tree.leaves(again.call(*args)), jax.tree.leaves(run(*args)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_plan_names_the_reason():
