@@ -151,7 +151,7 @@ def test_forward_is_the_transpose_of_backward(kind, reverse, sequences):
 def test_vmap_of_modes(kind, mode):
     """Twice, over what the layer computes at and over how that moves."""
     native, plain, at = losses(Spec(kind, flip=True), make(kind, 2, 3, 2, 3))
-    ats = at + np.float32(0.1) * like(np.zeros((2, *at.shape)))
+    ats = np.asarray(at)[None] + np.float32(0.1) * like(np.zeros((2, *at.shape)))
     alongs = like(np.zeros((*at.shape, 3)))
 
     def of(f):

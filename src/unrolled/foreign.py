@@ -5,8 +5,8 @@ come from the same function in plain JAX. So its tangent is one linear map in tw
 as it stands, the tangent of the plain function; transposed, the call for gradients.
 
 JAX has no such map that can be differentiated again: `jax.custom_vjp` knows only the
-second form, `jax.custom_derivatives.linear_call` must not depend on what moves. Hence a
-primitive of our own.
+second form, and `jax.custom_derivatives.linear_call` may depend on nothing that moves.
+Hence a primitive of our own.
 """
 
 import functools
@@ -24,7 +24,7 @@ Arrays = tuple[Any, ...]  # None stands for one that is absent
 
 
 class Function(Protocol):
-    """What there is of the function; hashable. The same arguments give the same."""
+    """What there is of the function. Hashable: two that are equal are one."""
 
     def plain(self, *args: Any) -> Arrays:
         """The results, in plain JAX."""
@@ -143,6 +143,8 @@ def _transpose(
     maps: Any,
     **_: Any,
 ) -> list[Any]:
+    if all(isinstance(cotangent, ad.Zero) for cotangent in cotangents):
+        return [None] * len(leaves)
     dots = moving.unflatten(leaves[tree.num_leaves :])
     wanted = tuple(ad.is_undefined_primal(dot) for dot in dots)
 
