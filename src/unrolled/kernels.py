@@ -6,6 +6,7 @@
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -165,10 +166,19 @@ def plan(
     )
 
 
+_CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "simple_rnn": (SimpleRNNCell, {}),
+    "lstm": (LSTMCell, {}),
+    "gru_after": (GRUCell, {"reset_after": True}),
+    "gru_before": (GRUCell, {"reset_after": False}),
+}
+
+
 def _kind(cell: Any) -> str | None:
-    if type(cell) is GRUCell:
-        return "gru_after" if cell.reset_after else "gru_before"
-    return {SimpleRNNCell: "simple_rnn", LSTMCell: "lstm"}.get(type(cell))
+    for kind, (made, options) in _CELLS.items():
+        if type(cell) is made and options.items() <= vars(cell).items():
+            return kind
+    return None
 
 
 @functools.cache
@@ -198,57 +208,23 @@ def _flat(
 def _scan(spec: Spec, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """y, y_last, hs, cs, h, c as the native forward pass gives them."""
     x, kernel, recurrent, bias, h, c, mask, resets, input_mask, recurrent_mask = args
-    B, _, _ = x.shape
-    U = recurrent.shape[0]
-    if h is None:
-        h = jnp.zeros((B, U), x.dtype)
-    if spec.kind == "lstm" and c is None:
-        c = jnp.zeros((B, U), x.dtype)
-    act = getattr(keras.activations, spec.activation)
-    gate = getattr(keras.activations, spec.recurrent_activation)
-    state_bias = None
-    if spec.kind == "gru_after" and bias is not None:
-        bias, state_bias = bias
+    masks = {"input_mask": input_mask, "recurrent_mask": recurrent_mask}
+    constants = {name: each for name, each in masks.items() if each is not None}
+    cell = _cell(spec, Weights(kernel, recurrent, bias))
+    fresh = cell.get_initial_state(x.shape[0])
+    states = [f if s is None else s for s, f in zip((h, c), fresh, strict=False)]
 
-    def product(a: Any, weight: Any, bias: Any = None) -> jax.Array:
-        if spec.bf16:
-            a, weight = a.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
-        z = jnp.matmul(a, weight, preferred_element_type=jnp.float32)
-        return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
+    # Whole steps: products of all steps at once would gather a batch that is sharded.
+    def step(x: Any, states: Any, none: Any) -> tuple[Any, Any, Any]:
+        return *cell.step(cell.project_inputs(x, constants), states, constants), none
 
-    def step(x: Any, states: Any, variables: Any) -> Any:
-        h = states[0]
-        kept = h if recurrent_mask is None else h * recurrent_mask
-        a = product(x if input_mask is None else x * input_mask, kernel, bias)
-        if spec.kind == "simple_rnn":
-            h = act(a + product(kept, recurrent))
-            return h, [h], variables
-        if spec.kind == "lstm":
-            i, f, g, o = jnp.split(a + product(kept, recurrent), 4, axis=-1)
-            c = gate(f) * states[1] + gate(i) * act(g)
-            h = gate(o) * act(c)
-            return h, [h, c], variables
-        a_z, a_r, a_h = jnp.split(a, 3, axis=-1)
-        if spec.kind == "gru_after":
-            h_z, h_r, h_h = jnp.split(product(kept, recurrent, state_bias), 3, axis=-1)
-            candidate = act(a_h + gate(a_r + h_r) * h_h)
-        else:
-            h_z, h_r = jnp.split(product(kept, recurrent[:, : 2 * U]), 2, axis=-1)
-            candidate = act(
-                a_h + product(gate(a_r + h_r) * kept, recurrent[:, 2 * U :])
-            )
-        z = gate(a_z + h_z)
-        h = z * h + (1 - z) * candidate
-        return h, [h], variables
-
-    states = [h] if c is None else [h, c]
     result = loop.unroll(
         step,
         x,
         states,
         mask=mask,
         resets=resets,
-        fresh=jax.tree.map(jnp.zeros_like, states),
+        fresh=fresh,
         reverse=spec.reverse,
         zero_masked=spec.zero_masked,
         keep_outputs=spec.return_sequences,
@@ -263,3 +239,16 @@ def _scan(spec: Spec, args: tuple[Any, ...]) -> tuple[Any, ...]:
     h, c = (*result.states, None)[:2]
     last = None if spec.return_sequences else result.last
     return outputs, last, hs, cs, h, c
+
+
+def _cell(spec: Spec, weights: Weights) -> Any:
+    """A cell of this kind that reads these arrays; it has no weights of its own."""
+    made, options = _CELLS[spec.kind]
+    units = weights.recurrent_kernel.shape[0]
+    dtype = "mixed_bfloat16" if spec.bf16 else "float32"
+    cell = made(units, **options, dtype=dtype, seed=0, name="plain")
+    cell.activation = getattr(keras.activations, spec.activation)
+    cell.recurrent_activation = getattr(keras.activations, spec.recurrent_activation)
+    for name, array in weights._asdict().items():
+        setattr(cell, name, None if array is None else SimpleNamespace(value=array))
+    return cell
