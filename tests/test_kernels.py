@@ -61,6 +61,13 @@ def make(
     return case
 
 
+def scan(spec, x, states, weights, mask=None, resets=None, constants=None):
+    """The same layer in plain JAX."""
+    fused = Fused(spec)
+    args = kernels._flat(x, states, weights, mask, resets, constants)
+    return fused._result(fused.plain(*args))
+
+
 def expected(spec, case, cotangents):
     """Outputs and gradients in float64, in processing order."""
     wide = jax.tree.map(lambda a: np.asarray(a, np.float64), case["weights"])
@@ -236,7 +243,7 @@ def test_nan_and_infinity(kind, bad):
     case["x"][2, 3, 1] = bad
     spec = Spec(kind, flip=True)
     args = (case["x"], case["states"], case["weights"])
-    got, want = Fused(spec)(*args), Fused(spec).scan(*args)
+    got, want = Fused(spec)(*args), scan(spec, *args)
     np.testing.assert_allclose(got.outputs, want.outputs, atol=1e-5)
 
 
@@ -254,7 +261,7 @@ def test_second_derivatives(kind):
     spec = Spec(kind, flip=True)
 
     def scan_loss(x, weights):
-        out = Fused(spec).scan(x, case["states"], weights, mask=case["mask"])
+        out = scan(spec, x, case["states"], weights, mask=case["mask"])
         return (out.outputs**3).sum()
 
     def norm(loss):
@@ -310,15 +317,23 @@ def test_remat_and_scan(kind):
 def test_export():
     case = make("lstm", 3, 4, 3, 5)
     loss = loss_of(Spec("lstm", flip=True), case)
-    run = jax.jit(lambda x, *weights: loss(x, Weights(*weights)))
     args = (case["x"], *case["weights"])
+
+    def both(*args):
+        value = lambda x, *weights: loss(x, Weights(*weights))  # noqa: E731
+        return jax.jvp(jax.grad(value), args, args), jax.jvp(value, args, args)
+
+    run = jax.jit(both)
     checks = [
         jax.export.DisabledSafetyCheck.custom_call(name)
         for name in ("unrolled_forward", "unrolled_backward")
     ]
     exported = jax.export.export(run, disabled_checks=checks)(*args)
     again = jax.export.deserialize(exported.serialize())
-    np.testing.assert_allclose(again.call(*args), run(*args), rtol=1e-6)
+    for a, b in zip(
+        jax.tree.leaves(again.call(*args)), jax.tree.leaves(run(*args)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_plan_names_the_reason():
@@ -352,5 +367,5 @@ def test_bfloat16(kind, shape):
     check(spec, case, values=2e-2, gradients=3e-2)
     args = (case["x"], case["states"], case["weights"])
     options = {k: case[k] for k in ("mask", "resets", "constants")}
-    got, want = Fused(spec)(*args, **options), Fused(spec).scan(*args, **options)
+    got, want = Fused(spec)(*args, **options), scan(spec, *args, **options)
     np.testing.assert_allclose(got.outputs, want.outputs, atol=5e-3)

@@ -146,6 +146,44 @@ def test_batch_parallel():
     assert run(code, XLA_FLAGS=flags).split()[-1] == "ok"
 
 
+def test_batch_parallel_in_forward_mode():
+    code = """
+    import jax, numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+    from tests.test_kernels import KINDS, make
+    from unrolled._native import Spec
+    from unrolled.kernels import Fused
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    for kind in KINDS:
+        case = make(kind, 16, 5, 6, 12, mask="holes", resets=True)
+        def outputs(x, weights, states, mask, resets, kind=kind):
+            return Fused(Spec(kind, flip=True))(
+                x, states, weights, mask=mask, resets=resets).outputs
+        def both(x, weights, *rest):
+            along = (x, weights)
+            run = lambda *a: outputs(*a, *rest)
+            loss = lambda *a: (run(*a)**2).sum()
+            product = jax.jvp(jax.grad(loss, (0, 1)), along, along)
+            return jax.jvp(run, along, along), product
+        names = ("x", "weights", "states", "mask", "resets")
+        args = [case[k] for k in names]
+        specs = [P() if k == "weights" else P("batch") for k in names]
+        placed = [jax.device_put(a, NamedSharding(mesh, s))
+                  for a, s in zip(args, specs)]
+        step = jax.jit(both)
+        text = step.lower(*placed).compile().as_text()
+        assert "all-gather" not in text and "all-to-all" not in text, text
+        assert "unrolled_forward" in text and "unrolled_backward" in text
+        got, want = step(*placed), step(*args)
+        assert got[0][1].sharding.spec[0] == "batch"
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want)):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    print("ok")
+    """
+    flags = "--xla_force_host_platform_device_count=8"
+    assert run(code, XLA_FLAGS=flags).split()[-1] == "ok"
+
+
 def test_shard_map():
     code = """
     import jax, numpy as np

@@ -6,13 +6,14 @@
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import keras
 from jax import numpy as jnp
 
-from . import _native, loop
+from . import _native, foreign, loop
 from ._native import Spec
 from .cells import GRUCell, LSTMCell, SimpleRNNCell
 
@@ -30,8 +31,8 @@ class Weights(NamedTuple):
 class Fused(NamedTuple):
     """A whole layer in one foreign call, and its whole gradient in another.
 
-    Pure and differentiable; jit, vmap, remat and arrays sharded by batch work.
-    Second derivatives go through a scan; so must forward mode: `scan`.
+    Pure, and differentiable in every way; jit, vmap, remat and arrays sharded by batch
+    work. Forward mode and second derivatives go through a scan.
     """
 
     spec: Spec
@@ -60,27 +61,36 @@ class Fused(NamedTuple):
         Returns:
             What `loop.unroll` returns, in float32.
         """
-        return self._result(
-            _run(self.spec, *_flat(x, states, weights, mask, resets, constants))
-        )
+        out = foreign.call(self, _flat(x, states, weights, mask, resets, constants))
+        return self._result(out)
 
     def __str__(self) -> str:
         dtype = "bfloat16 products, float32 states" if self.spec.bf16 else "float32"
         return f"the native {self.spec.kind} kernel ({_native.variant()}), in {dtype}."
 
-    def scan(
-        self,
-        x: jax.Array,
-        states: Sequence[jax.Array],
-        weights: Weights,
-        *,
-        mask: jax.Array | None = None,
-        resets: jax.Array | None = None,
-        constants: Mapping[str, jax.Array] | None = None,
-    ) -> loop.Result:
-        """The same in plain JAX, for forward-mode derivatives (`jax.jvp`)."""
-        args = _flat(x, states, weights, mask, resets, constants)
-        return self._result(_scan(self.spec, args))
+    # What `foreign.call` asks for: arrays as in ``native/problem.h``.
+
+    def plain(self, *args: Any) -> tuple[Any, ...]:
+        """y, y_last, hs, cs, h, c, by the time loop."""
+        return _scan(self.spec, args)
+
+    def forward(self, args: tuple[Any, ...], save: bool) -> tuple[Any, Any]:
+        """The same natively; and h of every step, and the gates."""
+        y, y_last, hs, cs, h, c, gates = _native.forward(self.spec, save, *args)
+        shown = (hs, cs) if self.spec.return_all_states else (None, None)
+        return (y, y_last, *shown, h, c), (y if hs is None else hs, gates)
+
+    def backward(
+        self, wanted: Sequence[bool], args: tuple[Any, ...], saved: Any, cotangents: Any
+    ) -> tuple[Any, ...]:
+        """Gradients in the order of the arguments."""
+        own = self.spec.return_sequences
+        own = own and not (self.spec.zero_masked and args[6] is not None)
+        found = _native.backward(
+            self.spec, [wanted[i] for i in (0, 4, 5)], own, args, *saved, *cotangents
+        )
+        found = zip((*found, *4 * [None]), wanted, strict=True)
+        return tuple(gradient if want else None for gradient, want in found)
 
     def _result(self, out: Sequence[Any]) -> loop.Result:
         y, y_last, hs, cs, h, c = out
@@ -156,10 +166,19 @@ def plan(
     )
 
 
+_CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "simple_rnn": (SimpleRNNCell, {}),
+    "lstm": (LSTMCell, {}),
+    "gru_after": (GRUCell, {"reset_after": True}),
+    "gru_before": (GRUCell, {"reset_after": False}),
+}
+
+
 def _kind(cell: Any) -> str | None:
-    if type(cell) is GRUCell:
-        return "gru_after" if cell.reset_after else "gru_before"
-    return {SimpleRNNCell: "simple_rnn", LSTMCell: "lstm"}.get(type(cell))
+    for kind, (made, options) in _CELLS.items():
+        if type(cell) is made and options.items() <= vars(cell).items():
+            return kind
+    return None
 
 
 @functools.cache
@@ -173,176 +192,39 @@ def _warn_once(missing: str) -> None:
 def _flat(
     x: Any, states: Any, weights: Weights, mask: Any, resets: Any, constants: Any
 ) -> tuple[Any, ...]:
-    """The arguments of `_run`, as in ``native/problem.h``; None where absent."""
+    """The arguments as in ``native/problem.h``; None where absent."""
     constants = constants or {}
     h, c = (*states, None)[:2]
-    exact = (x, *weights, h, c)
     masks = (constants.get("input_mask"), constants.get("recurrent_mask"))
-    floats = [None if a is None else jnp.asarray(a, jnp.float32) for a in exact + masks]
+    floats = (x, *weights, h, c, *jax.lax.stop_gradient(masks))
+    floats = [None if a is None else jnp.asarray(a, jnp.float32) for a in floats]
     flags = [None if a is None else jnp.asarray(a, bool) for a in (mask, resets)]
     return (*floats[:6], *flags, *floats[6:])
-
-
-_EXACT = 6  # of the arguments, those before the masks have gradients
-
-
-# --- derivatives ---
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(spec: Spec, *args: Any) -> list[Any]:
-    return _native.forward(spec, False, *args)[:6]
-
-
-def _run_forward(spec: Spec, *args: Any) -> tuple[Any, Any]:
-    wanted = tuple(args[i] is not None and args[i].perturbed for i in (0, 4, 5))
-    args = tuple(None if a is None else a.value for a in args)
-    out = _train(spec, args)
-    visible = [
-        *out[:2],
-        *(out[2:4] if spec.return_all_states else (None, None)),
-        *out[4:6],
-    ]
-    h_seq = out[0] if out[2] is None else out[2]
-    return visible, (args, h_seq, out[6], _Static(wanted))
-
-
-def _run_backward(spec: Spec, residual: Any, cotangents: Any) -> tuple[Any, ...]:
-    args, h_seq, saved, kept = residual
-    zero = jax.custom_derivatives.SymbolicZero
-    cotangents = tuple(None if isinstance(c, zero) else c for c in cotangents)
-    grads = _back(spec, kept.value, args, h_seq, saved, cotangents)
-    return (*grads, None, None, None, None)
-
-
-_run.defvjp(_run_forward, _run_backward, symbolic_zeros=True)
-
-
-@jax.tree_util.register_static
-class _Static:
-    """A value that goes through JAX as it is."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.value == other.value
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _train(spec: Spec, args: tuple[Any, ...]) -> list[Any]:
-    """Results, then what the backward pass reads."""
-    return _native.forward(spec, True, *args)
-
-
-@_train.defjvp
-def _train_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    (args,), (dots,) = primals, tangents
-    out = _train(spec, args)
-    like = spec._replace(return_sequences=True, return_all_states=True)
-
-    def scan(*exact: Any) -> list[Any]:
-        y, _, hs, cs, h, c = _scan(like, (*exact, *args[_EXACT:]))
-        last = 0 if spec.reverse and not spec.flip else -1
-        everything = [y, y[:, last], hs, cs, h, c]
-        return [
-            e if o is not None else None
-            for e, o in zip(everything, out[:6], strict=True)
-        ]
-
-    rates = jax.jvp(scan, args[:_EXACT], dots[:_EXACT])[1]
-    # What is saved follows from the arguments; `_back` accounts for them itself.
-    return out, [*rates, None if out[6] is None else jnp.zeros_like(out[6])]
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _back(
-    spec: Spec, wanted: Any, args: Any, h_seq: Any, saved: Any, cotangents: Any
-) -> list[Any]:
-    """Gradients of x (or None), kernel, recurrent_kernel, bias, h0, c0 (or None)."""
-    own = spec.return_sequences and not (spec.zero_masked and args[6] is not None)
-    return _native.backward(spec, wanted, own, args, h_seq, saved, *cotangents)
-
-
-@_back.defjvp
-def _back_jvp(spec: Spec, wanted: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    args, _, _, cotangents = primals
-
-    def back(exact: Any, cotangents: Any) -> list[Any]:
-        outs, pull = jax.vjp(lambda *a: _scan(spec, (*a, *args[_EXACT:])), *exact)
-        full = [
-            jnp.zeros_like(o) if c is None and o is not None else c
-            for o, c in zip(outs, cotangents, strict=True)
-        ]
-        dx, *weights, dh, dc = pull(full)
-        keep = [d if w else None for d, w in zip((dx, dh, dc), wanted, strict=True)]
-        return [keep[0], *weights, *keep[1:]]
-
-    given = (args[:_EXACT], cotangents)
-    rates = jax.jvp(back, given, (tangents[0][:_EXACT], tangents[3]))[1]
-    return _back(spec, wanted, *primals), rates
 
 
 # --- the same in plain JAX ---
 
 
-def _scan(spec: Spec, args: tuple[Any, ...]) -> list[Any]:
+def _scan(spec: Spec, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """y, y_last, hs, cs, h, c as the native forward pass gives them."""
     x, kernel, recurrent, bias, h, c, mask, resets, input_mask, recurrent_mask = args
-    B, _, _ = x.shape
-    U = recurrent.shape[0]
-    if h is None:
-        h = jnp.zeros((B, U), x.dtype)
-    if spec.kind == "lstm" and c is None:
-        c = jnp.zeros((B, U), x.dtype)
-    act = getattr(keras.activations, spec.activation)
-    gate = getattr(keras.activations, spec.recurrent_activation)
-    state_bias = None
-    if spec.kind == "gru_after" and bias is not None:
-        bias, state_bias = bias
+    masks = {"input_mask": input_mask, "recurrent_mask": recurrent_mask}
+    constants = {name: each for name, each in masks.items() if each is not None}
+    cell = _cell(spec, Weights(kernel, recurrent, bias))
+    fresh = cell.get_initial_state(x.shape[0])
+    states = [f if s is None else s for s, f in zip((h, c), fresh, strict=False)]
 
-    def product(a: Any, weight: Any, bias: Any = None) -> jax.Array:
-        if spec.bf16:
-            a, weight = a.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
-        z = jnp.matmul(a, weight, preferred_element_type=jnp.float32)
-        return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
+    # Whole steps: products of all steps at once would gather a batch that is sharded.
+    def step(x: Any, states: Any, none: Any) -> tuple[Any, Any, Any]:
+        return *cell.step(cell.project_inputs(x, constants), states, constants), none
 
-    def step(x: Any, states: Any, variables: Any) -> Any:
-        h = states[0]
-        kept = h if recurrent_mask is None else h * recurrent_mask
-        a = product(x if input_mask is None else x * input_mask, kernel, bias)
-        if spec.kind == "simple_rnn":
-            h = act(a + product(kept, recurrent))
-            return h, [h], variables
-        if spec.kind == "lstm":
-            i, f, g, o = jnp.split(a + product(kept, recurrent), 4, axis=-1)
-            c = gate(f) * states[1] + gate(i) * act(g)
-            h = gate(o) * act(c)
-            return h, [h, c], variables
-        a_z, a_r, a_h = jnp.split(a, 3, axis=-1)
-        if spec.kind == "gru_after":
-            h_z, h_r, h_h = jnp.split(product(kept, recurrent, state_bias), 3, axis=-1)
-            candidate = act(a_h + gate(a_r + h_r) * h_h)
-        else:
-            h_z, h_r = jnp.split(product(kept, recurrent[:, : 2 * U]), 2, axis=-1)
-            candidate = act(
-                a_h + product(gate(a_r + h_r) * kept, recurrent[:, 2 * U :])
-            )
-        z = gate(a_z + h_z)
-        h = z * h + (1 - z) * candidate
-        return h, [h], variables
-
-    states = [h] if c is None else [h, c]
     result = loop.unroll(
         step,
         x,
         states,
         mask=mask,
         resets=resets,
-        fresh=jax.tree.map(jnp.zeros_like, states),
+        fresh=fresh,
         reverse=spec.reverse,
         zero_masked=spec.zero_masked,
         keep_outputs=spec.return_sequences,
@@ -356,4 +238,17 @@ def _scan(spec: Spec, args: tuple[Any, ...]) -> list[Any]:
     hs, cs = (*(all_states or ()), None, None)[:2]
     h, c = (*result.states, None)[:2]
     last = None if spec.return_sequences else result.last
-    return [outputs, last, hs, cs, h, c]
+    return outputs, last, hs, cs, h, c
+
+
+def _cell(spec: Spec, weights: Weights) -> Any:
+    """A cell of this kind that reads these arrays; it has no weights of its own."""
+    made, options = _CELLS[spec.kind]
+    units = weights.recurrent_kernel.shape[0]
+    dtype = "mixed_bfloat16" if spec.bf16 else "float32"
+    cell = made(units, **options, dtype=dtype, seed=0, name="plain")
+    cell.activation = getattr(keras.activations, spec.activation)
+    cell.recurrent_activation = getattr(keras.activations, spec.recurrent_activation)
+    for name, array in weights._asdict().items():
+        setattr(cell, name, None if array is None else SimpleNamespace(value=array))
+    return cell
