@@ -1,19 +1,16 @@
 // Random shapes and options, forward and backward, on every variant this processor has:
-// under the sanitizers, and each variant's numbers against the first one's.
-//   fuzz [cases] [seed]
+// under the sanitizers, and each variant's numbers against the first one's, or against
+// those another build wrote for the same cases and seed.
+//   fuzz [cases] [seed] [write|read FILE]
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
-#include <string>
-#include <vector>
+#include <cstring>
 
-#include "dispatch.h"
-#include "fuzz_stream.h"
+#include "fuzz.h"
 #include "threads.h"
 
 using namespace unrolled;
-using Floats = std::vector<float>;
 
 struct Results {
   std::vector<std::pair<std::string, Floats>> all;
@@ -50,6 +47,8 @@ int main(int argc, char** argv) {
   const int cases = argc > 1 ? atoi(argv[1]) : 200;
   std::mt19937 random(argc > 2 ? atoi(argv[2]) : 1);
   const auto below = [&](int n) { return static_cast<long>(random() % n); };
+  Record record(argc > 4 && !strcmp(argv[3], "read"), argc > 4 ? argv[4] : nullptr);
+  if (argc > 4 && !record.open()) { perror(argv[4]); return 1; }
   const std::vector<const Kernels*>& tables = supported();
   for (int n = 0; n < cases; ++n) {
     Problem p{};
@@ -115,7 +114,11 @@ int main(int argc, char** argv) {
         q.dh0 = r.room("dh0", state);
         if (p.kind == kLstm) q.dc0 = r.room("dc0", state);
         run(table, q, true, threads);
-        if (reference.all.empty()) { reference = r; continue; }
+        if (reference.all.empty()) {
+          reference = r;
+          for (auto& each : reference.all)
+            if (!record.pass(each.second)) { printf("%s ends too early\n", argv[4]); return 1; }
+        }
         for (size_t i = 0; i < r.all.size(); ++i) {
           const double far = distance(r.all[i].second, reference.all[i].second);
           if (far < 2e-4) continue;
@@ -126,6 +129,6 @@ int main(int argc, char** argv) {
       }
     }
   }
-  printf("%d cases, %zu variants, 1 to 3 threads: equal\n", cases, tables.size());
-  return fuzz_streams(4 * cases, random);
+  printf("%d layers, 1 to 3 threads, on %s: equal\n", cases, names(tables).c_str());
+  return fuzz_streams(4 * cases, random, record);
 }
