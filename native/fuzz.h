@@ -42,4 +42,7 @@ inline std::string names(const std::vector<const Kernels*>& tables) {
 // Steps random programs; 0 if all variants agree.
 int fuzz_streams(int cases, std::mt19937& random, Record& record);
 
+// Calls from several threads at once; 0 if each gets what a lone caller gets.
+int fuzz_callers(int rounds, std::mt19937& random);
+
 }  // namespace unrolled
