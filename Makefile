@@ -13,11 +13,11 @@ TORCH  := torch==2.13.0
 # What the native core is built from, once it exists; a change rebuilds it.
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
-.PHONY: help demo test lint types docs parity sanitize browser compiler clean
+.PHONY: help demo test lint types docs parity sanitize aarch64 browser compiler cross clean
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # --- environments: one stamp for each set of extras --------------------------------
 
@@ -62,15 +62,27 @@ parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other librar
 	$(BIN)/python -m pytest -m parity
 
 # The core with a driver of random shapes and options in place of Python.
+CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
+CORE  := -S . -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python
+
 sanitize: $(VENV)/stamp-test   ## the native core under the sanitizers
 	$(PIP) install cmake ninja
 	for kind in address,undefined thread; do \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/$$kind -G Ninja \
-	    -DUNROLLED_SANITIZE=$$kind -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python && \
-	  $(BIN)/cmake --build build/$$kind || exit 1; \
+	  $(CMAKE) $(CORE) -B build/$$kind -DUNROLLED_SANITIZE=$$kind && \
+	  $(CMAKE) --build build/$$kind --target fuzz || exit 1; \
 	done
-	build/address,undefined/_core 150 1
-	build/thread/_core 40 2
+	build/address,undefined/fuzz 150 1
+	build/thread/fuzz 40 2
+
+aarch64: cross $(VENV)/stamp-test   ## the native core for 64-bit ARM, run under emulation
+	$(PIP) install cmake ninja
+	$(CMAKE) $(CORE) -B build/host
+	$(CMAKE) --build build/host --target fuzz
+	$(CMAKE) $(CORE) -B build/aarch64 -DCMAKE_SYSTEM_NAME=Linux \
+	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++
+	$(CMAKE) --build build/aarch64 --target fuzz _core
+	build/host/fuzz 30 1 write build/numbers
+	qemu-aarch64 -L /usr/aarch64-linux-gnu build/aarch64/fuzz 30 1 read build/numbers
 
 # Pages are tested in a real browser. Root installs it; others are told to.
 browser:
@@ -79,6 +91,15 @@ browser:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	elif [ -n "$$CI" ]; then echo 'chromium is missing: install it' >&2; exit 1; \
 	else echo 'chromium is missing: the tests of pages will be skipped'; fi
+
+# A compiler for 64-bit ARM and what runs its programs. Root installs them.
+cross:
+	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends g++-aarch64-linux-gnu qemu-user >/dev/null; \
+	else echo 'aarch64-linux-gnu-g++ or qemu-aarch64 is missing: install' \
+	  'g++-aarch64-linux-gnu and qemu-user' >&2; exit 1; fi
 
 # The install succeeds without a compiler; CI must not test that by accident.
 compiler:

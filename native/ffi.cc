@@ -99,6 +99,8 @@ ffi::Error backward(ffi::ThreadPool pool, int64_t kind, int64_t activation,
       .Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>()        \
       .Arg<In>().Arg<In>().Arg<In>()
 
+// XLA's macro declares the handlers without asking for them to be visible.
+#pragma GCC visibility push(default)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, forward,
                               UNROLLED_LAYER.Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
@@ -110,6 +112,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, backward,
                                   .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>());
+#pragma GCC visibility pop
 
 // For _native.py: the variant in use ("" if none, the reason then in unrolled_problem()).
 extern "C" __attribute__((visibility("default"))) const char* unrolled_variant() {

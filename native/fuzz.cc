@@ -1,19 +1,16 @@
 // Random shapes and options, forward and backward, on every variant this processor has:
-// under the sanitizers, and each variant's numbers against the first one's.
-//   fuzz [cases] [seed]
+// under the sanitizers, and each variant's numbers against the first one's, or against
+// those another build wrote for the same cases and seed.
+//   fuzz [cases] [seed] [write|read FILE]
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
-#include <string>
-#include <vector>
+#include <cstring>
 
-#include "dispatch.h"
-#include "fuzz_stream.h"
+#include "fuzz.h"
 #include "threads.h"
 
 using namespace unrolled;
-using Floats = std::vector<float>;
 
 struct Results {
   std::vector<std::pair<std::string, Floats>> all;
@@ -47,9 +44,12 @@ static double distance(const Floats& a, const Floats& b) {
 }
 
 int main(int argc, char** argv) {
+  setenv("UNROLLED_THREADS", "3", 0);  // where there is one processor, too
   const int cases = argc > 1 ? atoi(argv[1]) : 200;
   std::mt19937 random(argc > 2 ? atoi(argv[2]) : 1);
   const auto below = [&](int n) { return static_cast<long>(random() % n); };
+  Record record(argc > 4 && !strcmp(argv[3], "read"), argc > 4 ? argv[4] : nullptr);
+  if (argc > 4 && !record.open()) { perror(argv[4]); return 1; }
   const std::vector<const Kernels*>& tables = supported();
   for (int n = 0; n < cases; ++n) {
     Problem p{};
@@ -90,13 +90,17 @@ int main(int argc, char** argv) {
     const float* dh_last = fill(state, 1);
     const float* dc_last = p.kind == kLstm ? fill(state, 1) : nullptr;
 
-    Floats first;
-    Results reference;
-    for (size_t v = 0; v < tables.size(); ++v) {
-      const Kernels& table = *tables[v];
-      for (int threads : {1, 2, 3}) {
+    Results exact, rounded;  // what to compare with
+    for (const Kernels* each : tables) {
+      const Kernels& table = *each;
+      for (int mode = 0; mode < (table.has_bf16 ? 6 : 3); ++mode) {
+        const int threads = 1 + mode % 3;
         Results r;
         Problem q = p;
+        q.bf16 = mode > 2;
+        q.h_last = r.room("h alone", state), q.y_last = r.room("y_last alone", state);
+        if (p.kind == kLstm) q.c_last = r.room("c alone", state);
+        run(table, q, false, threads);  // keeps nothing for a backward pass
         q.y = r.room("y", sequence), q.y_last = r.room("y_last", state);
         q.h_last = r.room("h", state);
         const bool own = all || !whole || (p.mask && p.zero_masked);
@@ -115,17 +119,24 @@ int main(int argc, char** argv) {
         q.dh0 = r.room("dh0", state);
         if (p.kind == kLstm) q.dc0 = r.room("dc0", state);
         run(table, q, true, threads);
-        if (reference.all.empty()) { reference = r; continue; }
+        Results& reference = q.bf16 ? rounded : exact;
+        if (reference.all.empty()) {
+          reference = r;
+          for (auto& numbers : exact.all)
+            if (!q.bf16 && !record.pass(numbers.second)) { printf("%s ends too early\n", argv[4]); return 1; }
+        }
         for (size_t i = 0; i < r.all.size(); ++i) {
           const double far = distance(r.all[i].second, reference.all[i].second);
-          if (far < 2e-4) continue;
-          printf("case %d: %s on %s with %d threads is off by %g (kind %d, B %ld T %ld D %ld U %ld)\n",
-                 n, r.all[i].first.c_str(), table.name, threads, far, p.kind, p.B, p.T, p.D, p.U);
+          if (far < (q.bf16 ? 2e-2 : 2e-4)) continue;
+          printf("case %d: %s on %s with %d threads%s is off by %g (kind %d, B %ld T %ld D %ld U %ld)\n",
+                 n, r.all[i].first.c_str(), table.name, threads, q.bf16 ? ", in bfloat16," : "", far,
+                 p.kind, p.B, p.T, p.D, p.U);
           return 1;
         }
       }
     }
   }
-  printf("%d cases, %zu variants, 1 to 3 threads: equal\n", cases, tables.size());
-  return fuzz_streams(4 * cases, random);
+  printf("%d layers, 1 to 3 threads, on %s: equal\n", cases, names(tables).c_str());
+  const int bad = fuzz_streams(4 * cases, random, record);
+  return bad ? bad : fuzz_callers(20, random);
 }

@@ -139,10 +139,11 @@ void tile(const float* a, long chunk_stride, const float* w, long k0, long k1,
     for (int v = 0; v < NV; ++v) store(out + (r * NV + v) * W, sum[r][v]);
 }
 
-// Rows of the largest tile that leaves the compiler enough registers.
+// Rows of the largest tile that leaves the compiler enough registers. AVX-512 multiplies
+// by a number in memory; elsewhere it takes a register.
 template <int NV>
 constexpr int max_rows() {
-  if (kRegisters == 32) return NV == 4 ? 7 : NV == 3 ? 9 : 14;
+  if (kRegisters == 32) return NV == 4 ? (W == 16 ? 7 : 6) : NV == 3 ? 9 : 14;
   return NV == 4 ? 3 : NV == 3 ? 4 : 6;
 }
 constexpr int kTileFloats = 14 * 2 * W;  // the largest tile's output, 7x4, 9x3 or 14x2

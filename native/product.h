@@ -8,6 +8,8 @@
 #include "simd.h"
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
@@ -88,6 +90,10 @@ struct StoredInt8 {
 #elif defined(__SSE2__)
       const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
       const __m128i weight = _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+#elif defined(__aarch64__)
+      const int16x8_t weight = vmovl_s8(vld1_s8(reinterpret_cast<const int8_t*>(at)));
+      const int16x4_t even = vget_low_s16(vuzp1q_s16(weight, weight));
+      const int16x4_t odd = vget_low_s16(vuzp2q_s16(weight, weight));
 #else
       int16_t pair[W];
       memcpy(pair, at, sizeof pair);
@@ -108,9 +114,14 @@ struct StoredInt8 {
         sum[r][v] += reinterpret_cast<vi>(_mm256_madd_epi16(weight, _mm256_set1_epi32(two)));
 #elif defined(__SSE2__)
         sum[r][v] += reinterpret_cast<vi>(_mm_madd_epi16(weight, _mm_set1_epi32(two)));
+#elif defined(__aarch64__)
+        const int16x4_t pair = vreinterpret_s16_s32(vdup_n_s32(two));
+        sum[r][v] = reinterpret_cast<vi>(vmlal_lane_s16(
+            vmlal_lane_s16(reinterpret_cast<int32x4_t>(sum[r][v]), even, pair, 0), odd, pair, 1));
 #else
         (void)two;
-        sum[r][v] += even * a[r * stride] + odd * a[r * stride + 1];
+        sum[r][v] += even * a[r * stride];
+        sum[r][v] += odd * a[r * stride + 1];
 #endif
       }
     }

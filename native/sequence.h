@@ -45,18 +45,4 @@ size_t pick(const Problem& p, bool backward, const Call& call) {
   }
 }
 
-size_t pick(const Problem& p, bool backward, const Call& call) {
-#if defined(__AVX512BF16__)
-  if (p.bf16) return pick<Bfloat16>(p, backward, call);
-#endif
-  return pick<Float>(p, backward, call);
-}
-
-size_t scratch(const Problem& p, bool backward, int threads) {
-  return pick(p, backward, {nullptr, threads, nullptr, 0});
-}
-void run(const Problem& p, bool backward, char* memory, Team& team, int thread) {
-  pick(p, backward, {memory, team.size, &team, thread});
-}
-
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>

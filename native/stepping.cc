@@ -3,7 +3,9 @@
 
 #include "stepper.h"
 
-namespace unrolled { namespace UNROLLED_NS {
+namespace unrolled {
+namespace avx512 { extern const Stepping stepping; }
+namespace UNROLLED_NS {
 namespace {
 
 // Gates of the first phase and of the second.
@@ -91,6 +93,15 @@ void pack(const StepProgram& p) {
   }
 }
 
+#if defined(__AVX512VNNI__)
+// Only products of 8-bit weights differ from the smaller variant's.
+size_t any_layout(StepProgram& p, char* block) { return avx512::stepping.layout(p, block); }
+void any_pack(const StepProgram& p) { avx512::stepping.pack(p); }
+void any_run(const StepProgram& p, Team& team, int thread) {
+  if (p.storage != kInt8) return avx512::stepping.run(p, team, thread);
+  Stepper<StoredInt8>(p).run(team, thread);
+}
+#else
 size_t any_layout(StepProgram& p, char* block) {
   switch (p.storage) {
     case kBfloat16: return layout<StoredBfloat16>(p, block);
@@ -112,6 +123,7 @@ void any_run(const StepProgram& p, Team& team, int thread) {
     default: return Stepper<StoredFloat32>(p).run(team, thread);
   }
 }
+#endif
 
 }  // namespace
 

@@ -49,7 +49,8 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   double shared = 0;  // bytes of weights, read once for every few rows
   for (int i = 0; i < count; ++i) shared += weights_of(layers[i]) * each * ((B + 3) / 4);
   const int useful = static_cast<int>(shared / kBytesPerThread);
-  s->threads_ = useful < 2 ? 1 : thread_limit(useful > kStepThreads ? kStepThreads : useful);
+  const int limit = thread_limit(useful);
+  s->threads_ = useful < 2 ? 1 : limit < kStepThreads ? limit : kStepThreads;
   *why = "";
   return s;
 }

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,8 @@ from unrolled import _native
 
 import pytest
 
-VARIANTS = ("sse2", "avx2", "avx512", "avx512bf16")
+X86 = ("sse2", "avx2", "avx512", "avx512bf16")
+VARIANTS = X86 if platform.machine() in ("x86_64", "AMD64") else ("generic",)
 
 
 def _is_missing():

@@ -47,7 +47,7 @@ def test_every_variant(isa):
 
 
 @need_core
-@pytest.mark.parametrize("threads", ["1", "2", "5"])
+@pytest.mark.parametrize("threads", ["1", "2", "5", "16"])
 def test_any_number_of_threads(threads):
     """As many as there are, and more, give the same numbers to the last bit."""
     code = """

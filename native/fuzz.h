@@ -1,0 +1,48 @@
+// What the parts of the fuzzer share.
+#pragma once
+#include <cstdio>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "dispatch.h"
+
+namespace unrolled {
+
+using Floats = std::vector<float>;
+
+// The numbers of another build, for another processor: one run writes them, a run of the
+// same cases reads them. Without a file, neither.
+class Record {
+ public:
+  Record(bool reads, const char* path) : reads_(reads), file_(path ? fopen(path, reads ? "rb" : "wb") : nullptr) {}
+  ~Record() { if (file_) fclose(file_); }
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+
+  bool open() const { return file_; }
+  // Keeps the numbers, or puts the other build's in their place; false if it has no such.
+  bool pass(Floats& numbers) {
+    if (!file_) return true;
+    return numbers.size() == (reads_ ? fread(numbers.data(), sizeof(float), numbers.size(), file_)
+                                     : fwrite(numbers.data(), sizeof(float), numbers.size(), file_));
+  }
+
+ private:
+  bool reads_;
+  FILE* file_;
+};
+
+inline std::string names(const std::vector<const Kernels*>& tables) {
+  std::string all;
+  for (const Kernels* each : tables) all += (all.empty() ? "" : ", ") + std::string(each->name);
+  return all;
+}
+
+// Steps random programs; 0 if all variants agree.
+int fuzz_streams(int cases, std::mt19937& random, Record& record);
+
+// Calls from several threads at once; 0 if each gets what a lone caller gets.
+int fuzz_callers(int rounds, std::mt19937& random);
+
+}  // namespace unrolled
