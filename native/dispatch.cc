@@ -43,6 +43,8 @@ struct Choice {
   }
 };
 
+constexpr int kMaxLayers = 2;  // in one call
+
 // Large results come as fresh pages, one fault per 4 KiB; ask for 2 MiB pages instead. A
 // hint: where the system does not follow it, nothing changes.
 void hint_large(const float* p, double floats) {
@@ -52,11 +54,32 @@ void hint_large(const float* p, double floats) {
   if (p && to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
+void hint_large(const Problem& p, bool backward, int width) {
+  const double sequence = static_cast<double>(p.B) * p.T * p.U;
+  if (backward) {
+    hint_large(p.dx, static_cast<double>(p.B) * p.T * p.D);
+  } else {
+    for (float* result : {p.y, p.hs, p.cs}) hint_large(result, sequence);
+    hint_large(p.residual, static_cast<double>(residual_size(p, width)));
+  }
+}
+
 struct Work {
   const Kernels* table;
-  const Problem* problem;
+  const Problem* problem;  // of `count` layers
+  int count, groups;       // threads are in groups; each group runs a layer at a time
   bool backward;
-  char* scratch;
+  std::vector<char*> scratch;  // of each layer
+  Team team[kMaxLayers];       // of each group
+
+  void part(int thread, int threads) {
+    int group = 0;
+    while (thread >= first(group + 1, threads)) ++group;
+    for (int layer = group; layer < count; layer += groups)
+      table->run(problem[layer], backward, scratch[layer], team[group],
+                 thread - first(group, threads));
+  }
+  int first(int group, int threads) const { return group * threads / groups; }
 };
 
 // Threads worth waking: below some 100,000 multiply-adds a step a barrier costs more than
@@ -104,26 +127,33 @@ const Kernels* kernels(const char** why) {
   return choice.table;
 }
 
-const char* execute(const Problem& p, bool backward, int limit) {
+const char* execute(const Problem* problem, int count, bool backward, int limit) {
   const char* why;
   const Kernels* table = kernels(&why);
   if (!table) return why;
-  if (p.bf16 && !table->has_bf16) return "this instruction set has no bfloat16 products";
-  const double sequence = static_cast<double>(p.B) * p.T * p.U;
-  if (backward) {
-    hint_large(p.dx, static_cast<double>(p.B) * p.T * p.D);
-  } else {
-    for (float* result : {p.y, p.hs, p.cs}) hint_large(result, sequence);
-    hint_large(p.residual, static_cast<double>(residual_size(p, table->width)));
+  if (count > kMaxLayers) return "too many layers for one call";
+  limit = thread_limit(limit);
+  int wanted = 0;
+  for (const Problem* p = problem; p < problem + count; ++p) {
+    if (p->bf16 && !table->has_bf16) return "this instruction set has no bfloat16 products";
+    hint_large(*p, backward, table->width);
+    wanted += useful_threads(*p, limit);
   }
-  Lease lease(useful_threads(p, thread_limit(limit)));
-  const size_t bytes = table->scratch(p, backward, lease.threads());
+  Lease lease(wanted < limit ? wanted : limit);
+  Work work{table, problem, count, lease.threads() < count ? 1 : count, backward, {}, {}};
+  for (int g = 0; g < work.groups; ++g)
+    work.team[g].size = work.first(g + 1, lease.threads()) - work.first(g, lease.threads());
+  size_t bytes = 0;
+  std::vector<size_t> from;
+  for (int layer = 0; layer < count; ++layer) {
+    from.push_back(bytes);
+    bytes += (table->scratch(problem[layer], backward, work.team[layer % work.groups].size) + 63) / 64 * 64;
+  }
   Scratch scratch(bytes);
   if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
-  Work work{table, &p, backward, scratch.data()};
+  for (const size_t offset : from) work.scratch.push_back(scratch.data() + offset);
   lease.run([](void* context, Team& team, int thread) {
-    const Work& w = *static_cast<Work*>(context);
-    w.table->run(*w.problem, w.backward, w.scratch, team, thread);
+    static_cast<Work*>(context)->part(thread, team.size);
   }, &work);
   return nullptr;
 }

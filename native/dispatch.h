@@ -13,7 +13,9 @@ const std::vector<const Kernels*>& supported();
 // reason in `why`, if that is unknown or unsupported.
 const Kernels* kernels(const char** why);
 
-// Null, or what went wrong. `thread_limit`: the caller's own bound on threads, 0: none.
-const char* execute(const Problem&, bool backward, int thread_limit);
+// Runs `count` layers that do not wait for each other: at once, each on threads of its own,
+// where there are as many, otherwise one after another. Null, or what went wrong.
+// `thread_limit`: the caller's own bound on threads, 0: none.
+const char* execute(const Problem*, int count, bool backward, int thread_limit);
 
 }  // namespace unrolled

@@ -1,6 +1,7 @@
 // XLA's foreign-function interface: buffers in, a Problem out. Nothing is computed here.
 // An empty array (no elements) stands for an optional one that is absent.
 #include <string>
+#include <vector>
 
 #include "dispatch.h"
 #include "threads.h"
@@ -24,16 +25,16 @@ float* out(Out& b) {
   return b->element_count() ? static_cast<float*>(b->untyped_data()) : nullptr;
 }
 
-std::string start(Problem& p, int64_t kind, int64_t activation, int64_t recurrent_activation,
-                  int64_t flags, const In& x, const In& kernel, const In& recurrent,
-                  const In& bias, const In& h0, const In& c0, const In& mask, const In& resets,
-                  const In& input_mask, const In& recurrent_mask) {
+std::string start(Problem& p, const int64_t* attribute, const In* a) {
+  const In &x = a[0], &kernel = a[1], &recurrent = a[2], &bias = a[3], &h0 = a[4], &c0 = a[5];
+  const In &mask = a[6], &resets = a[7], &input_mask = a[8], &recurrent_mask = a[9];
+  const int64_t kind = attribute[0], flags = attribute[3];
   if (x.dimensions().size() != 3 || recurrent.dimensions().size() != 2)
     return "x must be (B, T, D) and recurrent_kernel (U, G*U)";
   const auto d = x.dimensions();
   p.B = d[0], p.T = d[1], p.D = d[2], p.U = recurrent.dimensions()[0];
-  p.kind = static_cast<int>(kind), p.activation = static_cast<int>(activation);
-  p.recurrent_activation = static_cast<int>(recurrent_activation);
+  p.kind = static_cast<int>(kind), p.activation = static_cast<int>(attribute[1]);
+  p.recurrent_activation = static_cast<int>(attribute[2]);
   p.reverse = flags & kReverse, p.flip = flags & kFlip;
   p.zero_masked = flags & kZeroMasked, p.bf16 = flags & kBf16;
   p.h_seq_is_y = flags & kSequenceIsY;
@@ -57,61 +58,69 @@ std::string start(Problem& p, int64_t kind, int64_t activation, int64_t recurren
   return "";
 }
 
-ffi::Error finish(const Problem& p, bool backward, const ffi::ThreadPool& pool) {
-  const char* why = unrolled::execute(p, backward, static_cast<int>(pool.num_threads()));
+void finish_forward(Problem& p, Out* r) {
+  p.y = out(r[0]), p.y_last = out(r[1]), p.hs = out(r[2]), p.cs = out(r[3]);
+  p.h_last = out(r[4]), p.c_last = out(r[5]), p.residual = out(r[6]);
+}
+void finish_backward(Problem& p, const In* a, Out* r) {
+  p.h_seq = in(a[0]), p.saved = in(a[1]), p.dy = in(a[2]), p.dy_last = in(a[3]);
+  p.dhs = in(a[4]), p.dcs = in(a[5]), p.dh_last = in(a[6]), p.dc_last = in(a[7]);
+  p.dx = out(r[0]), p.dkernel = out(r[1]), p.drecurrent = out(r[2]);
+  p.dbias = out(r[3]), p.dh0 = out(r[4]), p.dc0 = out(r[5]);
+}
+
+constexpr int kAttributes = 4;  // kind, activation, recurrent_activation, flags
+constexpr int kInputs = 10;     // of both passes; the backward one has more
+
+// A call holds one layer or several; each has as many attributes, arguments and results.
+ffi::Error layers(bool backward, const ffi::ThreadPool& pool, ffi::Span<const int64_t> attributes,
+                  ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const size_t count = attributes.size() / kAttributes;
+  const size_t inputs = args.size() / count, outputs = rets.size() / count;
+  std::vector<Problem> problems(count);
+  for (size_t layer = 0; layer < count; ++layer) {
+    std::vector<In> a;
+    std::vector<Out> r;
+    for (size_t i = 0; i < inputs; ++i) {
+      const auto each = args.get<ffi::AnyBuffer>(layer * inputs + i);
+      if (each.has_error()) return each.error();
+      a.push_back(*each);
+    }
+    for (size_t i = 0; i < outputs; ++i) {
+      const auto each = rets.get<ffi::AnyBuffer>(layer * outputs + i);
+      if (each.has_error()) return each.error();
+      r.push_back(*each);
+    }
+    Problem& p = problems[layer];
+    const std::string bad = start(p, attributes.begin() + layer * kAttributes, a.data());
+    if (!bad.empty()) return ffi::Error(ffi::ErrorCode::kInvalidArgument, bad);
+    if (backward) finish_backward(p, a.data() + kInputs, r.data());
+    else finish_forward(p, r.data());
+  }
+  const char* why = unrolled::execute(problems.data(), static_cast<int>(count), backward,
+                                      static_cast<int>(pool.num_threads()));
   return why ? ffi::Error(ffi::ErrorCode::kResourceExhausted, why) : ffi::Error::Success();
 }
 
-ffi::Error forward(ffi::ThreadPool pool, int64_t kind, int64_t activation,
-                   int64_t recurrent_activation, int64_t flags, In x, In kernel, In recurrent,
-                   In bias, In h0, In c0, In mask, In resets, In input_mask, In recurrent_mask,
-                   Out y, Out y_last, Out hs, Out cs, Out h_last, Out c_last, Out residual) {
-  Problem p{};
-  const std::string bad = start(p, kind, activation, recurrent_activation, flags, x, kernel,
-                                recurrent, bias, h0, c0, mask, resets, input_mask, recurrent_mask);
-  if (!bad.empty()) return ffi::Error(ffi::ErrorCode::kInvalidArgument, bad);
-  p.y = out(y), p.y_last = out(y_last), p.hs = out(hs), p.cs = out(cs);
-  p.h_last = out(h_last), p.c_last = out(c_last), p.residual = out(residual);
-  return finish(p, false, pool);
+ffi::Error forward(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
+                   ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  return layers(false, pool, attributes, args, rets);
 }
-
-ffi::Error backward(ffi::ThreadPool pool, int64_t kind, int64_t activation,
-                    int64_t recurrent_activation, int64_t flags, In x, In kernel, In recurrent,
-                    In bias, In h0, In c0, In mask, In resets, In input_mask, In recurrent_mask,
-                    In h_seq, In saved, In dy, In dy_last, In dhs, In dcs, In dh_last, In dc_last,
-                    Out dx, Out dkernel, Out drecurrent, Out dbias, Out dh0, Out dc0) {
-  Problem p{};
-  const std::string bad = start(p, kind, activation, recurrent_activation, flags, x, kernel,
-                                recurrent, bias, h0, c0, mask, resets, input_mask, recurrent_mask);
-  if (!bad.empty()) return ffi::Error(ffi::ErrorCode::kInvalidArgument, bad);
-  p.h_seq = in(h_seq), p.saved = in(saved), p.dy = in(dy), p.dy_last = in(dy_last);
-  p.dhs = in(dhs), p.dcs = in(dcs), p.dh_last = in(dh_last), p.dc_last = in(dc_last);
-  p.dx = out(dx), p.dkernel = out(dkernel), p.drecurrent = out(drecurrent);
-  p.dbias = out(dbias), p.dh0 = out(dh0), p.dc0 = out(dc0);
-  return finish(p, true, pool);
+ffi::Error backward(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
+                    ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  return layers(true, pool, attributes, args, rets);
 }
 
 }  // namespace
 
-#define UNROLLED_LAYER                                                              \
-  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("kind").Attr<int64_t>("activation") \
-      .Attr<int64_t>("recurrent_activation").Attr<int64_t>("flags")                 \
-      .Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>()        \
-      .Arg<In>().Arg<In>().Arg<In>()
+#define UNROLLED_LAYERS                                                          \
+  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<ffi::Span<const int64_t>>("layers") \
+      .RemainingArgs().RemainingRets()
 
 // XLA's macro declares the handlers without asking for them to be visible.
 #pragma GCC visibility push(default)
-XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, forward,
-                              UNROLLED_LAYER.Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, backward,
-                              UNROLLED_LAYER.Arg<In>().Arg<In>().Arg<In>().Arg<In>().Arg<In>()
-                                  .Arg<In>().Arg<In>().Arg<In>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, forward, UNROLLED_LAYERS);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, backward, UNROLLED_LAYERS);
 #pragma GCC visibility pop
 
 // For _native.py: the variant in use ("" if none, the reason then in unrolled_problem()).
@@ -162,7 +171,7 @@ extern "C" __attribute__((visibility("default"))) int unrolled_self_test() {
   p.recurrent_activation = unrolled::kSigmoid;
   p.x = x, p.kernel = kernel, p.recurrent = recurrent;
   p.y = y, p.h_last = h, p.c_last = c;
-  if (unrolled::execute(p, false, 0)) return 1;
+  if (unrolled::execute(&p, 1, false, 0)) return 1;
   for (float v : h)
     if (!(v > 0 && v < 1)) return 2;
   return 0;

@@ -12,14 +12,6 @@
 
 using namespace unrolled;
 
-struct Results {
-  std::vector<std::pair<std::string, Floats>> all;
-  float* room(const char* name, size_t n) {
-    all.emplace_back(name, Floats(n, 0.0f));
-    return all.back().second.data();
-  }
-};
-
 static void run(const Kernels& table, const Problem& p, bool backward, int threads) {
   Lease lease(threads);
   const size_t bytes = (table.scratch(p, backward, lease.threads()) + 63) / 64 * 64;

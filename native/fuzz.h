@@ -33,6 +33,15 @@ class Record {
   FILE* file_;
 };
 
+// Arrays that a call fills, by name.
+struct Results {
+  std::vector<std::pair<std::string, Floats>> all;
+  float* room(const char* name, size_t n) {
+    all.emplace_back(name, Floats(n, 0.0f));
+    return all.back().second.data();
+  }
+};
+
 inline std::string names(const std::vector<const Kernels*>& tables) {
   std::string all;
   for (const Kernels* each : tables) all += (all.empty() ? "" : ", ") + std::string(each->name);

@@ -25,6 +25,9 @@ GATES = {"simple_rnn": 1, "lstm": 4, "gru_after": 3, "gru_before": 3}
 _SAVED = {"simple_rnn": 0, "lstm": 5, "gru_after": 4, "gru_before": 3}
 
 
+Arrays = Sequence[Any]  # of one layer
+
+
 class Spec(NamedTuple):
     """What is fixed while compiling. Hashable."""
 
@@ -127,16 +130,22 @@ _BACKWARD = Layout(
 )
 
 
-def forward(spec: Spec, save: bool, *arrays: Any) -> list[Any]:
-    """y, y_last, hs, cs, h_last, c_last, saved; those not asked for are None."""
+def forward(
+    specs: Sequence[Spec], save: bool, arrays: Sequence[Arrays]
+) -> list[list[Any]]:
+    """Of each layer y, y_last, hs, cs, h_last, c_last, saved; None if not asked for."""
+    shapes = [_results(*each, save) for each in zip(specs, arrays, strict=True)]
+    return _call(_FORWARD, specs, [0] * len(specs), shapes, arrays)
+
+
+def _results(spec: Spec, arrays: Arrays, save: bool) -> list[Any]:
     x, _, recurrent = arrays[:3]
     B, T, _ = x.shape
     U = recurrent.shape[0]
     lstm = spec.kind == "lstm"
-    masked = arrays[6] is not None
     # The backward pass needs h of every step; y has it, unless y shows something else.
-    own = save and (not spec.return_sequences or (masked and spec.zero_masked))
-    shapes = [
+    own = save and not shows_states(spec, arrays)
+    return [
         (B, T, U) if spec.return_sequences else None,
         None if spec.return_sequences else (B, U),
         (B, T, U) if own or spec.return_all_states else None,
@@ -145,25 +154,37 @@ def forward(spec: Spec, save: bool, *arrays: Any) -> list[Any]:
         (B, U) if lstm else None,
         _saved_shape(spec, B, T, U) if save else None,
     ]
-    return _call(_FORWARD, spec, 0, shapes, arrays)
+
+
+def shows_states(spec: Spec, arrays: Arrays) -> bool:
+    """Whether the outputs are h after every step."""
+    return spec.return_sequences and not (spec.zero_masked and arrays[6] is not None)
 
 
 def backward(
-    spec: Spec, wanted: Sequence[bool], h_seq_is_y: bool, arrays: Any, *more: Any
-) -> list[Any]:
-    """dx, dkernel, drecurrent, dbias, dh0, dc0; `wanted` says which of dx, dh0, dc0."""
+    specs: Sequence[Spec], wanted: Sequence[Sequence[bool]], arrays: Sequence[Arrays]
+) -> list[list[Any]]:
+    """Of each layer dx, dkernel, drecurrent, dbias, dh0, dc0.
+
+    `wanted` says which of dx, dh0, dc0; `arrays` are those of the forward pass, then
+    h_seq, saved, and the cotangents of its results.
+    """
+    flags = [16 * shows_states(*each) for each in zip(specs, arrays, strict=True)]
+    shapes = [_gradients(*each) for each in zip(specs, wanted, arrays, strict=True)]
+    return _call(_BACKWARD, specs, flags, shapes, arrays)
+
+
+def _gradients(spec: Spec, wanted: Sequence[bool], arrays: Arrays) -> list[Any]:
     x, kernel, recurrent, bias = arrays[:4]
-    B = x.shape[0]
-    U = recurrent.shape[0]
-    shapes = [
+    state = (x.shape[0], recurrent.shape[0])
+    return [
         x.shape if wanted[0] else None,
         kernel.shape,
         recurrent.shape,
         None if bias is None else bias.shape,
-        (B, U) if wanted[1] else None,
-        (B, U) if wanted[2] and spec.kind == "lstm" else None,
+        state if wanted[1] else None,
+        state if wanted[2] and spec.kind == "lstm" else None,
     ]
-    return _call(_BACKWARD, spec, 16 * h_seq_is_y, shapes, (*arrays, *more))
 
 
 def _saved_shape(spec: Spec, B: int, T: int, U: int) -> tuple[int, ...] | None:
@@ -173,35 +194,34 @@ def _saved_shape(spec: Spec, B: int, T: int, U: int) -> tuple[int, ...] | None:
 
 
 def _call(
-    layout: Layout, spec: Spec, flags: int, shapes: Sequence[Any], arrays: Sequence[Any]
-) -> list[Any]:
+    layout: Layout,
+    specs: Sequence[Spec],
+    flags: Sequence[int],
+    shapes: Sequence[Sequence[Any]],
+    arrays: Sequence[Arrays],
+) -> list[list[Any]]:
     """One foreign call. Only arrays that are there go through the transformations."""
     missing = library()[1]
     if missing:
         raise RuntimeError(missing)
-    present = tuple(a is not None for a in arrays)
-    asked = tuple(None if s is None else tuple(s) for s in shapes)
-    call = _transformable(layout, spec, flags, present, asked)
-    results = iter(call(*(a for a in arrays if a is not None)))
-    return [None if s is None else next(results) for s in asked]
+    given = [a for each in arrays for a in each]
+    present = tuple(a is not None for a in given)
+    asked = tuple(None if s is None else tuple(s) for each in shapes for s in each)
+    call = _transformable(layout, tuple(specs), tuple(flags), present, asked)
+    results = iter(call(*(a for a in given if a is not None)))
+    return [[None if s is None else next(results) for s in each] for each in shapes]
 
 
 @functools.lru_cache(maxsize=512)
 def _transformable(
-    layout: Layout, spec: Spec, flags: int, present: tuple, asked: tuple
+    layout: Layout, specs: tuple, flags: tuple, present: tuple, asked: tuple
 ) -> Callable[..., Any]:
     """The call of one signature, with its rules for vmap and for sharded arrays."""
-    flags += spec.reverse + 2 * spec.flip + 4 * spec.zero_masked + 8 * spec.bf16
-    attributes = {
-        "kind": np.int64(KINDS.index(spec.kind)),
-        "activation": np.int64(ACTIVATIONS.index(spec.activation)),
-        "recurrent_activation": np.int64(ACTIVATIONS.index(spec.recurrent_activation)),
-        "flags": np.int64(flags),
-    }
-    axes_in = [a for a, there in zip(layout.batch_in, present, strict=True) if there]
-    axes_out = [
-        a for a, shape in zip(layout.batch_out, asked, strict=True) if shape is not None
-    ]
+    layers = [_attributes(*each) for each in zip(specs, flags, strict=True)]
+    batch_out = layout.batch_out * len(specs)
+    pairs = zip(layout.batch_in * len(specs), present, strict=True)
+    axes_in = [axis for axis, there in pairs if there]
+    axes_out = [a for a, s in zip(batch_out, asked, strict=True) if s is not None]
 
     def with_batch(shape: tuple, axis: int | None, size: int) -> tuple:
         return shape if axis is None else (*shape[:axis], size, *shape[axis + 1 :])
@@ -214,9 +234,10 @@ def _transformable(
             jax.ShapeDtypeStruct(
                 (0,) if shape is None else with_batch(shape, axis, size), np.float32
             )
-            for shape, axis in zip(asked, layout.batch_out, strict=True)
+            for shape, axis in zip(asked, batch_out, strict=True)
         ]
-        out = jax.ffi.ffi_call(layout.target, results)(*operands, **attributes)
+        function = jax.ffi.ffi_call(layout.target, results)
+        out = function(*operands, layers=np.array(layers, np.int64).reshape(-1))
         return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
 
     sharded = partitioned(plain, axes_in, axes_out)
@@ -251,9 +272,9 @@ def _transformable(
         batch = arrays[0].shape[1 if mapped[0] else 0]
         shapes = tuple(
             None if s is None else with_batch(s, axis, batch * size)
-            for s, axis in zip(asked, layout.batch_out, strict=True)
+            for s, axis in zip(asked, batch_out, strict=True)
         )
-        wide = _transformable(layout, spec, flags & 16, present, shapes)
+        wide = _transformable(layout, specs, flags, present, shapes)
         out = []
         results: Any = zip(wide(*folded), axes_out, strict=True)
         for a, axis in results:
@@ -262,3 +283,9 @@ def _transformable(
         return out, [True] * len(out)
 
     return call
+
+
+def _attributes(spec: Spec, flags: int) -> list[int]:
+    flags += spec.reverse + 2 * spec.flip + 4 * spec.zero_masked + 8 * spec.bf16
+    activations = (spec.activation, spec.recurrent_activation)
+    return [KINDS.index(spec.kind), *map(ACTIVATIONS.index, activations), flags]

@@ -7,7 +7,9 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from . import running
 from .arguments import require
+from .rnn import RNN
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
 _IN_COMMON = ("return_sequences", "return_state", "stateful")
@@ -193,49 +195,25 @@ class Bidirectional(keras.layers.Layer):
             f"{2 * half + 1} states",
             "pass the forward states, then the backward ones",
         )
+        layers = (self.forward_layer, self.backward_layer)
         states = initial_state or []
-        forward = self._run(
-            self.forward_layer,
-            sequences,
-            states[:half],
-            mask,
-            training,
-            resets,
-            lengths,
-        )
-        backward = self._run(
-            self.backward_layer,
-            sequences,
-            states[half:],
-            mask,
-            training,
-            resets,
-            lengths,
-        )
+        given = {"mask": mask, "resets": resets, "lengths": lengths}
+        calls = [
+            self._arguments(layer, own or None, training, given)
+            for layer, own in zip(layers, (states[:half], states[half:]), strict=True)
+        ]
+        returned = self._run(layers, sequences, calls)
+        forward, backward = map(self._in_order, layers, returned)
         merged = self._merge(forward[0], backward[0])
         returned = [*merged, *self._interleave(forward[1:], backward[1:])]
         returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
-    def _run(
-        self,
-        layer: Any,
-        sequences: Any,
-        states: Any,
-        mask: Any,
-        training: Any,
-        resets: Any,
-        lengths: Any,
-    ) -> list[Any]:
-        """What `layer` returns, in the order of the input."""
-        if resets is not None and layer.go_backwards:
-            # A piece that begins at t ends, read backwards, after t: before t - 1.
-            resets = jnp.roll(jnp.asarray(resets, bool), -1, self._time_axis)
-            last = [slice(None), slice(None)]
-            last[self._time_axis] = slice(-1, None)
-            resets = resets.at[tuple(last)].set(False)
-        optional = {"mask": mask, "resets": resets, "lengths": lengths}
-        given = {k: v for k, v in optional.items() if v is not None}
+    def _arguments(
+        self, layer: Any, states: Any, training: Any, given: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What `layer` is called with, apart from the sequences."""
+        given = {name: value for name, value in given.items() if value is not None}
         taken = inspect.signature(layer.call).parameters
         for name in given:
             require(
@@ -245,20 +223,45 @@ class Bidirectional(keras.layers.Layer):
                 f"{name} for {type(layer).__name__}",
                 "use unrolled's layers inside Bidirectional",
             )
-        returned = layer(
-            sequences, initial_state=list(states) or None, training=training, **given
+        if "resets" in given and layer.go_backwards:
+            # A piece that begins at t ends, read backwards, after t: before t - 1.
+            resets = jnp.roll(jnp.asarray(given["resets"], bool), -1, self._time_axis)
+            last = [slice(None), slice(None)]
+            last[self._time_axis] = slice(-1, None)
+            given["resets"] = resets.at[tuple(last)].set(False)
+        return {"initial_state": states, "training": training, **given}
+
+    def _run(self, layers: Any, sequences: Any, calls: list[dict[str, Any]]) -> Any:
+        """What the layers return; their time loops run at once where they can."""
+        pairs = [*zip(layers, calls, strict=True)]
+        if not all(map(self._is_only_its_loop, layers)):
+            return [layer(sequences, **given) for layer, given in pairs]
+        ready = [layer.prepare(sequences, **given) for layer, given in pairs]
+        results = zip(layers, ready, running.run(layers, ready), strict=True)
+        return [layer.hand_out(*own) for layer, *own in results]
+
+    def _is_only_its_loop(self, layer: Any) -> bool:
+        """Whether calling `layer` from here does no more than `RNN.call`."""
+        return (
+            getattr(layer.call, "__func__", None) is RNN.call
+            and layer.built
+            and layer.compute_dtype == self.compute_dtype
+            and layer.activity_regularizer is None
         )
+
+    def _in_order(self, layer: Any, returned: Any) -> list[Any]:
+        """What `layer` returned, in the order of the input."""
         returned = list(_as_tuple(returned))
-        if layer.go_backwards:
-            flip = [self.return_sequences] + [False] * (len(returned) - 1)
-            if self.return_all_states:
-                count = self._state_count(returned)
-                flip[len(returned) - count :] = [True] * count
-            returned = [
-                jax.tree.map(lambda a: jnp.flip(a, self._time_axis), r) if f else r
-                for r, f in zip(returned, flip, strict=True)
-            ]
-        return returned
+        if not layer.go_backwards:
+            return returned
+        flip = [self.return_sequences] + [False] * (len(returned) - 1)
+        if self.return_all_states:
+            count = self._state_count(returned)
+            flip[len(returned) - count :] = [True] * count
+        return [
+            jax.tree.map(lambda a: jnp.flip(a, self._time_axis), r) if f else r
+            for r, f in zip(returned, flip, strict=True)
+        ]
 
     def _state_count(self, returned: Any) -> int:
         return (len(returned) - 1) // (2 if self.return_state else 1)

@@ -61,36 +61,12 @@ class Fused(NamedTuple):
         Returns:
             What `loop.unroll` returns, in float32.
         """
-        out = foreign.call(self, _flat(x, states, weights, mask, resets, constants))
-        return self._result(out)
+        given = (x, states, weights, mask, resets, constants)
+        return together([(self, given)])[0]
 
     def __str__(self) -> str:
         dtype = "bfloat16 products, float32 states" if self.spec.bf16 else "float32"
         return f"the native {self.spec.kind} kernel ({_native.variant()}), in {dtype}."
-
-    # What `foreign.call` asks for: arrays as in ``native/problem.h``.
-
-    def plain(self, *args: Any) -> tuple[Any, ...]:
-        """y, y_last, hs, cs, h, c, by the time loop."""
-        return _scan(self.spec, args)
-
-    def forward(self, args: tuple[Any, ...], save: bool) -> tuple[Any, Any]:
-        """The same natively; and h of every step, and the gates."""
-        y, y_last, hs, cs, h, c, gates = _native.forward(self.spec, save, *args)
-        shown = (hs, cs) if self.spec.return_all_states else (None, None)
-        return (y, y_last, *shown, h, c), (y if hs is None else hs, gates)
-
-    def backward(
-        self, wanted: Sequence[bool], args: tuple[Any, ...], saved: Any, cotangents: Any
-    ) -> tuple[Any, ...]:
-        """Gradients in the order of the arguments."""
-        own = self.spec.return_sequences
-        own = own and not (self.spec.zero_masked and args[6] is not None)
-        found = _native.backward(
-            self.spec, [wanted[i] for i in (0, 4, 5)], own, args, *saved, *cotangents
-        )
-        found = zip((*found, *4 * [None]), wanted, strict=True)
-        return tuple(gradient if want else None for gradient, want in found)
 
     def _result(self, out: Sequence[Any]) -> loop.Result:
         y, y_last, hs, cs, h, c = out
@@ -102,6 +78,64 @@ class Fused(NamedTuple):
         if y_last is None:
             y_last = y[:, -1 if spec.flip or not spec.reverse else 0]
         return loop.Result(y_last, y, states, sequences, ())
+
+
+def together(layers: Sequence[tuple[Fused, Sequence[Any]]]) -> list[loop.Result]:
+    """Run layers that do not wait for each other in one call, at once if it can be.
+
+    Args:
+        layers: of each the function, and the arguments `Fused` takes, in that order.
+    """
+    args = tuple(a for _, given in layers for a in _flat(*given))
+    out = foreign.call(_Layers(tuple(fused.spec for fused, _ in layers)), args)
+    each = zip(layers, _split(out, len(layers)), strict=True)
+    return [fused._result(found) for (fused, _), found in each]
+
+
+class _Layers(NamedTuple):
+    """What `foreign.call` asks for; arrays of one layer after those of another.
+
+    Each layer's are as in ``native/problem.h``.
+    """
+
+    specs: tuple[Spec, ...]
+
+    def plain(self, *args: Any) -> tuple[Any, ...]:
+        """y, y_last, hs, cs, h, c, by the time loop."""
+        each = zip(self.specs, self._each(args), strict=True)
+        return tuple(a for spec, own in each for a in _scan(spec, own))
+
+    def forward(self, args: tuple[Any, ...], save: bool) -> tuple[Any, Any]:
+        """The same natively; and h of every step, and the gates."""
+        results, saved = [], []
+        found = _native.forward(self.specs, save, self._each(args))
+        for spec, (y, y_last, hs, cs, h, c, gates) in zip(
+            self.specs, found, strict=True
+        ):
+            shown = (hs, cs) if spec.return_all_states else (None, None)
+            results += [y, y_last, *shown, h, c]
+            saved += [y if hs is None else hs, gates]
+        return tuple(results), saved
+
+    def backward(
+        self, wanted: Sequence[bool], args: tuple[Any, ...], saved: Any, cotangents: Any
+    ) -> tuple[Any, ...]:
+        """Gradients in the order of the arguments."""
+        parts = map(self._each, (args, saved, cotangents))
+        arrays = [[*a, *s, *c] for a, s, c in zip(*parts, strict=True)]
+        of_layers = [[own[i] for i in (0, 4, 5)] for own in self._each(wanted)]
+        found = _native.backward(self.specs, of_layers, arrays)
+        gradients = [g for own in found for g in (*own, *4 * [None])]
+        pairs = zip(gradients, wanted, strict=True)
+        return tuple(gradient if want else None for gradient, want in pairs)
+
+    def _each(self, arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return _split(arrays, len(self.specs))
+
+
+def _split(arrays: Sequence[Any], count: int) -> list[tuple[Any, ...]]:
+    each = len(arrays) // count
+    return [tuple(arrays[i * each : (i + 1) * each]) for i in range(count)]
 
 
 def weights_of(cell: Any) -> Weights:
@@ -190,7 +224,12 @@ def _warn_once(missing: str) -> None:
 
 
 def _flat(
-    x: Any, states: Any, weights: Weights, mask: Any, resets: Any, constants: Any
+    x: Any,
+    states: Any,
+    weights: Weights,
+    mask: Any = None,
+    resets: Any = None,
+    constants: Any = None,
 ) -> tuple[Any, ...]:
     """The arguments as in ``native/problem.h``; None where absent."""
     constants = constants or {}

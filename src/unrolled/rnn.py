@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from keras.src import backend
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
-from . import carried, checks, kernels, loop
+from . import carried, checks, loop, running
 from .arguments import KW_ONLY, Declared
 from .cells.base import Cell
 from .cells.keras_style import as_cell, check_cell
@@ -19,8 +19,7 @@ from .cells.stacked import (
     is_shape,
     output_size,
 )
-from .parts import parts_of
-from .pure import purify
+from .running import Ready
 
 Tree = Any
 
@@ -100,7 +99,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         check_cell(self.cell)
         checks.check_float64(self.compute_dtype, type(self).__name__)
         self.supports_masking = True
-        self._step_shape: Tree = None
+        self.step_shape: Tree = None
         self.states: Any = None
 
     # --- shapes and building ---
@@ -121,7 +120,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         steps = jax.tree.map(
             lambda s: (s[batch_axis], *s[2:]), shapes, is_leaf=is_shape
         )
-        self._step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_shape)
+        self.step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_shape)
         build_cell(self.cell, steps)
         if self.stateful and self.states is None:
             batch = jax.tree.leaves(steps, is_leaf=is_shape)[0][0]
@@ -169,7 +168,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """The states of fresh sequences: the cell's own, as a list."""
-        cell = as_cell(self.cell, self._step_shape)
+        cell = as_cell(self.cell, self.step_shape)
         return as_list(cell.get_initial_state(batch_size))
 
     def reset_state(self, states: Any = None) -> None:
@@ -214,6 +213,19 @@ class RNN(SequenceArguments, keras.layers.Layer):
         lengths: Any = None,
     ) -> Any:
         """Run the cell over `sequences`; see the class."""
+        ready = self.prepare(sequences, initial_state, mask, training, resets, lengths)
+        return self.hand_out(ready, running.run([self], [ready])[0])
+
+    def prepare(
+        self,
+        sequences: Tree,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = False,
+        resets: Any = None,
+        lengths: Any = None,
+    ) -> Ready:
+        """What `call` does before the time loop; takes what that takes."""
         self._check(sequences, initial_state, mask=mask, resets=resets, lengths=lengths)
         mask = self._mask(sequences, mask, lengths)
         flip = self._swap_if_time_major
@@ -226,16 +238,24 @@ class RNN(SequenceArguments, keras.layers.Layer):
         else:
             states = carried.take(self.states, rows) if self.stateful else fresh
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
-
-        result = self._unroll(
+        constants = as_cell(self.cell, self.step_shape).get_constants(
+            rows, bool(training)
+        )
+        return Ready(
             inputs,
             states,
             fresh,
+            mask,
             _bool(flip(mask)),
             _bool(flip(resets)),
-            bool(training),
+            constants,
         )
+
+    def hand_out(self, ready: Ready, result: loop.Result) -> Any:
+        """What `call` returns once the time loop has run."""
+        flip = self._swap_if_time_major
         if self.stateful:
+            rows = jax.tree.leaves(ready.inputs)[0].shape[0]
             carried.put(self.states, result.states, rows)
         returned = [result.outputs if self.return_sequences else result.last]
         if self.return_state:
@@ -245,19 +265,10 @@ class RNN(SequenceArguments, keras.layers.Layer):
         returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
         if self.return_sequences:
             returned[0] = jax.tree.map(flip, returned[0])
-            for output in jax.tree.leaves(returned[0]) if mask is not None else ():
-                backend.set_keras_mask(output, mask)
+            if ready.given_mask is not None:
+                for output in jax.tree.leaves(returned[0]):
+                    backend.set_keras_mask(output, ready.given_mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
-
-    def _fused(self) -> kernels.Fused | str:
-        """The fused function for this layer, or why there is none."""
-        return kernels.plan(
-            self.cell,
-            return_sequences=self.return_sequences,
-            return_all_states=self.return_all_states,
-            reverse=self.go_backwards,
-            zero_masked=self.zero_output_for_mask,
-        )
 
     def plan(self, input_shape: Tree = None) -> str:
         """Say what will run this layer here, and why.
@@ -277,62 +288,11 @@ class RNN(SequenceArguments, keras.layers.Layer):
             'the scan: Mine has no fused kernel.'
         """
         del input_shape
-        fused = self._fused()
+        fused = running.fused(self)
         return f"the scan: {fused}" if isinstance(fused, str) else str(fused)
 
-    def _unroll(
-        self,
-        inputs: Tree,
-        states: Tree,
-        fresh: Tree,
-        mask: Any,
-        resets: Any,
-        training: bool,
-    ) -> loop.Result:
-        """Run the time loop; everything is batch-major."""
-        cell = as_cell(self.cell, self._step_shape)
-        rows = jax.tree.leaves(inputs)[0].shape[0]
-        constants = cell.get_constants(rows, training)
-        fused = self._fused()
-        if isinstance(fused, kernels.Fused):
-            weights = kernels.weights_of(self.cell)
-            return fused(
-                inputs, states, weights, mask=mask, resets=resets, constants=constants
-            )
-
-        def project(x: Tree) -> Tree:
-            return cell.project_inputs(x, constants)
-
-        def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
-            output, after = cell.step(project(x), states, constants)
-            return output, checks.pack_states(after, states, "the cell's new states")
-
-        one = jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((a.shape[0], *a.shape[2:]), a.dtype), inputs
-        )
-        pure = purify(step, self.cell, one, states)
-        parts: dict[str, Any] = {"step": pure.step}
-        if not jax.tree.leaves(pure.variables):
-            parts = parts_of(cell, constants, rows)
-        result = loop.unroll(
-            inputs=inputs,
-            states=states,
-            **parts,
-            variables=pure.variables,
-            mask=mask,
-            resets=resets,
-            fresh=fresh,
-            reverse=self.go_backwards,
-            unroll=self.unroll or 1,
-            zero_masked=self.zero_output_for_mask,
-            keep_outputs=self.return_sequences,
-            keep_states=self.return_all_states,
-        )
-        pure.finish(result.variables)
-        return result
-
     def _check(self, sequences: Tree, initial_state: Any = None, **given: Any) -> None:
-        checks.check_call(sequences, self._step_shape, self.time_major, **given)
+        checks.check_call(sequences, self.step_shape, self.time_major, **given)
         if isinstance(self.cell, Cell):
             self.cell.check_inputs(sequences)
         if initial_state is not None:
