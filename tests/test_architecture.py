@@ -19,6 +19,7 @@ FLOORS = [
     },
     {"cells"},
     {"kernels", "parts", "wrappers", "attention"},
+    {"running"},
     {"rnn"},
     {"layers", "bidirectional", "decoding"},
     {"accelerate", "doctor"},

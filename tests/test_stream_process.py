@@ -160,11 +160,10 @@ def test_memory_is_given_back():
 def test_without_the_core():
     """The same numbers in plain NumPy, and the reason in the plan."""
     code = """
+    import keras, unrolled, warnings
+    from tests.test_stream import check, inputs, sequence
     from unrolled import _native
     _native.library = lambda: (None, "the native kernels were not built")
-    import keras, unrolled
-    from tests.test_stream import check, inputs, sequence
-    import warnings
     warnings.simplefilter("ignore")
     model = sequence(unrolled.LSTM(7), keras.layers.Dense(2))
     stream = check(model, inputs(3, 4, 5))
