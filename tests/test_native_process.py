@@ -86,6 +86,43 @@ def test_a_helper_keeps_off_the_callers_processor():
     run(code, UNROLLED_THREADS="2")
 
 
+def test_data_parallel_fit():
+    """Keras spreads a batch over eight devices: the loss is that of one device."""
+    code = """
+    import unrolled, jax, keras, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(32, 9, 4)).astype("float32")
+    y = rng.normal(size=(32, 2)).astype("float32")
+    def trained(distribution):
+        keras.distribution.set_distribution(distribution)
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([
+            keras.Input((9, 4)),
+            unrolled.Bidirectional(unrolled.LSTM(16, return_sequences=True)),
+            unrolled.GRU(8),
+            keras.layers.Dense(2),
+        ])
+        model.compile("sgd", "mse")
+        return model, model.fit(x, y, batch_size=32, epochs=3, verbose=0).history
+    distribution = keras.distribution.DataParallel(
+        devices=keras.distribution.list_devices("cpu"))
+    model, got = trained(distribution)
+    mesh = distribution.device_mesh.backend_mesh
+    assert mesh.size == 8
+    state = model._get_jax_state(
+        trainable_variables=True, non_trainable_variables=True,
+        optimizer_variables=True, metrics_variables=True)
+    data = jax.device_put((x, y), NamedSharding(mesh, PartitionSpec("batch")))
+    text = jax.jit(model.train_step).lower(state, data).compile().as_text()
+    assert "unrolled_backward" in text and "f32[4,9,4]" in text
+    assert "all-gather" not in text and "all-to-all" not in text
+    _, want = trained(None)
+    np.testing.assert_allclose(got["loss"], want["loss"], rtol=1e-5)
+    """
+    run(code, XLA_FLAGS="--xla_force_host_platform_device_count=8")
+
+
 def test_fork():
     """A forked child starts helpers of its own (JAX itself is not used after fork)."""
     code = """
