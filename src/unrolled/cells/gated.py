@@ -176,9 +176,11 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Multiply in the compute dtype, accumulate in the state dtype."""
-        # Rows flattened: a weight's gradient is then one product over one axis.
+        # With rows in one axis XLA takes the weight's gradient without copying. Over
+        # several devices the batch keeps its own axis, or it would be gathered.
+        rows = x.reshape(-1, x.shape[-1]) if jax.device_count() == 1 else x
         z = jnp.matmul(
-            x.reshape(-1, x.shape[-1]).astype(self.compute_dtype),
+            rows.astype(self.compute_dtype),
             jnp.asarray(weight, self.compute_dtype),
             preferred_element_type=self.state_dtype,
         )
