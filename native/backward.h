@@ -248,12 +248,12 @@ class Backward {
     constexpr int NV = 2;
     const long k0 = slots<Op>(first<P>() * padded), depth = slots<Op>(count<P>() * padded);
     const long R = part.rows.to - part.rows.from, most = R == 1 ? depth : kDepth;
-    alignas(64) float out[kTileFloats];
+    alignas(64) float out[max_rows<Op, NV>() * NV * W];
     for (long k = 0; k < depth; k += most)
       for (long i = part.panels.from; i < part.panels.to; ++i) {
         const long j = s & 1 ? part.panels.to - 1 - (i - part.panels.from) : i;
-        tiled(R, max_rows<NV>(), [&](long m, int rows) {
-          tile_of<Op, NV, max_rows<NV>()>(
+        tiled(R, max_rows<Op, NV>(), [&](long m, int rows) {
+          tile_of<Op, NV>(
               rows, z.data + (part.at + m) * kStride, part.chunk_rows * kStride,
               recurrent[P] + (j * depth + k) * NV * W, k0 + k, k0 + smaller(depth, k + most),
               kZeros, 0, out);
@@ -310,9 +310,9 @@ class Backward {
     const long depth = slots<Op>(C::kGates * padded), M = part.chunk_rows;
     for (long k = 0; k < depth; k += kDepth)
       for (long j = own.from; j < own.to; ++j)
-        tiled(rows.to - rows.from, max_rows<NV>(), [&](long m, int count_) {
+        tiled(rows.to - rows.from, max_rows<Op, NV>(), [&](long m, int count_) {
           float* out = dx_sum + (j * M + rows.from + m) * NV * W;
-          tile_of<Op, NV, max_rows<NV>()>(
+          tile_of<Op, NV>(
               count_, z.data + (rows.from + m) * kStride, M * kStride,
               kernel + (j * depth + k) * NV * W, k, smaller(depth, k + kDepth),
               k ? out : kZeros, k ? NV * W : 0, out);
@@ -367,7 +367,8 @@ class Backward {
   float* dx_sum;  // [input_panels][chunk rows][2*W], each row and panel one thread's
   // Shared, refilled each chunk between barriers: left operands of all rows. A thread's
   // rows are neighbours. z: the columns' cotangents; x, h, r*h: the products' operands.
-  Rows<Op> z, x, h, rh;
+  Rows<Op> z;
+  LeftRows<Op> x, h, rh;
   WeightGradient<Op> dkernel, drecurrent[2];
   float* dbias[kMaxThreads];  // a thread's sums of dz, one a column
   uint8_t* codes;             // [T][B] or null: no mask, no resets

@@ -1,6 +1,11 @@
 #include "dispatch.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +23,7 @@ UNROLLED_VARIANT(sse2)
 UNROLLED_VARIANT(avx2)
 UNROLLED_VARIANT(avx512)
 UNROLLED_VARIANT(avx512bf16)
+UNROLLED_VARIANT(amx)
 #else
 UNROLLED_VARIANT(generic)
 #endif
@@ -42,6 +48,22 @@ struct Choice {
                "Got \"%.40s\".", known, wanted ? wanted : "");
   }
 };
+
+#if defined(__x86_64__)
+// Whether there are tile registers for bfloat16, and the system lets this process use them.
+bool has_tiles() {
+#if defined(UNROLLED_MODEL_TILES)
+  return true;
+#else
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned bfloat16 = 1u << 22, tiles = 1u << 24;
+  if (!(d & bfloat16) || !(d & tiles)) return false;
+  constexpr long ask_for_state = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, ask_for_state, tile_data) == 0;
+#endif
+}
+#endif
 
 constexpr int kMaxLayers = 2;  // in one call
 
@@ -111,8 +133,10 @@ const std::vector<const Kernels*>& supported() {
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (v3) found.push_back(&avx2::kernels);
     if (v4) found.push_back(&avx512::kernels);
-    if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+    if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
       found.push_back(&avx512bf16::kernels);
+      if (has_tiles()) found.push_back(&amx::kernels);
+    }
     return found;
 #else
     return std::vector<const Kernels*>{&generic::kernels};

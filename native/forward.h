@@ -145,8 +145,8 @@ class Forward {
     const long depth = slots<Op>(p.D), M = part.chunk_rows;
     for (long j = part.panels.from; j < part.panels.to; ++j) {
       float* out = projected[P][part.thread] + (j - part.panels.from) * M * NV * W;
-      tiled(M, max_rows<NV>(), [&](long m, int count) {
-        tile_of<Op, NV, max_rows<NV>()>(
+      tiled(M, max_rows<Op, NV>(), [&](long m, int count) {
+        tile_of<Op, NV>(
             count, rows[part.thread] + m * kStride, M * kStride, kernel[P] + j * depth * NV * W,
             0, depth, bias[P] + j * NV * W, 0, out + m * NV * W);
       });
@@ -158,15 +158,15 @@ class Forward {
     constexpr int NV = width<P>();
     const long depth = slots<Op>(p.U), count = part.panels.to - part.panels.from;
     const float* h = P == 0 ? reads(s) : operand[1];
-    alignas(64) float product[kTileFloats];
+    alignas(64) float product[max_rows<Op, NV>() * NV * W];
     for (long i = 0; i < count; ++i) {
       // Back and forth over the panels: the last step's tail is still in the cache.
       const long j = s & 1 ? part.panels.to - 1 - i : part.panels.from + i;
       const float* x = projected[P][part.thread] +
                        ((j - part.panels.from) * part.chunk_rows + part.at) * NV * W;
-      tiled(part.rows.to - part.rows.from, max_rows<NV>(), [&](long m, int rows_) {
+      tiled(part.rows.to - part.rows.from, max_rows<Op, NV>(), [&](long m, int rows_) {
         const long r = part.rows.from + m;
-        tile_of<Op, NV, max_rows<NV>()>(
+        tile_of<Op, NV>(
             rows_, h + r * kStride, p.B * kStride, recurrent[P] + j * depth * NV * W, 0, depth,
             recurrent_bias[P] + j * NV * W, 0, product);
         for (int b = 0; b < NB && j * NB + b < blocks; ++b)

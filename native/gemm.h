@@ -13,6 +13,7 @@ constexpr long kChunk = 128, kStride = 144;
 
 struct Float {
   static constexpr int kPair = 1;
+  static constexpr bool kTiles = false;  // tile registers do the products: tiles.h
   static UNROLLED_INLINE vf join(vf even, vf) { return even; }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) { return a * b + sum; }
   // W columns of a row; `column` is a multiple of W.
@@ -24,6 +25,7 @@ struct Float {
 #if defined(__AVX512BF16__)
 struct Bfloat16 {
   static constexpr int kPair = 2;
+  static constexpr bool kTiles = false;
   static UNROLLED_INLINE __m512i wide(__m256bh x) {
     return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(x));
   }
@@ -39,6 +41,15 @@ struct Bfloat16 {
     float* to = row + slot / kChunk * chunk_stride + slot % kChunk;
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+  }
+  // W columns of two neighbouring rows, paired in columns, as pairs of rows; without a
+  // next row, zeros in its place.
+  static UNROLLED_INLINE vf pair_of_rows(const float* row, bool has_next) {
+    const auto half = [](const float* p) {
+      return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    };
+    const __m512i odd = has_next ? _mm512_slli_epi32(half(row + kStride), 16) : _mm512_setzero_si512();
+    return _mm512_castsi512_ps(_mm512_or_si512(half(row), odd));
   }
 };
 #endif
@@ -141,18 +152,21 @@ void tile(const float* a, long chunk_stride, const float* w, long k0, long k1,
 
 // Rows of the largest tile that leaves the compiler enough registers. AVX-512 multiplies
 // by a number in memory; elsewhere it takes a register.
-template <int NV>
+template <class Op, int NV>
 constexpr int max_rows() {
+  if constexpr (Op::kTiles) return Op::kRows;
   if (kRegisters == 32) return NV == 4 ? (W == 16 ? 7 : 6) : NV == 3 ? 9 : 14;
   return NV == 4 ? 3 : NV == 3 ? 4 : 6;
 }
-constexpr int kTileFloats = 14 * 2 * W;  // the largest tile's output, 7x4, 9x3 or 14x2
 
-template <class Op, int NV, int MR>
+// `tile` of `rows` rows, at most max_rows<Op, NV>.
+template <class Op, int NV, int MR = max_rows<Op, NV>()>
 UNROLLED_INLINE void tile_of(int rows, const float* a, long chunk_stride, const float* w,
                              long k0, long k1, const float* init, long init_stride,
                              float* out) {
-  if constexpr (MR > 0) {
+  if constexpr (Op::kTiles) {
+    Op::template tile<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+  } else if constexpr (MR > 0) {
     if (rows == MR) return tile<Op, MR, NV>(a, chunk_stride, w, k0, k1, init, init_stride, out);
     tile_of<Op, NV, MR - 1>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
   }
@@ -189,10 +203,13 @@ void outer(const float* a, const float* b0, const float* b1, long rows, float* c
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r) store(c + 2 * r * W, sum[r][0]), store(c + (2 * r + 1) * W, sum[r][1]);
 }
-template <class Op, int MR>
+// `outer` of `m` rows, at most max_rows<Op, 2>.
+template <class Op, int MR = max_rows<Op, 2>()>
 UNROLLED_INLINE void outer_of(int m, const float* a, const float* b0, const float* b1,
                               long rows, float* c, bool first) {
-  if constexpr (MR > 0) {
+  if constexpr (Op::kTiles) {
+    Op::outer(m, a, b0, b1, rows, c, first);
+  } else if constexpr (MR > 0) {
     if (m == MR) return outer<Op, MR>(a, b0, b1, rows, c, first);
     outer_of<Op, MR - 1>(m, a, b0, b1, rows, c, first);
   }

@@ -1,6 +1,6 @@
 // Copies into the layouts of gemm.h.
 #pragma once
-#include "gemm.h"
+#include "tiles.h"
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
@@ -100,29 +100,37 @@ void pack_transposed(const float* weights, long K, long U, int first, int column
 }
 
 // Rows whose slots are pairs of columns -> rows whose slots are pairs of rows, one slot a
-// column: what `outer` sums over. Chunks [c0, c1) of W columns; an odd last row is paired
-// with zeros. `to` holds up(rows, 2) rows a chunk.
+// column: what `outer` sums over. Blocks [c0, c1) of W columns. `to` holds up(rows, 2)
+// rows a chunk.
 template <class Op>
-inline void pair_rows(const float* from, long rows, long c0, long c1, float* to) {
-#if defined(__AVX512BF16__)
+void pair_rows(const float* from, long rows, long c0, long c1, float* to) {
   const long half = up(rows, 2);
   for (long c = c0; c < c1; ++c) {
     const long slot = c * W / 2, column = c * W;
     const float* in = from + slot / kChunk * rows * kStride + slot % kChunk;
     float* out = to + column / kChunk * half * kStride + column % kChunk;
-    for (long k = 0; k < half; ++k, in += 2 * kStride, out += kStride) {
-      const __m512i even = _mm512_cvtepu16_epi32(
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)));
-      __m512i odd = _mm512_setzero_si512();
-      if (2 * k + 1 < rows)
-        odd = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
-                  reinterpret_cast<const __m256i*>(in + kStride))), 16);
-      store(out, _mm512_castsi512_ps(_mm512_or_si512(even, odd)));
+    for (long k = 0; k < half; ++k, in += 2 * kStride, out += kStride)
+      store(out, Op::pair_of_rows(in, 2 * k + 1 < rows));
+  }
+}
+
+// The same for a left operand of tiles: [chunk][pairs/W][kChunk columns][W pairs], where
+// the last pairs are made up with zeros.
+template <class Op>
+void turn_pairs(const float* from, long rows, long c0, long c1, float* to) {
+  const long half = up(rows, 2), deep = up(half, W);
+  alignas(64) float block[W * W];
+  for (long c = c0; c < c1; ++c) {
+    const long slot = c * W / 2, column = c * W;
+    const float* in = from + slot / kChunk * rows * kStride + slot % kChunk;
+    float* out = to + column / kChunk * deep * W * kChunk + column % kChunk * W;
+    for (long k0 = 0; k0 < half; k0 += W, out += W * kChunk) {
+      const long n = smaller(W, half - k0);
+      for (long k = 0; k < n; ++k, in += 2 * kStride)
+        store(block + k * W, Op::pair_of_rows(in, 2 * (k0 + k) + 1 < rows));
+      transpose(block, W, n, W, out);
     }
   }
-#else
-  (void)from, (void)rows, (void)c0, (void)c1, (void)to;
-#endif
 }
 
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>

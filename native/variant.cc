@@ -4,20 +4,25 @@
 
 #define UNROLLED_TEXT_(x) #x
 #define UNROLLED_TEXT(x) UNROLLED_TEXT_(x)
+#if !defined(UNROLLED_STEPPING)  // whose steps of a model it takes
+#define UNROLLED_STEPPING UNROLLED_NS
+#endif
 
 namespace unrolled {
 namespace avx512 { extern const Kernels kernels; }
+namespace UNROLLED_STEPPING { extern const Stepping stepping; }  // stepping.cc
 namespace UNROLLED_NS {
 namespace {
 
-#if defined(__AVX512BF16__)
-// Float32 would be compiled to what the smaller variant has already.
+// With bfloat16, float32 would be compiled to what a smaller variant has already.
+#if defined(UNROLLED_TILES)
+using Op = Tiles;
+#elif defined(__AVX512BF16__)
 using Op = Bfloat16;
-constexpr bool kHasBf16 = true;
 #else
 using Op = Float;
-constexpr bool kHasBf16 = false;
 #endif
+constexpr bool kHasBf16 = Op::kPair == 2;
 
 size_t scratch(const Problem& p, bool backward, int threads) {
   if constexpr (kHasBf16)
@@ -28,12 +33,15 @@ void run(const Problem& p, bool backward, char* memory, Team& team, int thread) 
   if constexpr (kHasBf16)
     if (!p.bf16) return avx512::kernels.run(p, backward, memory, team, thread);
   pick<Op>(p, backward, {memory, team.size, &team, thread});
+#if defined(UNROLLED_TILES)
+  tile_release();
+#endif
 }
 
 }  // namespace
 
-extern const Stepping stepping;  // stepping.cc
 extern const Kernels kernels;
-const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W, kHasBf16, scratch, run, &stepping};
+const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W,   kHasBf16, scratch, run,
+                         &UNROLLED_STEPPING::stepping};
 
 }}  // namespace unrolled::UNROLLED_NS

@@ -8,21 +8,33 @@ constexpr long kDepth = 1024;      // summed slots per pass, so that a panel sta
 constexpr long kRowsPerPass = 192; // summed rows per pass, so that a strip stays in L1
 alignas(64) constexpr float kZeros[4 * W] = {};
 
-// A left operand as gemm.h lays it out, and the same with rows, not columns, paired up.
-template <class Op>
+// A left operand as gemm.h lays it out, and the same with rows, not columns, paired up;
+// kTurned: as tiles read it, a column's pairs side by side.
+template <class Op, bool kTurned = false>
 struct Rows {
   float *data, *paired;
 
   void take(Carver& carver, long rows, long columns) {
-    const long width = up(columns, W) * W;
+    const long width = up(columns, W) * W, pairs = up(rows, Op::kPair);
     data = carver.take(rows_size<Op>(rows, width));
-    paired = Op::kPair == 1 ? data : carver.take(up(width, kChunk) * up(rows, 2) * kStride);
+    paired = Op::kPair == 1 ? data : carver.take(up(width, kChunk) * chunk(pairs));
   }
   void pair(long rows, Range blocks) const {
-    if constexpr (Op::kPair == 2) pair_rows<Op>(data, rows, blocks.from, blocks.to, paired);
+    if constexpr (kTurned) turn_pairs<Op>(data, rows, blocks.from, blocks.to, paired);
+    else if constexpr (Op::kPair == 2) pair_rows<Op>(data, rows, blocks.from, blocks.to, paired);
     else (void)rows, (void)blocks;
   }
+  // Where `outer` finds a column, from pair k of `pairs` on; k is a multiple of W.
+  const float* column(long at, long k, long pairs) const {
+    const long within = kTurned ? k * kChunk + at % kChunk * W : k * kStride + at % kChunk;
+    return paired + at / kChunk * chunk(pairs) + within;
+  }
+
+ private:
+  static long chunk(long pairs) { return kTurned ? up(pairs, W) * W * kChunk : pairs * kStride; }
 };
+template <class Op>
+using LeftRows = Rows<Op, Op::kTiles>;
 
 // d(weights) of `count` column groups from `first` on. Sums live in tile order,
 // [pair of column blocks][height][2*W]; pairs are shared out among the threads.
@@ -38,26 +50,21 @@ struct WeightGradient {
   }
 
   // sums (+)= left^T @ z over `rows` rows.
-  void add(const Rows<Op>& left, const Rows<Op>& z, long rows, int thread, int threads,
+  void add(const LeftRows<Op>& left, const Rows<Op>& z, long rows, int thread, int threads,
            bool fresh) const {
     const long depth = up(rows, Op::kPair), all_blocks = count * blocks;
     const Range mine = share(up(all_blocks, 2), thread, threads);
-    const auto strip = [&](long block) {
-      const long column = (first * blocks + block) * W;
-      return z.paired + column / kChunk * depth * kStride + column % kChunk;
-    };
     for (long k = 0; k < depth; k += kRowsPerPass)
       for (long pair = mine.from; pair < mine.to; ++pair) {
-        const float* b0 = strip(2 * pair) + k * kStride;
-        const float* b1 = strip(smaller(2 * pair + 1, all_blocks - 1)) + k * kStride;
+        const long next = smaller(2 * pair + 1, all_blocks - 1);
+        const float* b0 = z.column((first * blocks + 2 * pair) * W, k, depth);
+        const float* b1 = z.column((first * blocks + next) * W, k, depth);
         float* c = sums + pair * height * 2 * W;
-        for (long m0 = 0; m0 < height; m0 += kChunk) {
-          const float* a = left.paired + m0 / kChunk * depth * kStride + k * kStride;
-          tiled(smaller(kChunk, height - m0), max_rows<2>(), [&](long m, int tall) {
-            outer_of<Op, max_rows<2>()>(tall, a + m, b0, b1, smaller(kRowsPerPass, depth - k),
-                                        c + (m0 + m) * 2 * W, fresh && k == 0);
+        for (long m0 = 0; m0 < height; m0 += kChunk)
+          tiled(smaller(kChunk, height - m0), max_rows<Op, 2>(), [&](long m, int tall) {
+            outer_of<Op>(tall, left.column(m0 + m, k, depth), b0, b1,
+                         smaller(kRowsPerPass, depth - k), c + (m0 + m) * 2 * W, fresh && k == 0);
           });
-        }
       }
   }
 

@@ -1,0 +1,183 @@
+// Products of bfloat16 on the tile registers of AMX. A tile is up to 16 rows of 16 slots:
+// as left operand rows of a, as right operand slots of a panel, as sum rows of the result.
+// Squares of two by two sums let each operand, once loaded, be multiplied twice.
+#pragma once
+#include <cstring>
+
+#include "gemm.h"
+
+#if defined(UNROLLED_TILES)
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+constexpr int kSide = 16;
+static_assert(kSide == W, "a tile's row is a vector");
+
+// What the processor reads to learn the sizes of the eight tiles.
+struct alignas(64) TileSizes {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// The six instructions. The registers are the thread's; the compiler knows nothing of them.
+#if defined(UNROLLED_MODEL_TILES)  // in plain C++, for processors without and for sanitizers
+struct ModelTile { int rows, slots; float slot[kSide][kSide]; };
+thread_local ModelTile model_tile[8];
+
+inline void tile_sizes(const TileSizes& sizes) {
+  for (int t = 0; t < 8; ++t) model_tile[t] = {sizes.rows[t], sizes.row_bytes[t] / 4, {}};
+}
+template <int T> void tile_load(const float* p, long stride) {
+  ModelTile& t = model_tile[T];
+  for (int r = 0; r < t.rows; ++r) memcpy(t.slot[r], p + r * stride, 4 * t.slots);
+}
+template <int T> void tile_store(float* p, long stride) {
+  const ModelTile& t = model_tile[T];
+  for (int r = 0; r < t.rows; ++r) memcpy(p + r * stride, t.slot[r], 4 * t.slots);
+}
+template <int T> void tile_zero() { memset(model_tile[T].slot, 0, sizeof model_tile[T].slot); }
+inline float bfloat16_of(float slot, int half) {
+  uint32_t bits;
+  memcpy(&bits, &slot, 4);
+  bits = half ? bits & 0xffff0000u : bits << 16;
+  memcpy(&slot, &bits, 4);
+  return slot;
+}
+template <int C, int A, int B> void tile_multiply() {
+  const ModelTile &a = model_tile[A], &b = model_tile[B];
+  for (int r = 0; r < model_tile[C].rows; ++r)
+    for (int k = 0; k < a.slots; ++k)
+      for (int v = 0; v < b.slots; ++v)
+        for (int half = 0; half < 2; ++half)
+          model_tile[C].slot[r][v] += bfloat16_of(a.slot[r][k], half) * bfloat16_of(b.slot[k][v], half);
+}
+inline void tile_release() {}
+#else
+UNROLLED_INLINE void tile_sizes(const TileSizes& sizes) {
+  asm volatile("ldtilecfg %0" : : "m"(sizes));
+}
+template <int T> UNROLLED_INLINE void tile_load(const float* p, long stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(4 * stride), "i"(T) : "memory");
+}
+template <int T> UNROLLED_INLINE void tile_store(float* p, long stride) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(p), "r"(4 * stride), "i"(T) : "memory");
+}
+template <int T> UNROLLED_INLINE void tile_zero() { asm volatile("tilezero %%tmm%c0" : : "i"(T)); }
+template <int C, int A, int B> UNROLLED_INLINE void tile_multiply() {
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+}
+// A thread that leaves tiles in use makes every switch to another one dearer.
+UNROLLED_INLINE void tile_release() { asm volatile("tilerelease"); }
+#endif
+
+// Sums are tiles 0 to 3, two of 16 columns a row; 4 and 5 the rows' operands, 6 and 7 the
+// columns'. `slots` of them are summed at a time.
+inline void shape_tiles(int rows, int slots) {
+  TileSizes sizes;
+  const int high = rows < kSide ? rows : kSide, low = rows - high;
+  const int tall[8] = {high, high, low, low, high, low, slots, slots};
+  for (int t = 0; t < 8; ++t) {
+    sizes.rows[t] = static_cast<uint8_t>(tall[t]);
+    sizes.row_bytes[t] = static_cast<uint16_t>(!tall[t] ? 0 : t == 4 || t == 5 ? 4 * slots : 64);
+  }
+  tile_sizes(sizes);
+}
+
+// A square of sums; kLow: it has more than 16 rows, kRight: more than 16 columns.
+template <bool kLow, bool kRight>
+struct Square {
+  static UNROLLED_INLINE void zero() {
+    tile_zero<0>();
+    if constexpr (kRight) tile_zero<1>();
+    if constexpr (kLow) tile_zero<2>();
+    if constexpr (kLow && kRight) tile_zero<3>();
+  }
+  static UNROLLED_INLINE void load(const float* c, long stride) {
+    tile_load<0>(c, stride);
+    if constexpr (kRight) tile_load<1>(c + kSide, stride);
+    if constexpr (kLow) tile_load<2>(c + kSide * stride, stride);
+    if constexpr (kLow && kRight) tile_load<3>(c + kSide * stride + kSide, stride);
+  }
+  static UNROLLED_INLINE void store(float* c, long stride) {
+    tile_store<0>(c, stride);
+    if constexpr (kRight) tile_store<1>(c + kSide, stride);
+    if constexpr (kLow) tile_store<2>(c + kSide * stride, stride);
+    if constexpr (kLow && kRight) tile_store<3>(c + kSide * stride + kSide, stride);
+  }
+  static UNROLLED_INLINE void add(const float* a, long a_stride, const float* b0, const float* b1,
+                                  long b_stride) {
+    tile_load<4>(a, a_stride);
+    tile_load<6>(b0, b_stride);
+    tile_multiply<0, 4, 6>();
+    if constexpr (kRight) tile_load<7>(b1, b_stride), tile_multiply<1, 4, 7>();
+    if constexpr (kLow) tile_load<5>(a + kSide * a_stride, a_stride), tile_multiply<2, 5, 6>();
+    if constexpr (kLow && kRight) tile_multiply<3, 5, 7>();
+  }
+};
+// Calls f(Square) with the square that has `rows` rows and one or two tiles of columns.
+template <class F>
+UNROLLED_INLINE void with_square(int rows, bool right, const F& f) {
+  if (rows > kSide) right ? f(Square<true, true>()) : f(Square<true, false>());
+  else right ? f(Square<false, true>()) : f(Square<false, false>());
+}
+
+struct Tiles : Bfloat16 {
+  static constexpr bool kTiles = true;
+  static constexpr int kRows = 2 * kSide;
+  // A product of tiles takes some 50 cycles until its sum is there: too few rows wait.
+  static constexpr int kFewRows = 3;
+
+  // As gemm.h's tile. Tiles take the whole multiples of 16 slots, vectors the rest.
+  template <int NV>
+  static void tile(int rows, const float* a, long chunk_stride, const float* w, long k0, long k1,
+                   const float* init, long init_stride, float* out) {
+    const long from = up(k0, kSide) * kSide, to = k1 / kSide * kSide;
+    if (rows <= kFewRows || from >= to)
+      return vectors<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+    shape_tiles(rows, kSide);
+    const float* panel = w + (from - k0) * NV * W;
+    for (int v = 0; v < NV; v += 2)
+      with_square(rows, v + 1 < NV, [&](auto square) {
+        square.load(init + v * W, init_stride);
+        for (long k = from; k < to; k += kSide)
+          square.add(a + k / kChunk * chunk_stride + k % kChunk, kStride,
+                     panel + (k - from) * NV * W + v * W, panel + (k - from) * NV * W + (v + 1) * W,
+                     NV * W);
+        square.store(out + v * W, NV * W);
+      });
+    if (k0 < from) vectors<NV>(rows, a, chunk_stride, w, k0, from, out, NV * W, out);
+    if (to < k1) vectors<NV>(rows, a, chunk_stride, w + (to - k0) * NV * W, to, k1, out, NV * W, out);
+  }
+
+  // As gemm.h's outer, but rows of a, one a column of the result, are kSide apart, and
+  // each further kSide slots kChunk rows on.
+  static void outer(int tall, const float* a, const float* b0, const float* b1, long rows,
+                    float* c, bool first) {
+    const long whole = rows / kSide * kSide;
+    with_square(tall, true, [&](auto square) {
+      const auto sum = [&](long from, long to, int slots, bool fresh) {
+        shape_tiles(tall, slots);
+        if (fresh) square.zero();
+        else square.load(c, 2 * W);
+        for (long k = from; k < to; k += kSide)
+          square.add(a + k * kChunk, kSide, b0 + k * kStride, b1 + k * kStride, kStride);
+        square.store(c, 2 * W);
+      };
+      if (whole) sum(0, whole, kSide, first);
+      if (whole < rows) sum(whole, rows, static_cast<int>(rows - whole), first && !whole);
+    });
+  }
+
+ private:
+  template <int NV>
+  static void vectors(int rows, const float* a, long chunk_stride, const float* w, long k0,
+                      long k1, const float* init, long init_stride, float* out) {
+    tiled(rows, max_rows<Bfloat16, NV>(), [&](long m, int some) {
+      tile_of<Bfloat16, NV>(some, a + m * kStride, chunk_stride, w, k0, k1, init + m * init_stride,
+                            init_stride, out + m * NV * W);
+    });
+  }
+};
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>
+#endif
