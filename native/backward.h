@@ -216,8 +216,8 @@ class Backward {
           }
           store(d[0] + at, now[0]);
           put<0, C::kFirst>(part, r, jb, dz, sum);
-          Op::put(rh.data + (part.at + r - part.rows.from) * kStride, part.chunk_rows * kStride,
-                  u, left);
+          Op::put(Op::place(rh.data + (part.at + r - part.rows.from) * kStride,
+                            part.chunk_rows * kStride, u), left);
         }
         add_bias<0, C::kFirst>(part, jb, sum);
       }
@@ -229,7 +229,7 @@ class Backward {
     float* row = z.data + (part.at + r - part.rows.from) * kStride;
 #pragma GCC unroll 4
     for (int i = kFrom; i < kTo; ++i) {
-      Op::put(row, part.chunk_rows * kStride, i * padded + jb * W, dz[i]);
+      Op::put(Op::place(row, part.chunk_rows * kStride, i * padded + jb * W), dz[i]);
       sum[i] += dz[i];
     }
   }

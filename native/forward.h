@@ -9,6 +9,7 @@ template <class Op, class C, bool kSave>
 class Forward {
   static constexpr int NB = C::kBlocks;
   template <int P> static constexpr int gates() { return P == 0 ? C::kFirst : C::kGates - C::kFirst; }
+  static constexpr int kGroup = 32;  // rows between a product and its activations
   template <int P> static constexpr int width() { return gates<P>() * NB; }  // vectors a panel
 
  public:
@@ -75,6 +76,7 @@ class Forward {
         }
       }
     }
+    hand_out(part);
   }
 
  private:
@@ -121,7 +123,7 @@ class Forward {
           store(state[i] + (jb * p.B + r) * W, v);
           if (i) continue;
           if (p.recurrent_mask) v *= load_part(p.recurrent_mask + r * p.U + u, n);
-          Op::put(reads(0) + r * kStride, p.B * kStride, u, v);
+          Op::put(Op::place(reads(0) + r * kStride, p.B * kStride, u), v);
         }
       }
     }
@@ -158,90 +160,149 @@ class Forward {
     constexpr int NV = width<P>();
     const long depth = slots<Op>(p.U), count = part.panels.to - part.panels.from;
     const float* h = P == 0 ? reads(s) : operand[1];
-    alignas(64) float product[max_rows<Op, NV>() * NV * W];
+    alignas(64) float product[kGroup * NV * W];
     for (long i = 0; i < count; ++i) {
       // Back and forth over the panels: the last step's tail is still in the cache.
       const long j = s & 1 ? part.panels.to - 1 - i : part.panels.from + i;
       const float* x = projected[P][part.thread] +
                        ((j - part.panels.from) * part.chunk_rows + part.at) * NV * W;
-      tiled(part.rows.to - part.rows.from, max_rows<Op, NV>(), [&](long m, int rows_) {
+      tiled(part.rows.to - part.rows.from, kGroup, [&](long m, int many) {
         const long r = part.rows.from + m;
-        tile_of<Op, NV>(
-            rows_, h + r * kStride, p.B * kStride, recurrent[P] + j * depth * NV * W, 0, depth,
-            recurrent_bias[P] + j * NV * W, 0, product);
+        tiled(many, max_rows<Op, NV>(), [&](long k, int few) {
+          tile_of<Op, NV>(
+              few, h + (r + k) * kStride, p.B * kStride, recurrent[P] + j * depth * NV * W, 0,
+              depth, recurrent_bias[P] + j * NV * W, 0, product + k * NV * W);
+        });
         for (int b = 0; b < NB && j * NB + b < blocks; ++b)
-          pointwise<P>(s, j * NB + b, r, r + rows_, x + m * NV * W + b * gates<P>() * W,
+          pointwise<P>(s, j * NB + b, r, r + many, x + m * NV * W + b * gates<P>() * W,
                        product + b * gates<P>() * W);
       });
     }
+  }
+
+  // What a block of units reads and writes at one step, from row 0 on. Plain values: no
+  // store can change them, so they are read once and not for every row.
+  struct Block {
+    long units;              // of the block; W, fewer in the last one
+    long sequence, state_row;  // T*U and U
+    const uint8_t* codes;    // one a row; or null
+    const float* factor;     // on h in the recurrent product, U a row; or null
+    float* state[2];         // W a row
+    float* held;             // W a row
+    float* keep;             // saved vectors a row
+    float *y, *hs, *cs;      // T*U a row; or null
+    long ahead, keep_ahead;  // from y and keep to the next step's; 0: this is the last
+    float* operand;          // of the next product, kStride a row
+  };
+  template <int P>
+  UNROLLED_INLINE Block block_of(long s, long jb) const {
+    const long u = jb * W, at = place_of(p, s) * p.U + u, room = p.B * saved_vectors<C>() * W;
+    const bool more = s + 1 < p.T;
+    const auto here = [&](float* sequence) { return sequence ? sequence + at : nullptr; };
+    Block b{};
+    b.units = p.U - u, b.sequence = p.T * p.U, b.state_row = p.U;
+    b.codes = codes ? codes + s * p.B : nullptr;
+    b.factor = p.recurrent_mask ? p.recurrent_mask + u : nullptr;
+    for (int i = 0; i < C::kStates; ++i) b.state[i] = state[i] + jb * p.B * W;
+    if (C::kPhases == 2) b.held = held + jb * p.B * W;
+    if (kSave) b.keep = p.residual + (s * blocks + jb) * room;
+    b.y = here(p.y), b.hs = here(p.hs), b.cs = here(p.cs);
+    b.ahead = more ? (place_of(p, s + 1) - place_of(p, s)) * p.U : 0;
+    b.keep_ahead = kSave && more ? blocks * room : 0;
+    b.operand = Op::place(P + 1 < C::kPhases ? operand[1] : writes(s), p.B * kStride, u);
+    return b;
   }
 
   // Rows [r0, r1) of one block of units; x and h step NV*W floats a row.
   template <int P>
   UNROLLED_INLINE void pointwise(long s, long jb, long r0, long r1, const float* x,
                                  const float* h) const {
-    constexpr int GN = gates<P>(), NV = width<P>();
+    constexpr long next = 2 * width<P>() * W;
+    const Block block = block_of<P>(s, jb);
     const typename C::Act act(p);
-    const long u = jb * W, n = p.U - u;
-    for (long r = r0; r < r1; ++r, x += NV * W, h += NV * W) {
-      const long at = (jb * p.B + r) * W;
-      const int code = codes ? codes[s * p.B + r] : kShow | kBegun;
-      vf xs[GN], hs[GN], now[C::kStates], saved[C::kSaved + 1];
+    long r = r0;
+    for (; r + 2 <= r1; r += 2, x += next, h += next) advance<P, 2>(block, act, r, x, h);
+    if (r < r1) advance<P, 1>(block, act, r, x, h);
+  }
+
+  // N rows from r on.
+  template <int P, int N>
+  static UNROLLED_INLINE void advance(const Block& b, const typename C::Act& act, long r,
+                                      const float* x, const float* h) {
+    using V = Many<N>;
+    constexpr int GN = gates<P>(), NV = width<P>();
+    V xs[GN], hs[GN], now[C::kStates], saved[C::kSaved + 1];
 #pragma GCC unroll 4
-      for (int g = 0; g < GN; ++g) xs[g] = load(x + g * W), hs[g] = load(h + g * W);
-      for (int i = 0; i < C::kStates; ++i) now[i] = load(state[i] + at);
-      float* keep = kSave ? residual_of(s, jb, r) : nullptr;
+    for (int g = 0; g < GN; ++g) {
+      xs[g] = V::each([&](int k) { return load(x + (k * NV + g) * W); });
+      hs[g] = V::each([&](int k) { return load(h + (k * NV + g) * W); });
+    }
+    for (int i = 0; i < C::kStates; ++i)
+      now[i] = V::each([&](int k) { return load(b.state[i] + (r + k) * W); });
+    if (P == 1) saved[0] = V::each([&](int k) { return load(b.held + (r + k) * W); });
+    C::template forward<P>(act, xs, hs, now, saved);
+#pragma GCC unroll 2
+    for (int k = 0; k < N; ++k) {
+      vf left[C::kStates], kept[C::kSaved + 1];
+      for (int i = 0; i < C::kStates; ++i) left[i] = now[i].v[k];
+      for (int i = 0; i < C::kSaved; ++i) kept[i] = saved[i].v[k];
       if constexpr (P + 1 < C::kPhases) {
-        C::template forward<P>(act, xs, hs, now, saved);
-        if (p.recurrent_mask) now[0] *= load_part(p.recurrent_mask + r * p.U + u, n);
-        Op::put(operand[1] + r * kStride, p.B * kStride, u, now[0]);
-        store(held + at, saved[0]);
-        for (int i = 0; kSave && i < C::kSavedFirst; ++i) store(keep + i * W, saved[i]);
-        continue;
+        store(b.held + (r + k) * W, kept[0]);
+        if (kSave) keep<0, C::kSavedFirst>(b, r + k, kept);
+      } else {
+        finish(b, r + k, left, kept);
       }
-      if constexpr (C::kPhases == 2) saved[0] = load(held + at);
-      C::template forward<P>(act, xs, hs, now, saved);
-      if (code & kMasked)
-        for (int i = 0; i < C::kStates; ++i) now[i] = load(state[i] + at);
-      if constexpr (kSave) {
-        for (int i = C::kPhases == 2 ? C::kSavedFirst : 0; i < C::kSaved; ++i)
-          store(keep + i * W, saved[i]);
-        for (int i = 1; i < C::kStates; ++i) store(keep + (C::kSaved + i - 1) * W, now[i]);
-      }
-      if (s + 1 < p.T) fetch(s + 1, jb, r);
-      finish(s, r, u, n, at, code, now);
+      if (b.factor) left[0] *= load_part(b.factor + (r + k) * b.state_row, b.units);
+      Op::put(b.operand + (r + k) * kStride, left[0]);
     }
   }
 
-  float* residual_of(long s, long jb, long r) const {
-    return p.residual + ((s * blocks + jb) * p.B + r) * saved_vectors<C>() * W;
-  }
-
-  // What step s will write. The rows of a sequence lie T*U apart, on a page each, where no
-  // processor foresees the next.
-  UNROLLED_INLINE void fetch(long s, long jb, long r) const {
-    for (int i = 0; kSave && i < saved_vectors<C>(); ++i) prefetch(residual_of(s, jb, r) + i * W);
-    if (p.y) prefetch(p.y + (r * p.T + place_of(p, s)) * p.U + jb * W);
-  }
-
-  // Hands out the states after step s, and leaves those the next step starts from.
-  UNROLLED_INLINE void finish(long s, long r, long u, long n, long at, int code, vf* now) const {
-    const long out = (r * p.T + place_of(p, s)) * p.U + u;
-    const vf shown = code & kShow ? now[0] : vf{};
-    if (p.y) store_part(p.y + out, shown, n);
-    if (p.hs) store_part(p.hs + out, now[0], n);
-    if (C::kStates > 1 && p.cs) store_part(p.cs + out, now[C::kStates - 1], n);
-    if (s == p.T - 1) {
-      store_part(p.h_last + r * p.U + u, now[0], n);
-      if (C::kStates > 1) store_part(p.c_last + r * p.U + u, now[C::kStates - 1], n);
-      if (p.y_last) store_part(p.y_last + r * p.U + u, shown, n);
+  template <int kFrom, int kTo>
+  static UNROLLED_INLINE void keep(const Block& b, long r, const vf* vectors) {
+    float* to = b.keep + r * saved_vectors<C>() * W;
+    for (int i = kFrom; i < kTo; ++i) {
+      store(to + i * W, vectors[i]);
+      if (b.keep_ahead) prefetch(to + b.keep_ahead + i * W);
     }
+  }
+
+  // Hands out the states after the step, and leaves in `now` those the next one starts from.
+  static UNROLLED_INLINE void finish(const Block& b, long r, vf* now, const vf* saved) {
+    constexpr int kLast = C::kStates - 1;
+    const int code = b.codes ? b.codes[r] : kShow | kBegun;
+    if (code & kMasked)
+      for (int i = 0; i < C::kStates; ++i) now[i] = load(b.state[i] + r * W);
+    if constexpr (kSave) {
+      vf vectors[C::kSaved + 2];
+      for (int i = 0; i < C::kSaved; ++i) vectors[i] = saved[i];
+      vectors[C::kSaved] = now[kLast];
+      keep<C::kPhases == 2 ? C::kSavedFirst : 0, saved_vectors<C>()>(b, r, vectors);
+    }
+    const long at = r * b.sequence;
+    if (b.y) {
+      store_part(b.y + at, code & kShow ? now[0] : vf{}, b.units);
+      // The rows of a sequence lie on a page each, where no processor foresees the next.
+      if (b.ahead) prefetch(b.y + at + b.ahead);
+    }
+    if (b.hs) store_part(b.hs + at, now[0], b.units);
+    if (kLast && b.cs) store_part(b.cs + at, now[kLast], b.units);
     for (int i = 0; i < C::kStates; ++i) {
       if (code & kResetNext) now[i] = vf{};
-      store(state[i] + at, now[i]);
+      store(b.state[i] + r * W, now[i]);
     }
-    if (p.recurrent_mask) now[0] *= load_part(p.recurrent_mask + r * p.U + u, n);
-    Op::put(writes(s) + r * kStride, p.B * kStride, u, now[0]);
+  }
+
+  // The states after the last step, which nothing has reset.
+  void hand_out(const Part& part) const {
+    for (long jb = part.panels.from * NB; jb < smaller(blocks, part.panels.to * NB); ++jb)
+      for (long r = part.rows.from; r < part.rows.to; ++r) {
+        const long to = r * p.U + jb * W, n = p.U - jb * W;
+        const vf h = load(state[0] + (jb * p.B + r) * W);
+        const bool shown = !codes || codes[(p.T - 1) * p.B + r] & kShow;
+        store_part(p.h_last + to, h, n);
+        if (p.y_last) store_part(p.y_last + to, shown ? h : vf{}, n);
+        if (C::kStates > 1) store_part(p.c_last + to, load(state[1] + (jb * p.B + r) * W), n);
+      }
   }
 
   Problem p;

@@ -1,5 +1,6 @@
 // The cells: one struct each, its pointwise forward and its pointwise backward. Nothing
-// here walks time or memory; every value is one vector of W units of one row.
+// here walks time or memory; every value, a V, is one vector of W units of one row, or
+// Many of several rows.
 //
 // Forward of phase P: x[], h[] are the phase's pre-activations from the input and from the
 // state (without bias: 0), one per gate. state[] holds the states before the step and,
@@ -10,24 +11,25 @@
 // [kRecurrentColumn, kRecurrentColumn + kGates) to the recurrent one; column i is of gate
 // gate(i). before and after are the last state (h, or c where there is one) around the step.
 #pragma once
+#include "many.h"
 #include "problem.h"
-#include "simd.h"
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
 // Derivatives are taken from an activation's value, which is what is kept.
 struct Usual {  // tanh and sigmoid, known while compiling
   explicit Usual(const Problem&) {}
-  UNROLLED_INLINE vf act(vf x) const { return tanh(x); }
-  UNROLLED_INLINE vf gate(vf x) const { return sigmoid(x); }
-  UNROLLED_INLINE vf d_act(vf y) const { return 1.0f - y * y; }
-  UNROLLED_INLINE vf d_gate(vf y) const { return y - y * y; }
+  template <class V> UNROLLED_INLINE V act(V x) const { return tanh(x); }
+  template <class V> UNROLLED_INLINE V gate(V x) const { return sigmoid(x); }
+  template <class V> UNROLLED_INLINE V d_act(V y) const { return 1.0f - y * y; }
+  template <class V> UNROLLED_INLINE V d_gate(V y) const { return y - y * y; }
 };
 
 struct Chosen {  // any pair
   int outer, inner;
   explicit Chosen(const Problem& p) : outer(p.activation), inner(p.recurrent_activation) {}
-  static UNROLLED_INLINE vf value(int kind, vf x) {
+  template <class V>
+  static UNROLLED_INLINE V value(int kind, V x) {
     switch (kind) {
       case kTanh: return tanh(x);
       case kSigmoid: return sigmoid(x);
@@ -36,23 +38,21 @@ struct Chosen {  // any pair
       default: return x;
     }
   }
-  static UNROLLED_INLINE vf slope(int kind, vf y) {
-    const vf zero = {}, one = all(1.0f);
+  template <class V>
+  static UNROLLED_INLINE V slope(int kind, V y) {
+    const V zero = {}, one = zero + 1.0f;
     switch (kind) {
       case kTanh: return 1.0f - y * y;
       case kSigmoid: return y - y * y;
-      case kHardSigmoid: {
-        const vf rising = y > zero ? all(1.0f / 6.0f) : zero;
-        return y < one ? rising : zero;
-      }
-      case kRelu: return y > zero ? one : zero;
+      case kHardSigmoid: return if_less(y, 1.0f, if_less(0.0f - y, 0.0f, one / 6.0f, zero), zero);
+      case kRelu: return if_less(0.0f - y, 0.0f, one, zero);
       default: return one;
     }
   }
-  UNROLLED_INLINE vf act(vf x) const { return value(outer, x); }
-  UNROLLED_INLINE vf gate(vf x) const { return value(inner, x); }
-  UNROLLED_INLINE vf d_act(vf y) const { return slope(outer, y); }
-  UNROLLED_INLINE vf d_gate(vf y) const { return slope(inner, y); }
+  template <class V> UNROLLED_INLINE V act(V x) const { return value(outer, x); }
+  template <class V> UNROLLED_INLINE V gate(V x) const { return value(inner, x); }
+  template <class V> UNROLLED_INLINE V d_act(V y) const { return slope(outer, y); }
+  template <class V> UNROLLED_INLINE V d_gate(V y) const { return slope(inner, y); }
 };
 
 // What the time loop must know of a cell; a cell overrides what differs.
@@ -75,13 +75,14 @@ struct SimpleRnn : OnePhase {
   static constexpr int kGates = 1, kFirst = 1, kColumns = 1, kBlocks = 2;
   static constexpr bool kNeedsAfter = true;
 
-  template <int P>
-  static UNROLLED_INLINE void forward(const Act& a, const vf* x, const vf* h, vf* state, vf*) {
+  template <int P, class V>
+  static UNROLLED_INLINE void forward(const Act& a, const V* x, const V* h, V* state, V*) {
     state[0] = a.act(x[0] + h[0]);
   }
-  static UNROLLED_INLINE void backward(const Act& a, const vf*, vf, vf after, vf* d, vf* dz) {
+  template <class V>
+  static UNROLLED_INLINE void backward(const Act& a, const V*, V, V after, V* d, V* dz) {
     dz[0] = d[0] * a.d_act(after);
-    d[0] = vf{};
+    d[0] = V{};
   }
 };
 
@@ -91,26 +92,27 @@ struct Lstm : OnePhase {  // gates i f c o; states h c
   static constexpr int kGates = 4, kFirst = 4, kColumns = 4;
   static constexpr int kStates = 2, kSaved = 4;
 
-  template <int P>
-  static UNROLLED_INLINE void forward(const Act& a, const vf* x, const vf* h, vf* state,
-                                      vf* saved) {
-    const vf i = a.gate(x[0] + h[0]), f = a.gate(x[1] + h[1]);
-    const vf g = a.act(x[2] + h[2]), o = a.gate(x[3] + h[3]);
+  template <int P, class V>
+  static UNROLLED_INLINE void forward(const Act& a, const V* x, const V* h, V* state,
+                                      V* saved) {
+    const V i = a.gate(x[0] + h[0]), f = a.gate(x[1] + h[1]);
+    const V g = a.act(x[2] + h[2]), o = a.gate(x[3] + h[3]);
     state[1] = f * state[1] + i * g;
     state[0] = o * a.act(state[1]);
     saved[0] = i, saved[1] = f, saved[2] = g, saved[3] = o;
   }
   // Here before and after are c, not h, which is not needed.
-  static UNROLLED_INLINE void backward(const Act& a, const vf* saved, vf before, vf after,
-                                       vf* d, vf* dz) {
-    const vf i = saved[0], f = saved[1], g = saved[2], o = saved[3];
-    const vf out = a.act(after);
-    const vf dc = d[1] + d[0] * o * a.d_act(out);
+  template <class V>
+  static UNROLLED_INLINE void backward(const Act& a, const V* saved, V before, V after,
+                                       V* d, V* dz) {
+    const V i = saved[0], f = saved[1], g = saved[2], o = saved[3];
+    const V out = a.act(after);
+    const V dc = d[1] + d[0] * o * a.d_act(out);
     dz[0] = dc * g * a.d_gate(i);
     dz[1] = dc * before * a.d_gate(f);
     dz[2] = dc * i * a.d_act(g);
     dz[3] = d[0] * out * a.d_gate(o);
-    d[0] = vf{};
+    d[0] = V{};
     d[1] = dc * f;
   }
 };
@@ -123,17 +125,18 @@ struct GruAfter : OnePhase {  // gates z r h; the reset gate acts on the recurre
   static constexpr bool kTwoBiases = true, kNeedsBefore = true;
   static constexpr int gate(int column) { return column == 0 || column == 3 ? 2 : column - 1; }
 
-  template <int P>
-  static UNROLLED_INLINE void forward(const Act& a, const vf* x, const vf* h, vf* state,
-                                      vf* saved) {
-    const vf z = a.gate(x[0] + h[0]), r = a.gate(x[1] + h[1]);
-    const vf g = a.act(x[2] + r * h[2]);
+  template <int P, class V>
+  static UNROLLED_INLINE void forward(const Act& a, const V* x, const V* h, V* state,
+                                      V* saved) {
+    const V z = a.gate(x[0] + h[0]), r = a.gate(x[1] + h[1]);
+    const V g = a.act(x[2] + r * h[2]);
     state[0] = z * state[0] + (1.0f - z) * g;
     saved[0] = z, saved[1] = r, saved[2] = g, saved[3] = h[2];
   }
-  static UNROLLED_INLINE void backward(const Act& a, const vf* saved, vf before, vf, vf* d,
-                                       vf* dz) {
-    const vf z = saved[0], r = saved[1], g = saved[2];
+  template <class V>
+  static UNROLLED_INLINE void backward(const Act& a, const V* saved, V before, V, V* d,
+                                       V* dz) {
+    const V z = saved[0], r = saved[1], g = saved[2];
     dz[0] = d[0] * (1.0f - z) * a.d_act(g);
     dz[1] = d[0] * (before - g) * a.d_gate(z);
     dz[2] = dz[0] * saved[3] * a.d_gate(r);
@@ -150,27 +153,29 @@ struct GruBefore : OnePhase {  // gates z r, then h, whose product takes r*h
   static constexpr bool kNeedsBefore = true;
 
   // Phase 0 leaves r*h in state[0], phase 1 finds z in saved[0].
-  template <int P>
-  static UNROLLED_INLINE void forward(const Act& a, const vf* x, const vf* h, vf* state,
-                                      vf* saved) {
+  template <int P, class V>
+  static UNROLLED_INLINE void forward(const Act& a, const V* x, const V* h, V* state,
+                                      V* saved) {
     if constexpr (P == 0) {
       saved[0] = a.gate(x[0] + h[0]), saved[1] = a.gate(x[1] + h[1]);
       state[0] = state[0] * saved[1];
     } else {
-      const vf z = saved[0], g = a.act(x[0] + h[0]);
+      const V z = saved[0], g = a.act(x[0] + h[0]);
       state[0] = z * state[0] + (1.0f - z) * g;
       saved[2] = g;
     }
   }
   // Phase 1, which comes first: the candidate's column. d[0] stays.
-  static UNROLLED_INLINE void backward_last(const Act& a, const vf* saved, const vf* d, vf* dz) {
+  template <class V>
+  static UNROLLED_INLINE void backward_last(const Act& a, const V* saved, const V* d, V* dz) {
     dz[2] = d[0] * (1.0f - saved[0]) * a.d_act(saved[2]);
   }
   // Phase 0. `product` is the cotangent of what phase 0 left; `factor` multiplies h in
   // every recurrent product (dropout), or is 1.
-  static UNROLLED_INLINE void backward_first(const Act& a, const vf* saved, vf before,
-                                             vf product, vf factor, vf* d, vf* dz) {
-    const vf z = saved[0], r = saved[1];
+  template <class V>
+  static UNROLLED_INLINE void backward_first(const Act& a, const V* saved, V before,
+                                             V product, V factor, V* d, V* dz) {
+    const V z = saved[0], r = saved[1];
     dz[0] = d[0] * (before - saved[2]) * a.d_gate(z);
     dz[1] = product * factor * before * a.d_gate(r);
     d[0] = d[0] * z + product * factor * r;

@@ -16,10 +16,11 @@ struct Float {
   static constexpr bool kTiles = false;  // tile registers do the products: tiles.h
   static UNROLLED_INLINE vf join(vf even, vf) { return even; }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) { return a * b + sum; }
-  // W columns of a row; `column` is a multiple of W.
-  static UNROLLED_INLINE void put(float* row, long chunk_stride, long column, vf v) {
-    store(row + column / kChunk * chunk_stride + column % kChunk, v);
+  // Where a row has a column, a multiple of W; put writes W columns from there on.
+  static UNROLLED_INLINE float* place(float* row, long chunk_stride, long column) {
+    return row + column / kChunk * chunk_stride + column % kChunk;
   }
+  static UNROLLED_INLINE void put(float* at, vf v) { store(at, v); }
 };
 
 #if defined(__AVX512BF16__)
@@ -36,10 +37,11 @@ struct Bfloat16 {
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
-  static UNROLLED_INLINE void put(float* row, long chunk_stride, long column, vf v) {
-    const long slot = column / 2;
-    float* to = row + slot / kChunk * chunk_stride + slot % kChunk;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+  static UNROLLED_INLINE float* place(float* row, long chunk_stride, long column) {
+    return Float::place(row, chunk_stride, column / 2);
+  }
+  static UNROLLED_INLINE void put(float* at, vf v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
   }
   // W columns of two neighbouring rows, paired in columns, as pairs of rows; without a
@@ -73,14 +75,28 @@ UNROLLED_INLINE void multiply(const float* a, long chunk_stride, const float* w,
     const float* ap = a + in;
 #pragma GCC unroll 1
     for (long i = 0; i < n; ++i) {
-      vf wv[NV];
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) wv[v] = load(w + v * W);
+      if constexpr (kRegisters == 16 && MR < NV) {
+        // A vector of weights is loaded once: in as many operands as rows it would take
+        // more loads than the processor makes beside these products.
+        vf av[MR];
 #pragma GCC unroll 16
-      for (int r = 0; r < MR; ++r) {
-        const vf b = all(ap[r * kStride]);
+        for (int r = 0; r < MR; ++r) av[r] = all(ap[r * kStride]);
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) sum[r][v] = Op::madd(b, wv[v], sum[r][v]);
+        for (int v = 0; v < NV; ++v) {
+          const vf wv = in_register(load(w + v * W));
+#pragma GCC unroll 16
+          for (int r = 0; r < MR; ++r) sum[r][v] = Op::madd(av[r], wv, sum[r][v]);
+        }
+      } else {
+        vf wv[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) wv[v] = load(w + v * W);
+#pragma GCC unroll 16
+        for (int r = 0; r < MR; ++r) {
+          const vf b = all(ap[r * kStride]);
+#pragma GCC unroll 4
+          for (int v = 0; v < NV; ++v) sum[r][v] = Op::madd(b, wv[v], sum[r][v]);
+        }
       }
       w += NV * W, ++ap;
     }

@@ -11,7 +11,7 @@ UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
   for (long u = 0; u < columns; u += W) {
     vf v = from ? load_part(from + u, columns - u) : vf{};
     if (factor && from) v *= load_part(factor + u, columns - u);
-    Op::put(row, chunk_stride, u, v);
+    Op::put(Op::place(row, chunk_stride, u), v);
   }
 }
 

@@ -3,7 +3,7 @@
 // linkage, so that no inline function of one variant can be linked into another.
 #pragma once
 #include <cstdint>
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -28,6 +28,14 @@ typedef float vf_unaligned __attribute__((vector_size(4 * W), aligned(4), may_al
 UNROLLED_INLINE vf load(const float* p) { return *reinterpret_cast<const vf_unaligned*>(p); }
 UNROLLED_INLINE void store(float* p, vf v) { *reinterpret_cast<vf_unaligned*>(p) = v; }
 UNROLLED_INLINE vf all(float x) { return x - vf{}; }  // x - 0 is x, also for -0
+
+// Keeps the compiler from reading v from memory again where it is used.
+UNROLLED_INLINE vf in_register(vf v) {
+#if defined(__SSE2__)
+  asm("" : "+x"(v));
+#endif
+  return v;
+}
 
 // The first n of W floats; the rest reads as zero and is not touched in memory.
 UNROLLED_INLINE vf load_part(const float* p, long n) {
@@ -66,55 +74,72 @@ UNROLLED_INLINE vf shuffle(vf a, vf b, vi pick) {
 #if defined(__AVX512F__)
 UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm512_min_ps(all(limit), x); }
 UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm512_max_ps(all(limit), x); }
+#elif defined(__AVX2__)
+UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm256_min_ps(all(limit), x); }
+UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm256_max_ps(all(limit), x); }
+#elif defined(__SSE2__)
+UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm_min_ps(all(limit), x); }
+UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm_max_ps(all(limit), x); }
+#else
+UNROLLED_INLINE vf at_most(vf x, float limit) { return x > limit ? all(limit) : x; }
+UNROLLED_INLINE vf at_least(vf x, float limit) { return x < limit ? all(limit) : x; }
+#endif
+// Lane by lane: a < limit ? b : c.
+UNROLLED_INLINE vf if_less(vf a, float limit, vf b, vf c) { return a < limit ? b : c; }
+
+#if defined(__AVX512F__)
 UNROLLED_INLINE vf reciprocal(vf d) {
   const vf y = _mm512_rcp14_ps(d);
   return y + y * (1.0f - d * y);
 }
-UNROLLED_INLINE vf round(vf x) { return _mm512_roundscale_ps(x, 8); }
-UNROLLED_INLINE vf scale(vf p, vf n) { return _mm512_scalef_ps(p, n); }
 #else
-UNROLLED_INLINE vf at_most(vf x, float limit) { return x > limit ? all(limit) : x; }
-UNROLLED_INLINE vf at_least(vf x, float limit) { return x < limit ? all(limit) : x; }
 UNROLLED_INLINE vf reciprocal(vf d) { return 1.0f / d; }
-UNROLLED_INLINE vf round(vf x) { return (x + 12582912.0f) - 12582912.0f; }  // |x| < 2^22
-UNROLLED_INLINE vf scale(vf p, vf n) {  // p * 2^n
-  return reinterpret_cast<vf>(reinterpret_cast<vi>(p) + (__builtin_convertvector(n, vi) << 23));
-}
 #endif
 
-// 1 / (1 + exp(-x)), within 2 units in the last place, also far out where it is tiny.
-UNROLLED_INLINE vf sigmoid(vf x) {
-  vf t = x * -1.44269504f;
-  t = at_least(at_most(t, 126.0f), -126.0f);
-  const vf n = round(t), f = t - n;
-  vf p = all(1.540353e-4f);
-  p = p * f + 1.33335581e-3f;
+// For |x| < 2^22 the sum x + kRound holds the whole number nearest to x in its last bits;
+// less kRound it is that number.
+constexpr float kRound = 12582912.0f;
+UNROLLED_INLINE vf round(vf x) { return (x + kRound) - kRound; }
+UNROLLED_INLINE vf two_to(vf sum) {  // 2^n, from n + kRound; |n| < 127
+  return reinterpret_cast<vf>((reinterpret_cast<vi>(sum) << 23) + 0x3f800000);
+}
+
+constexpr int kSign = static_cast<int>(0x80000000u);
+UNROLLED_INLINE vf magnitude(vf x) {
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(x) & ~kSign);
+}
+UNROLLED_INLINE vf with_sign(vf x, vf of) {  // x is not negative
+  return reinterpret_cast<vf>(reinterpret_cast<vi>(x) | (reinterpret_cast<vi>(of) & kSign));
+}
+
+// (2^f - 1) / f, for |f| <= 1/2.
+template <class V>
+UNROLLED_INLINE V exp2_slope(V f) {
+  V p = f * 1.540353e-4f + 1.33335581e-3f;
   p = p * f + 9.61812911e-3f;
   p = p * f + 5.55041087e-2f;
   p = p * f + 2.40226507e-1f;
-  p = p * f + 6.93147181e-1f;
-  p = p * f + 1.0f;
-  return reciprocal(1.0f + scale(p, n));
+  return p * f + 6.93147181e-1f;
+}
+
+// 1 / (1 + exp(-x)), within 2 units in the last place, also far out where it is tiny.
+template <class V>
+UNROLLED_INLINE V sigmoid(V x) {
+  x = at_least(at_most(x, 87.3f), -87.3f);
+  const V sum = x * -1.44269504f + kRound, f = x * -1.44269504f - (sum - kRound);
+  return reciprocal((exp2_slope(f) * f + 1.0f) * two_to(sum) + 1.0f);
 }
 
 // tanh(x) from e = exp(2|x|) - 1: e / (e + 2) near zero, where e is exact to rounding,
 // and 1 - 2 / (e + 2) beyond, so that 1 - tanh(x)^2, which every gradient reads, keeps
 // its digits as tanh(x) nears 1.
-UNROLLED_INLINE vf tanh(vf x) {
-  const vi sign = reinterpret_cast<vi>(x) & static_cast<int>(0x80000000u);
-  const vf a = reinterpret_cast<vf>(reinterpret_cast<vi>(x) ^ sign);
-  const vf t = at_most(a, 9.1f) * 2.88539008f;
-  const vf n = round(t), f = t - n;
-  vf p = all(1.540353e-4f);
-  p = p * f + 1.33335581e-3f;
-  p = p * f + 9.61812911e-3f;
-  p = p * f + 5.55041087e-2f;
-  p = p * f + 2.40226507e-1f;
-  p = p * f + 6.93147181e-1f;
-  const vf e = scale(p * f, n) + (scale(all(1.0f), n) - 1.0f);
-  const vf r = reciprocal(e + 2.0f);
-  const vf y = a < 0.55f ? e * r : 1.0f - 2.0f * r;
-  return reinterpret_cast<vf>(reinterpret_cast<vi>(y) | sign);
+template <class V>
+UNROLLED_INLINE V tanh(V x) {
+  const V a = at_most(magnitude(x), 9.1f);
+  const V sum = a * 2.88539008f + kRound, f = a * 2.88539008f - (sum - kRound);
+  const V power = two_to(sum), e = exp2_slope(f) * f * power + (power - 1.0f);
+  const V r = reciprocal(e + 2.0f);
+  return with_sign(if_less(a, 0.55f, e * r, 1.0f - 2.0f * r), x);
 }
 
 // Into the second-level cache, for a read or a write that comes steps later.
