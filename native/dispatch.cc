@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#if defined(__x86_64__)
+#if defined(UNROLLED_HAS_AMX)
 #include <cpuid.h>
 #endif
 
@@ -23,7 +23,9 @@ UNROLLED_VARIANT(sse2)
 UNROLLED_VARIANT(avx2)
 UNROLLED_VARIANT(avx512)
 UNROLLED_VARIANT(avx512bf16)
+#if defined(UNROLLED_HAS_AMX)
 UNROLLED_VARIANT(amx)
+#endif
 #else
 UNROLLED_VARIANT(generic)
 #endif
@@ -49,7 +51,7 @@ struct Choice {
   }
 };
 
-#if defined(__x86_64__)
+#if defined(UNROLLED_HAS_AMX)
 // Whether there are tile registers for bfloat16, and the system lets this process use them.
 bool has_tiles() {
 #if defined(UNROLLED_MODEL_TILES)
@@ -135,7 +137,9 @@ const std::vector<const Kernels*>& supported() {
     if (v4) found.push_back(&avx512::kernels);
     if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
       found.push_back(&avx512bf16::kernels);
+#if defined(UNROLLED_HAS_AMX)
       if (has_tiles()) found.push_back(&amx::kernels);
+#endif
     }
     return found;
 #else

@@ -101,16 +101,17 @@ void pack_transposed(const float* weights, long K, long U, int first, int column
 
 // Rows whose slots are pairs of columns -> rows whose slots are pairs of rows, one slot a
 // column: what `outer` sums over. Blocks [c0, c1) of W columns. `to` holds up(rows, 2)
-// rows a chunk.
+// rows a chunk; for tiles, zeros follow up to a multiple of W.
 template <class Op>
 void pair_rows(const float* from, long rows, long c0, long c1, float* to) {
-  const long half = up(rows, 2);
+  const long half = up(rows, 2), deep = Op::kTiles ? up(half, W) * W : half;
   for (long c = c0; c < c1; ++c) {
     const long slot = c * W / 2, column = c * W;
     const float* in = from + slot / kChunk * rows * kStride + slot % kChunk;
-    float* out = to + column / kChunk * half * kStride + column % kChunk;
+    float* out = to + column / kChunk * deep * kStride + column % kChunk;
     for (long k = 0; k < half; ++k, in += 2 * kStride, out += kStride)
       store(out, Op::pair_of_rows(in, 2 * k + 1 < rows));
+    for (long k = half; k < deep; ++k, out += kStride) store(out, vf{});
   }
 }
 

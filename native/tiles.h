@@ -71,8 +71,13 @@ UNROLLED_INLINE void tile_release() { asm volatile("tilerelease"); }
 #endif
 
 // Sums are tiles 0 to 3, two of 16 columns a row; 4 and 5 the rows' operands, 6 and 7 the
-// columns'. `slots` of them are summed at a time.
+// columns'. `slots` of them are summed at a time. To set the sizes takes longer than many
+// a product, and most calls want those of the last one.
+thread_local int shape_now = 0;
 inline void shape_tiles(int rows, int slots) {
+  const int shape = rows << 8 | slots;
+  if (shape == shape_now) return;
+  shape_now = shape;
   TileSizes sizes;
   const int high = rows < kSide ? rows : kSide, low = rows - high;
   const int tall[8] = {high, high, low, low, high, low, slots, slots};
@@ -81,6 +86,11 @@ inline void shape_tiles(int rows, int slots) {
     sizes.row_bytes[t] = static_cast<uint16_t>(!tall[t] ? 0 : t == 4 || t == 5 ? 4 * slots : 64);
   }
   tile_sizes(sizes);
+}
+
+inline void leave_tiles() {
+  tile_release();
+  shape_now = 0;
 }
 
 // A square of sums; kLow: it has more than 16 rows, kRight: more than 16 columns.
@@ -127,14 +137,18 @@ struct Tiles : Bfloat16 {
   // A product of tiles takes some 50 cycles until its sum is there: too few rows wait.
   static constexpr int kFewRows = 3;
 
-  // As gemm.h's tile. Tiles take the whole multiples of 16 slots, vectors the rest.
+  // As gemm.h's tile. Tiles take the whole multiples of 16 slots, vectors the rest; fewer
+  // than 16 in all take one smaller tile.
   template <int NV>
   static void tile(int rows, const float* a, long chunk_stride, const float* w, long k0, long k1,
                    const float* init, long init_stride, float* out) {
-    const long from = up(k0, kSide) * kSide, to = k1 / kSide * kSide;
+    long from = up(k0, kSide) * kSide, to = k1 / kSide * kSide;
+    int slots = kSide;
+    if (from >= to && k1 - k0 <= kSide && k0 % kChunk + k1 - k0 <= kChunk)
+      from = k0, to = k1, slots = static_cast<int>(k1 - k0);
     if (rows <= kFewRows || from >= to)
       return vectors<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
-    shape_tiles(rows, kSide);
+    shape_tiles(rows, slots);
     const float* panel = w + (from - k0) * NV * W;
     for (int v = 0; v < NV; v += 2)
       with_square(rows, v + 1 < NV, [&](auto square) {
@@ -150,21 +164,16 @@ struct Tiles : Bfloat16 {
   }
 
   // As gemm.h's outer, but rows of a, one a column of the result, are kSide apart, and
-  // each further kSide slots kChunk rows on.
+  // each further kSide slots kChunk rows on. Both operands go on with zeros up to whole tiles.
   static void outer(int tall, const float* a, const float* b0, const float* b1, long rows,
                     float* c, bool first) {
-    const long whole = rows / kSide * kSide;
+    shape_tiles(tall, kSide);
     with_square(tall, true, [&](auto square) {
-      const auto sum = [&](long from, long to, int slots, bool fresh) {
-        shape_tiles(tall, slots);
-        if (fresh) square.zero();
-        else square.load(c, 2 * W);
-        for (long k = from; k < to; k += kSide)
-          square.add(a + k * kChunk, kSide, b0 + k * kStride, b1 + k * kStride, kStride);
-        square.store(c, 2 * W);
-      };
-      if (whole) sum(0, whole, kSide, first);
-      if (whole < rows) sum(whole, rows, static_cast<int>(rows - whole), first && !whole);
+      if (first) square.zero();
+      else square.load(c, 2 * W);
+      for (long k = 0; k < rows; k += kSide)
+        square.add(a + k * kChunk, kSide, b0 + k * kStride, b1 + k * kStride, kStride);
+      square.store(c, 2 * W);
     });
   }
 

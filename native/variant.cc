@@ -34,7 +34,7 @@ void run(const Problem& p, bool backward, char* memory, Team& team, int thread) 
     if (!p.bf16) return avx512::kernels.run(p, backward, memory, team, thread);
   pick<Op>(p, backward, {memory, team.size, &team, thread});
 #if defined(UNROLLED_TILES)
-  tile_release();
+  leave_tiles();
 #endif
 }
 

@@ -31,7 +31,9 @@ struct Rows {
   }
 
  private:
-  static long chunk(long pairs) { return kTurned ? up(pairs, W) * W * kChunk : pairs * kStride; }
+  static long chunk(long pairs) {
+    return (Op::kTiles ? up(pairs, W) * W : pairs) * (kTurned ? kChunk : kStride);
+  }
 };
 template <class Op>
 using LeftRows = Rows<Op, Op::kTiles>;

@@ -11,7 +11,7 @@ from unrolled import _native
 
 import pytest
 
-X86 = ("sse2", "avx2", "avx512", "avx512bf16")
+X86 = ("sse2", "avx2", "avx512", "avx512bf16", "amx")
 VARIANTS = X86 if platform.machine() in ("x86_64", "AMD64") else ("generic",)
 
 
