@@ -97,7 +97,7 @@ struct Lstm : OnePhase {  // gates i f c o; states h c
                                       V* saved) {
     const V i = a.gate(x[0] + h[0]), f = a.gate(x[1] + h[1]);
     const V g = a.act(x[2] + h[2]), o = a.gate(x[3] + h[3]);
-    state[1] = f * state[1] + i * g;
+    state[1] = multiply_add(f, state[1], i * g);
     state[0] = o * a.act(state[1]);
     saved[0] = i, saved[1] = f, saved[2] = g, saved[3] = o;
   }
@@ -130,7 +130,7 @@ struct GruAfter : OnePhase {  // gates z r h; the reset gate acts on the recurre
                                       V* saved) {
     const V z = a.gate(x[0] + h[0]), r = a.gate(x[1] + h[1]);
     const V g = a.act(x[2] + r * h[2]);
-    state[0] = z * state[0] + (1.0f - z) * g;
+    state[0] = multiply_add(z, state[0], (1.0f - z) * g);
     saved[0] = z, saved[1] = r, saved[2] = g, saved[3] = h[2];
   }
   template <class V>
@@ -161,7 +161,7 @@ struct GruBefore : OnePhase {  // gates z r, then h, whose product takes r*h
       state[0] = state[0] * saved[1];
     } else {
       const V z = saved[0], g = a.act(x[0] + h[0]);
-      state[0] = z * state[0] + (1.0f - z) * g;
+      state[0] = multiply_add(z, state[0], (1.0f - z) * g);
       saved[2] = g;
     }
   }

@@ -49,6 +49,10 @@ UNROLLED_FUNCTION(two_to)
 #undef UNROLLED_FUNCTION
 
 template <int N>
+UNROLLED_INLINE Many<N> multiply_add(const Many<N>& a, const Many<N>& b, const Many<N>& c) {
+  return Many<N>::each([&](int i) { return multiply_add(a.v[i], b.v[i], c.v[i]); });
+}
+template <int N>
 UNROLLED_INLINE Many<N> at_most(const Many<N>& x, float limit) {
   return Many<N>::each([&](int i) { return at_most(x.v[i], limit); });
 }

@@ -6,11 +6,6 @@
 #include <cstring>
 
 #include "simd.h"
-#if defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
 

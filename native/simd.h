@@ -5,6 +5,8 @@
 #include <cstdint>
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
@@ -67,6 +69,22 @@ UNROLLED_INLINE vf shuffle(vf a, vf b, vi pick) {
   return out;
 #else
   return __builtin_shuffle(a, b, pick);
+#endif
+}
+
+// a*b + c where c is a product too: which of the two keeps its digits is not left to the
+// compiler, so that a pass gives the same numbers whatever else it computes.
+UNROLLED_INLINE vf multiply_add(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+  using f32 = float32x4_t;
+  return reinterpret_cast<vf>(vfmaq_f32(reinterpret_cast<f32>(c), reinterpret_cast<f32>(a),
+                                        reinterpret_cast<f32>(b)));
+#else
+  return a * b + c;
 #endif
 }
 
