@@ -183,8 +183,8 @@ class Forward {
   // What a block of units reads and writes at one step, from row 0 on. Plain values: no
   // store can change them, so they are read once and not for every row.
   struct Block {
-    long units;              // of the block; W, fewer in the last one
-    long sequence, state_row;  // T*U and U
+    long units;              // from its first on; fewer than W in the last block alone
+    long sequence, state_row;  // floats from row to row, T*U and U
     const uint8_t* codes;    // one a row; or null
     const float* factor;     // on h in the recurrent product, U a row; or null
     float* state[2];         // W a row
