@@ -16,27 +16,28 @@ class Backward {
   size_t layout(const Problem& problem, int threads, char* base) {
     p = problem;
     plan = split(p, C::kGates, threads);
-    blocks = up(p.U, W), padded = blocks * W;
+    blocks = up(p.U, W), padded = slots<Op>(blocks * W) * Op::kPair;
     panels = up(blocks, 2), input_panels = up(p.D, 2 * W);
-    const long M = plan.steps * p.B;
+    const int pools = plan.units ? 1 : threads;
+    const long M = plan.steps * (plan.units ? p.B : up(p.B, threads));
     Carver carver{base};
     recurrent[0] = carver.take(panels * 2 * W * slots<Op>(count<0>() * padded));
     if (C::kPhases == 2) {
       recurrent[1] = carver.take(panels * 2 * W * slots<Op>(count<1>() * padded));
       product = carver.take(panels * 2 * p.B * W);
     }
-    if (p.dx) {
-      kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
-      dx_sum = carver.take(input_panels * 2 * W * M);
-    }
+    if (p.dx) kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
     for (int i = 0; i < C::kStates; ++i) d[i] = carver.take(panels * 2 * p.B * W);
-    z.take(carver, M, C::kColumns * padded);
-    x.take(carver, M, p.D);
-    h.take(carver, M, padded);
-    if (C::kPhases == 2) rh.take(carver, M, padded);
-    dkernel.layout(carver, p.D, 0, C::kGates, blocks);
-    drecurrent[0].layout(carver, p.U, first<0>(), count<0>(), blocks);
-    if (C::kPhases == 2) drecurrent[1].layout(carver, p.U, first<1>(), count<1>(), blocks);
+    for (int i = 0; i < pools; ++i) {
+      pool[i].z.take(carver, M, C::kColumns * padded);
+      pool[i].x.take(carver, M, p.D);
+      pool[i].h.take(carver, M, padded);
+      if (C::kPhases == 2) pool[i].rh.take(carver, M, padded);
+      if (p.dx) pool[i].dx_sum = carver.take(input_panels * 2 * W * M);
+    }
+    dkernel.layout(carver, pools, p.D, 0, C::kGates, padded / W);
+    drecurrent[0].layout(carver, pools, p.U, first<0>(), count<0>(), padded / W);
+    if (C::kPhases == 2) drecurrent[1].layout(carver, pools, p.U, first<1>(), count<1>(), padded / W);
     for (int t = 0; t < threads; ++t) dbias[t] = carver.take(C::kColumns * padded);
     codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(p.B * p.T, 4))) : nullptr;
     return carver.used;
@@ -62,19 +63,19 @@ class Backward {
     part.thread = thread;
     part.rows = plan.units ? Range{0, p.B} : own_rows;
     part.panels = plan.units ? mine : Range{0, panels};
+    part.pool = plan.units ? 0 : thread;
     start(part);
     const long R = part.rows.to - part.rows.from;
     bool fresh = true;
     for (long s1 = p.T; s1 > 0; fresh = false) {
       const long s0 = (s1 - 1) / plan.steps * plan.steps, n = s1 - s0;
-      part.chunk_rows = n * p.B;
-      part.base = part.rows.from * n;
+      part.chunk_rows = n * R;
       for (long s = s1 - 1; s >= s0; --s) {
-        part.at = part.base + (s - s0) * R;
+        part.at = (s - s0) * R;
         step(team, part, s);
       }
       s1 = s0;
-      finish_chunk(team, part, own_rows, s0, n, fresh);
+      finish_chunk(team, part, s0, fresh);
     }
     hand_out(team, part);
   }
@@ -83,8 +84,9 @@ class Backward {
   struct Part {  // one thread's share
     int thread;
     Range rows, panels;  // panels of two blocks of units
-    long chunk_rows;     // rows of all threads in this chunk
-    long base, at;       // of them, this thread's first, and its first of this step
+    int pool;            // where its rows of the chunk are
+    long chunk_rows;     // how many
+    long at;             // of them, the step's first
   };
   Range own_blocks(const Part& part) const {
     return {part.panels.from * 2, smaller(blocks, part.panels.to * 2)};
@@ -216,20 +218,27 @@ class Backward {
           }
           store(d[0] + at, now[0]);
           put<0, C::kFirst>(part, r, jb, dz, sum);
-          Op::put(Op::place(rh.data + (part.at + r - part.rows.from) * kStride,
-                            part.chunk_rows * kStride, u), left);
+          put_block(pool[part.pool].rh.data + (part.at + r - part.rows.from) * kStride,
+                    part.chunk_rows * kStride, 0, jb, left);
         }
         add_bias<0, C::kFirst>(part, jb, sum);
       }
     }
   }
 
+  // A block of a group of columns; after the last one zeros, up to whole slots.
+  UNROLLED_INLINE void put_block(float* row, long chunk_stride, long group, long jb, vf v) const {
+    Op::put(Op::place(row, chunk_stride, group + jb * W), v);
+    if constexpr (Op::kSlots > 1)
+      if (jb == blocks - 1 && padded > blocks * W)
+        Op::put(Op::place(row, chunk_stride, group + blocks * W), vf{});
+  }
   template <int kFrom, int kTo>
   UNROLLED_INLINE void put(const Part& part, long r, long jb, const vf* dz, vf* sum) const {
-    float* row = z.data + (part.at + r - part.rows.from) * kStride;
+    float* row = pool[part.pool].z.data + (part.at + r - part.rows.from) * kStride;
 #pragma GCC unroll 4
     for (int i = kFrom; i < kTo; ++i) {
-      Op::put(Op::place(row, part.chunk_rows * kStride, i * padded + jb * W), dz[i]);
+      put_block(row, part.chunk_rows * kStride, i * padded, jb, dz[i]);
       sum[i] += dz[i];
     }
   }
@@ -254,7 +263,7 @@ class Backward {
         const long j = s & 1 ? part.panels.to - 1 - (i - part.panels.from) : i;
         tiled(R, max_rows<Op, NV>(), [&](long m, int rows) {
           tile_of<Op, NV>(
-              rows, z.data + (part.at + m) * kStride, part.chunk_rows * kStride,
+              rows, pool[part.pool].z.data + (part.at + m) * kStride, part.chunk_rows * kStride,
               recurrent[P] + (j * depth + k) * NV * W, k0 + k, k0 + smaller(depth, k + most),
               kZeros, 0, out);
           for (long b = 2 * j; b < smaller(blocks, 2 * j + 2); ++b)
@@ -270,60 +279,66 @@ class Backward {
       }
   }
 
-  void finish_chunk(Team& team, const Part& part, Range own_rows, long s0, long n,
-                    bool fresh) const {
+  // The products of a chunk that begins with step s0. Of a pool of its own, a thread does
+  // all; of everyone's, its share, between barriers.
+  void finish_chunk(Team& team, const Part& part, long s0, bool fresh) const {
+    const Pool& own = pool[part.pool];
     const long M = part.chunk_rows, R = part.rows.to - part.rows.from;
-    for (long r = own_rows.from; r < own_rows.to; ++r)
-      for (long q = 0; q < n; ++q) {
-        const long s = s0 + q, m = part.base + q * R + r - part.rows.from;
-        const bool masked = code_of(s, r) & kMasked;
-        const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
-        pack_row<Op>(x.data + m * kStride, M * kStride,
-                     masked ? nullptr : p.x + (r * p.T + time_of(p, s)) * p.D, factor, p.D);
-        factor = p.recurrent_mask ? p.recurrent_mask + r * p.U : nullptr;
-        pack_row<Op>(h.data + m * kStride, M * kStride, masked ? nullptr : h_before(s, r),
-                     factor, p.U);
-      }
-    barrier(team, part.thread);
+    const auto some = [&](long n) { return plan.units ? share(n, part.thread, team.size) : Range{0, n}; };
+    const auto meet = [&] { if (plan.units) barrier(team, part.thread); };
+    const Range mine = some(M);
+    for (long m = mine.from; m < mine.to; ++m) {
+      const long r = part.rows.from + m % R, s = s0 + m / R;
+      const bool masked = code_of(s, r) & kMasked;
+      const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
+      pack_row<Op>(own.x.data + m * kStride, M * kStride,
+                   masked ? nullptr : p.x + (r * p.T + time_of(p, s)) * p.D, factor, p.D);
+      factor = p.recurrent_mask ? p.recurrent_mask + r * p.U : nullptr;
+      pack_row<Op>(own.h.data + m * kStride, M * kStride, masked ? nullptr : h_before(s, r),
+                   factor, p.U);
+    }
+    meet();
     if constexpr (Op::kPair == 2) {
-      z.pair(M, share(C::kColumns * blocks, part.thread, team.size));
-      x.pair(M, share(up(p.D, W), part.thread, team.size));
-      h.pair(M, share(blocks, part.thread, team.size));
-      if (C::kPhases == 2) rh.pair(M, share(blocks, part.thread, team.size));
-      barrier(team, part.thread);
+      own.z.pair(M, some(C::kColumns * padded / W));
+      own.x.pair(M, some(up(p.D, W)));
+      own.h.pair(M, some(blocks));
+      if (C::kPhases == 2) own.rh.pair(M, some(blocks));
+      meet();
     }
     if (p.dx) {
-      if (!plan.units) input_gradient(part, s0, {0, input_panels}, {part.base, part.base + n * R});
-      else if (input_panels >= team.size)
-        input_gradient(part, s0, share(input_panels, part.thread, team.size), {0, M});
-      else input_gradient(part, s0, {0, input_panels}, share(M, part.thread, team.size));
+      const bool by_panel = plan.units && input_panels >= team.size;
+      input_gradient(part, s0, by_panel ? some(input_panels) : Range{0, input_panels},
+                     by_panel ? Range{0, M} : mine);
     }
-    dkernel.add(x, z, M, part.thread, team.size, fresh);
-    drecurrent[0].add(h, z, M, part.thread, team.size, fresh);
-    if constexpr (C::kPhases == 2) drecurrent[1].add(rh, z, M, part.thread, team.size, fresh);
-    barrier(team, part.thread);
+    dkernel.add(own.x, own.z, M, part.pool, part.panels, fresh);
+    drecurrent[0].add(own.h, own.z, M, part.pool, part.panels, fresh);
+    if constexpr (C::kPhases == 2)
+      drecurrent[1].add(own.rh, own.z, M, part.pool, part.panels, fresh);
+    meet();
   }
 
-  // dx of the rows [rows.from, rows.to) of the chunk, all this thread's.
+  // dx of some panels, of the chunk's rows [rows.from, rows.to).
   void input_gradient(const Part& part, long s0, Range own, Range rows) const {
     constexpr int NV = 2;
     const long depth = slots<Op>(C::kGates * padded), M = part.chunk_rows;
+    const float* z = pool[part.pool].z.data;
+    float* sum = pool[part.pool].dx_sum;
     for (long k = 0; k < depth; k += kDepth)
       for (long j = own.from; j < own.to; ++j)
         tiled(rows.to - rows.from, max_rows<Op, NV>(), [&](long m, int count_) {
-          float* out = dx_sum + (j * M + rows.from + m) * NV * W;
+          float* out = sum + (j * M + rows.from + m) * NV * W;
           tile_of<Op, NV>(
-              count_, z.data + (rows.from + m) * kStride, M * kStride,
+              count_, z + (rows.from + m) * kStride, M * kStride,
               kernel + (j * depth + k) * NV * W, k, smaller(depth, k + kDepth),
               k ? out : kZeros, k ? NV * W : 0, out);
         });
     const long R = part.rows.to - part.rows.from;
     for (long m = rows.from; m < rows.to; ++m) {
-      const long r = part.rows.from + (m - part.base) % R, s = s0 + (m - part.base) / R;
+      const long r = part.rows.from + m % R, s = s0 + m / R;
       float* to = p.dx + (r * p.T + time_of(p, s)) * p.D;
       for (long b = 2 * own.from; b * W < smaller(p.D, 2 * own.to * W); ++b) {
         const long at = b * W, n = p.D - at;
-        vf v = load(dx_sum + (b / 2 * M + m) * NV * W + b % 2 * W);
+        vf v = load(sum + (b / 2 * M + m) * NV * W + b % 2 * W);
         if (p.input_mask) v *= load_part(p.input_mask + r * p.D + at, n);
         store_part(to + at, v, n);
       }
@@ -339,17 +354,18 @@ class Backward {
           const vf v = code_of(0, r) & kReset ? vf{} : load(d[i] + (jb * p.B + r) * W);
           store_part(to[i] + r * p.U + jb * W, v, p.U - jb * W);
         }
-    dkernel.template write<C>(p.dkernel, p.U, part.thread, team.size);
-    drecurrent[0].template write<C>(p.drecurrent, p.U, part.thread, team.size);
-    if constexpr (C::kPhases == 2)
-      drecurrent[1].template write<C>(p.drecurrent, p.U, part.thread, team.size);
-    // The last chunk ended with a barrier: every thread's share of the bias is there.
+    barrier(team, part.thread);  // everyone's sums are there
+    const int pools = plan.units ? 1 : team.size;
+    const Range mine = plan.units ? part.panels : share(panels, part.thread, team.size);
+    dkernel.template write<C>(p.dkernel, p.U, pools, mine);
+    drecurrent[0].template write<C>(p.drecurrent, p.U, pools, mine);
+    if constexpr (C::kPhases == 2) drecurrent[1].template write<C>(p.drecurrent, p.U, pools, mine);
     const Range some = share(C::kColumns * blocks, part.thread, team.size);
     for (long b = some.from; p.dbias && b < some.to; ++b) {
       const int i = static_cast<int>(b / blocks);
       const long u = b % blocks * W;
       vf sum = {};
-      for (int t = 0; t < team.size; ++t) sum += load(dbias[t] + b * W);
+      for (int t = 0; t < team.size; ++t) sum += load(dbias[t] + i * padded + u);
       float* at = p.dbias + C::gate(i) * p.U + u;
       if (i < C::kGates) store_part(at, sum, p.U - u);
       if (C::kTwoBiases && i >= C::kRecurrentColumn)
@@ -359,16 +375,19 @@ class Backward {
 
   Problem p;
   Split plan;
-  long blocks, padded, panels, input_panels;
+  long blocks, panels, input_panels;
+  long padded;  // columns of a group: the blocks', up to whole slots
   // Packed once a call, then read by all: transposed weights as of pack_transposed.
   float *recurrent[2], *kernel;
   // A thread's own rows and units, [2*panels][B][W]: cotangents of h and c; of r*h.
   float *d[2], *product;
-  float* dx_sum;  // [input_panels][chunk rows][2*W], each row and panel one thread's
-  // Shared, refilled each chunk between barriers: left operands of all rows. A thread's
-  // rows are neighbours. z: the columns' cotangents; x, h, r*h: the products' operands.
-  Rows<Op> z;
-  LeftRows<Op> x, h, rh;
+  // The rows of a chunk, refilled each chunk: a thread's own rows in a pool of its own, so
+  // that nothing is fetched from another core; or all, of which each thread has some units.
+  struct Pool {
+    Rows<Op> z;              // left operand, the columns' cotangents
+    LeftRows<Op> x, h, rh;   // of the products with the weights: x, h, r*h
+    float* dx_sum;           // [input_panels][rows][2*W]
+  } pool[kMaxThreads];
   WeightGradient<Op> dkernel, drecurrent[2];
   float* dbias[kMaxThreads];  // a thread's sums of dz, one a column
   uint8_t* codes;             // [T][B] or null: no mask, no resets

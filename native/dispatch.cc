@@ -53,12 +53,13 @@ struct Choice {
 
 #if defined(UNROLLED_HAS_AMX)
 // Whether there are tile registers for bfloat16, and the system lets this process use them.
-bool has_tiles() {
-#if defined(UNROLLED_MODEL_TILES)
+bool has_tiles(bool has_bf16) {
+#if defined(UNROLLED_MODEL)
+  (void)has_bf16;
   return true;
 #else
   unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!has_bf16 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned bfloat16 = 1u << 22, tiles = 1u << 24;
   if (!(d & bfloat16) || !(d & tiles)) return false;
   constexpr long ask_for_state = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
@@ -135,12 +136,11 @@ const std::vector<const Kernels*>& supported() {
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (v3) found.push_back(&avx2::kernels);
     if (v4) found.push_back(&avx512::kernels);
-    if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
-      found.push_back(&avx512bf16::kernels);
+    const bool bf16 = v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+    if (bf16) found.push_back(&avx512bf16::kernels);
 #if defined(UNROLLED_HAS_AMX)
-      if (has_tiles()) found.push_back(&amx::kernels);
+    if (has_tiles(bf16)) found.push_back(&amx::kernels);
 #endif
-    }
     return found;
 #else
     return std::vector<const Kernels*>{&generic::kernels};

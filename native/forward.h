@@ -127,6 +127,11 @@ class Forward {
         }
       }
     }
+    // No step writes what a product reads beyond the last block.
+    for (long u = blocks * W; part.panels.to == panels && u < slots<Op>(p.U) * Op::kPair; u += W)
+      for (long r = part.rows.from; r < part.rows.to; ++r)
+        for (long i = 0; i < 3; ++i)
+          Op::put(Op::place((i == 2 ? operand[1] : reads(i)) + r * kStride, p.B * kStride, u), vf{});
   }
 
   void pack_inputs(const Part& part, long s0, long n) const {

@@ -5,6 +5,8 @@
 // one float, or two neighbouring bfloat16 along the summed axis. Right operands
 // ("panels") live as [panel][slots][NV][W]. What a slot is, is the template argument Op.
 #pragma once
+#include <cstring>
+
 #include "simd.h"
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
@@ -13,6 +15,7 @@ constexpr long kChunk = 128, kStride = 144;
 
 struct Float {
   static constexpr int kPair = 1;
+  static constexpr int kSlots = 1;  // a product sums whole multiples of so many slots
   static constexpr bool kTiles = false;  // tile registers do the products: tiles.h
   static UNROLLED_INLINE vf join(vf even, vf) { return even; }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) { return a * b + sum; }
@@ -23,10 +26,51 @@ struct Float {
   static UNROLLED_INLINE void put(float* at, vf v) { store(at, v); }
 };
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(UNROLLED_MODEL)
 struct Bfloat16 {
   static constexpr int kPair = 2;
+  static constexpr int kSlots = 1;
   static constexpr bool kTiles = false;
+#if defined(UNROLLED_MODEL)
+  static uint16_t rounded(float v) {  // to nearest, ties to even
+    uint32_t bits;
+    memcpy(&bits, &v, 4);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+  static float wide(float slot, int half) {
+    uint32_t bits;
+    memcpy(&bits, &slot, 4);
+    bits = half ? bits & 0xffff0000u : bits << 16;
+    memcpy(&slot, &bits, 4);
+    return slot;
+  }
+  static vf join(vf even, vf odd) {
+    vi both{};
+    for (int l = 0; l < W; ++l) both[l] = static_cast<int32_t>(rounded(even[l]) | uint32_t{rounded(odd[l])} << 16);
+    return reinterpret_cast<vf>(both);
+  }
+  static vf madd(vf a, vf b, vf sum) {
+    for (int l = 0; l < W; ++l)
+      sum[l] += wide(a[l], 0) * wide(b[l], 0) + wide(a[l], 1) * wide(b[l], 1);
+    return sum;
+  }
+  static void put(float* at, vf v) {
+    for (int l = 0; l < W; ++l) {
+      const uint16_t half = rounded(v[l]);
+      memcpy(reinterpret_cast<char*>(at) + 2 * l, &half, 2);
+    }
+  }
+  static vf pair_of_rows(const float* row, bool has_next) {
+    vf pairs{};
+    for (int l = 0; l < W; ++l) {
+      uint16_t pair[2] = {};
+      memcpy(pair, reinterpret_cast<const char*>(row) + 2 * l, 2);
+      if (has_next) memcpy(pair + 1, reinterpret_cast<const char*>(row + kStride) + 2 * l, 2);
+      memcpy(reinterpret_cast<char*>(&pairs) + 4 * l, pair, 4);
+    }
+    return pairs;
+  }
+#else
   static UNROLLED_INLINE __m512i wide(__m256bh x) {
     return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(x));
   }
@@ -36,9 +80,6 @@ struct Bfloat16 {
   }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-  }
-  static UNROLLED_INLINE float* place(float* row, long chunk_stride, long column) {
-    return Float::place(row, chunk_stride, column / 2);
   }
   static UNROLLED_INLINE void put(float* at, vf v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
@@ -53,11 +94,16 @@ struct Bfloat16 {
     const __m512i odd = has_next ? _mm512_slli_epi32(half(row + kStride), 16) : _mm512_setzero_si512();
     return _mm512_castsi512_ps(_mm512_or_si512(half(row), odd));
   }
+#endif
+  static UNROLLED_INLINE float* place(float* row, long chunk_stride, long column) {
+    return Float::place(row, chunk_stride, column / 2);
+  }
 };
 #endif
 
+// What lies beyond `columns`, up to whole slots, is zero in both operands.
 template <class Op>
-UNROLLED_INLINE long slots(long columns) { return up(columns, Op::kPair); }
+UNROLLED_INLINE long slots(long columns) { return up(columns, Op::kPair * Op::kSlots) * Op::kSlots; }
 // Floats that `rows` rows of `columns` columns take.
 template <class Op>
 UNROLLED_INLINE long rows_size(long rows, long columns) {

@@ -4,13 +4,13 @@
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
-// A row of `columns` floats times `factor` (or null: 1); from null, zeros.
+// A row of `columns` floats times `factor` (or null: 1), in whole slots; from null, zeros.
 template <class Op>
 UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
                               const float* factor, long columns) {
-  for (long u = 0; u < columns; u += W) {
-    vf v = from ? load_part(from + u, columns - u) : vf{};
-    if (factor && from) v *= load_part(factor + u, columns - u);
+  for (long u = 0; u < slots<Op>(columns) * Op::kPair; u += W) {
+    vf v = from && u < columns ? load_part(from + u, columns - u) : vf{};
+    if (factor && from && u < columns) v *= load_part(factor + u, columns - u);
     Op::put(Op::place(row, chunk_stride, u), v);
   }
 }
@@ -23,13 +23,13 @@ void pack_panels(const float* weights, long K, long U, long G, int first, long p
   const long ld = G * U;
   for (long p = p0; p < p1; ++p) {
     float* to = out + p * slots<Op>(K) * GN * NB * W;
-    for (long k = 0; k < K; k += Op::kPair)
+    for (long k = 0; k < slots<Op>(K) * Op::kPair; k += Op::kPair)
       for (int b = 0; b < NB; ++b)
         for (int g = 0; g < GN; ++g, to += W) {
           const long u = (p * NB + b) * W;
           const float* from = weights + k * ld + (first + g) * U + u;
           vf even = {}, odd = {};
-          if (u < U) even = load_part(from, U - u);
+          if (u < U && k < K) even = load_part(from, U - u);
           if (Op::kPair == 2 && u < U && k + 1 < K) odd = load_part(from + ld, U - u);
           store(to, Op::join(even, odd));
         }
@@ -92,7 +92,7 @@ void pack_transposed(const float* weights, long K, long U, int first, int column
           const long n = u < U ? smaller(W, U - u) : 0;
           if (rows && n) transpose(from, ld, rows, n, part);
           else for (long c = 0; c < W; ++c) store(part + c * W, vf{});
-          float* to = out + (p * depth + slots<Op>(i * padded + u)) * 2 * W + half * W;
+          float* to = out + (p * depth + (i * padded + u) / Op::kPair) * 2 * W + half * W;
           for (long c = 0; c < W; c += Op::kPair, to += 2 * W)
             store(to, Op::join(load(part + c * W), load(part + (c + Op::kPair - 1) * W)));
         }

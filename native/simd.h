@@ -13,7 +13,7 @@ namespace unrolled { namespace UNROLLED_NS { namespace {
 
 #define UNROLLED_INLINE inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(UNROLLED_MODEL)  // the latter: in plain C++
 constexpr int W = 16, kRegisters = 32;
 #elif defined(__AVX2__)
 constexpr int W = 8, kRegisters = 16;
@@ -33,7 +33,7 @@ UNROLLED_INLINE vf all(float x) { return x - vf{}; }  // x - 0 is x, also for -0
 
 // Keeps the compiler from reading v from memory again where it is used.
 UNROLLED_INLINE vf in_register(vf v) {
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(UNROLLED_MODEL)
   asm("" : "+x"(v));
 #endif
   return v;
@@ -95,7 +95,7 @@ UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm512_max_ps(all(limit)
 #elif defined(__AVX2__)
 UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm256_min_ps(all(limit), x); }
 UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm256_max_ps(all(limit), x); }
-#elif defined(__SSE2__)
+#elif defined(__SSE2__) && !defined(UNROLLED_MODEL)
 UNROLLED_INLINE vf at_most(vf x, float limit) { return _mm_min_ps(all(limit), x); }
 UNROLLED_INLINE vf at_least(vf x, float limit) { return _mm_max_ps(all(limit), x); }
 #else

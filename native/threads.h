@@ -12,7 +12,7 @@ long now();  // nanoseconds, of a clock that only goes forward
 
 // A count that one thread raises and others wait for: they spin briefly, then sleep, so
 // that whoever is late gets their processor. Wraps around.
-struct alignas(64) Signal {
+struct alignas(128) Signal {  // processors fetch lines by twos
   uint32_t count = 0;
   uint32_t sleepers = 0;
   void raise();

@@ -2,8 +2,6 @@
 // as left operand rows of a, as right operand slots of a panel, as sum rows of the result.
 // Squares of two by two sums let each operand, once loaded, be multiplied twice.
 #pragma once
-#include <cstring>
-
 #include "gemm.h"
 
 #if defined(UNROLLED_TILES)
@@ -20,7 +18,7 @@ struct alignas(64) TileSizes {
 };
 
 // The six instructions. The registers are the thread's; the compiler knows nothing of them.
-#if defined(UNROLLED_MODEL_TILES)  // in plain C++, for processors without and for sanitizers
+#if defined(UNROLLED_MODEL)
 struct ModelTile { int rows, slots; float slot[kSide][kSide]; };
 thread_local ModelTile model_tile[8];
 
@@ -36,20 +34,13 @@ template <int T> void tile_store(float* p, long stride) {
   for (int r = 0; r < t.rows; ++r) memcpy(p + r * stride, t.slot[r], 4 * t.slots);
 }
 template <int T> void tile_zero() { memset(model_tile[T].slot, 0, sizeof model_tile[T].slot); }
-inline float bfloat16_of(float slot, int half) {
-  uint32_t bits;
-  memcpy(&bits, &slot, 4);
-  bits = half ? bits & 0xffff0000u : bits << 16;
-  memcpy(&slot, &bits, 4);
-  return slot;
-}
 template <int C, int A, int B> void tile_multiply() {
   const ModelTile &a = model_tile[A], &b = model_tile[B];
   for (int r = 0; r < model_tile[C].rows; ++r)
     for (int k = 0; k < a.slots; ++k)
       for (int v = 0; v < b.slots; ++v)
         for (int half = 0; half < 2; ++half)
-          model_tile[C].slot[r][v] += bfloat16_of(a.slot[r][k], half) * bfloat16_of(b.slot[k][v], half);
+          model_tile[C].slot[r][v] += Bfloat16::wide(a.slot[r][k], half) * Bfloat16::wide(b.slot[k][v], half);
 }
 inline void tile_release() {}
 #else
@@ -71,26 +62,25 @@ UNROLLED_INLINE void tile_release() { asm volatile("tilerelease"); }
 #endif
 
 // Sums are tiles 0 to 3, two of 16 columns a row; 4 and 5 the rows' operands, 6 and 7 the
-// columns'. `slots` of them are summed at a time. To set the sizes takes longer than many
-// a product, and most calls want those of the last one.
-thread_local int shape_now = 0;
-inline void shape_tiles(int rows, int slots) {
-  const int shape = rows << 8 | slots;
-  if (shape == shape_now) return;
-  shape_now = shape;
+// columns'. To set the sizes takes longer than many a product, and most calls want those of
+// the last one.
+thread_local int rows_now = 0;
+inline void shape_tiles(int rows) {
+  if (rows == rows_now) return;
+  rows_now = rows;
   TileSizes sizes;
   const int high = rows < kSide ? rows : kSide, low = rows - high;
-  const int tall[8] = {high, high, low, low, high, low, slots, slots};
+  const int tall[8] = {high, high, low, low, high, low, kSide, kSide};
   for (int t = 0; t < 8; ++t) {
     sizes.rows[t] = static_cast<uint8_t>(tall[t]);
-    sizes.row_bytes[t] = static_cast<uint16_t>(!tall[t] ? 0 : t == 4 || t == 5 ? 4 * slots : 64);
+    sizes.row_bytes[t] = tall[t] ? 64 : 0;
   }
   tile_sizes(sizes);
 }
 
 inline void leave_tiles() {
   tile_release();
-  shape_now = 0;
+  rows_now = 0;
 }
 
 // A square of sums; kLow: it has more than 16 rows, kRight: more than 16 columns.
@@ -133,57 +123,39 @@ UNROLLED_INLINE void with_square(int rows, bool right, const F& f) {
 
 struct Tiles : Bfloat16 {
   static constexpr bool kTiles = true;
+  static constexpr int kSlots = kSide;
   static constexpr int kRows = 2 * kSide;
   // A product of tiles takes some 50 cycles until its sum is there: too few rows wait.
   static constexpr int kFewRows = 3;
 
-  // As gemm.h's tile. Tiles take the whole multiples of 16 slots, vectors the rest; fewer
-  // than 16 in all take one smaller tile.
+  // As gemm.h's tile.
   template <int NV>
   static void tile(int rows, const float* a, long chunk_stride, const float* w, long k0, long k1,
                    const float* init, long init_stride, float* out) {
-    long from = up(k0, kSide) * kSide, to = k1 / kSide * kSide;
-    int slots = kSide;
-    if (from >= to && k1 - k0 <= kSide && k0 % kChunk + k1 - k0 <= kChunk)
-      from = k0, to = k1, slots = static_cast<int>(k1 - k0);
-    if (rows <= kFewRows || from >= to)
-      return vectors<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
-    shape_tiles(rows, slots);
-    const float* panel = w + (from - k0) * NV * W;
+    if (rows <= kFewRows)
+      return tile_of<Bfloat16, NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+    shape_tiles(rows);
     for (int v = 0; v < NV; v += 2)
       with_square(rows, v + 1 < NV, [&](auto square) {
         square.load(init + v * W, init_stride);
-        for (long k = from; k < to; k += kSide)
-          square.add(a + k / kChunk * chunk_stride + k % kChunk, kStride,
-                     panel + (k - from) * NV * W + v * W, panel + (k - from) * NV * W + (v + 1) * W,
-                     NV * W);
+        const float* panel = w + v * W;
+        for (long k = k0; k < k1; k += kSide, panel += kSide * NV * W)
+          square.add(a + k / kChunk * chunk_stride + k % kChunk, kStride, panel, panel + W, NV * W);
         square.store(out + v * W, NV * W);
       });
-    if (k0 < from) vectors<NV>(rows, a, chunk_stride, w, k0, from, out, NV * W, out);
-    if (to < k1) vectors<NV>(rows, a, chunk_stride, w + (to - k0) * NV * W, to, k1, out, NV * W, out);
   }
 
   // As gemm.h's outer, but rows of a, one a column of the result, are kSide apart, and
   // each further kSide slots kChunk rows on. Both operands go on with zeros up to whole tiles.
   static void outer(int tall, const float* a, const float* b0, const float* b1, long rows,
                     float* c, bool first) {
-    shape_tiles(tall, kSide);
+    shape_tiles(tall);
     with_square(tall, true, [&](auto square) {
       if (first) square.zero();
       else square.load(c, 2 * W);
       for (long k = 0; k < rows; k += kSide)
         square.add(a + k * kChunk, kSide, b0 + k * kStride, b1 + k * kStride, kStride);
       square.store(c, 2 * W);
-    });
-  }
-
- private:
-  template <int NV>
-  static void vectors(int rows, const float* a, long chunk_stride, const float* w, long k0,
-                      long k1, const float* init, long init_stride, float* out) {
-    tiled(rows, max_rows<Bfloat16, NV>(), [&](long m, int some) {
-      tile_of<Bfloat16, NV>(some, a + m * kStride, chunk_stride, w, k0, k1, init + m * init_stride,
-                            init_stride, out + m * NV * W);
     });
   }
 };

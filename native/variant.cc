@@ -23,16 +23,27 @@ using Op = Bfloat16;
 using Op = Float;
 #endif
 constexpr bool kHasBf16 = Op::kPair == 2;
+#if defined(UNROLLED_MODEL)  // no smaller variant has vectors as wide
+constexpr bool kShares = false;
+#else
+constexpr bool kShares = kHasBf16;
+#endif
+
+size_t of_its_own(const Problem& p, bool backward, const Call& call) {
+  if constexpr (kHasBf16 && !kShares)
+    if (!p.bf16) return pick<Float>(p, backward, call);
+  return pick<Op>(p, backward, call);
+}
 
 size_t scratch(const Problem& p, bool backward, int threads) {
-  if constexpr (kHasBf16)
+  if constexpr (kShares)
     if (!p.bf16) return avx512::kernels.scratch(p, backward, threads);
-  return pick<Op>(p, backward, {nullptr, threads, nullptr, 0});
+  return of_its_own(p, backward, {nullptr, threads, nullptr, 0});
 }
 void run(const Problem& p, bool backward, char* memory, Team& team, int thread) {
-  if constexpr (kHasBf16)
+  if constexpr (kShares)
     if (!p.bf16) return avx512::kernels.run(p, backward, memory, team, thread);
-  pick<Op>(p, backward, {memory, team.size, &team, thread});
+  of_its_own(p, backward, {memory, team.size, &team, thread});
 #if defined(UNROLLED_TILES)
   leave_tiles();
 #endif

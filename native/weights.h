@@ -5,7 +5,7 @@
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
 constexpr long kDepth = 1024;      // summed slots per pass, so that a panel stays in L2
-constexpr long kRowsPerPass = 192; // summed rows per pass, so that a strip stays in L1
+constexpr long kRowsPerPass = 224; // summed rows per pass, so that a strip stays in L1
 alignas(64) constexpr float kZeros[4 * W] = {};
 
 // A left operand as gemm.h lays it out, and the same with rows, not columns, paired up;
@@ -39,46 +39,62 @@ template <class Op>
 using LeftRows = Rows<Op, Op::kTiles>;
 
 // d(weights) of `count` column groups from `first` on. Sums live in tile order,
-// [pair of column blocks][height][2*W]; pairs are shared out among the threads.
+// [pair of column blocks][height][2*W], once for each pool of rows. A pair belongs to a
+// panel of two blocks of units, that in which it begins.
 template <class Op>
 struct WeightGradient {
-  float* sums;
+  float* sums[kMaxThreads];
   long height, blocks;  // rows of the weights; blocks of W units per column group
   int first, count;
 
-  void layout(Carver& carver, long height_, int first_, int count_, long blocks_) {
+  void layout(Carver& carver, int pools, long height_, int first_, int count_, long blocks_) {
     height = height_, first = first_, count = count_, blocks = blocks_;
-    sums = carver.take(up(count * blocks, 2) * height * 2 * W);
+    for (int i = 0; i < pools; ++i) sums[i] = carver.take(pairs() * height * 2 * W);
   }
 
-  // sums (+)= left^T @ z over `rows` rows.
-  void add(const LeftRows<Op>& left, const Rows<Op>& z, long rows, int thread, int threads,
+  // A pool's sums (+)= left^T @ z over its `rows` rows, for some panels.
+  void add(const LeftRows<Op>& left, const Rows<Op>& z, long rows, int pool, Range panels,
            bool fresh) const {
     const long depth = up(rows, Op::kPair), all_blocks = count * blocks;
-    const Range mine = share(up(all_blocks, 2), thread, threads);
-    for (long k = 0; k < depth; k += kRowsPerPass)
-      for (long pair = mine.from; pair < mine.to; ++pair) {
+    const long pass = up(up(depth, up(depth, kRowsPerPass)), W) * W;
+    for (long k = 0; k < depth; k += pass)
+      each_pair(panels, [&](long pair) {
         const long next = smaller(2 * pair + 1, all_blocks - 1);
         const float* b0 = z.column((first * blocks + 2 * pair) * W, k, depth);
         const float* b1 = z.column((first * blocks + next) * W, k, depth);
-        float* c = sums + pair * height * 2 * W;
+        float* c = sums[pool] + pair * height * 2 * W;
         for (long m0 = 0; m0 < height; m0 += kChunk)
           tiled(smaller(kChunk, height - m0), max_rows<Op, 2>(), [&](long m, int tall) {
-            outer_of<Op>(tall, left.column(m0 + m, k, depth), b0, b1,
-                         smaller(kRowsPerPass, depth - k), c + (m0 + m) * 2 * W, fresh && k == 0);
+            outer_of<Op>(tall, left.column(m0 + m, k, depth), b0, b1, smaller(pass, depth - k),
+                         c + (m0 + m) * 2 * W, fresh && k == 0);
           });
-      }
+      });
   }
 
-  // out (height, G*U), row-major, in the cell's own gate order.
+  // out (height, G*U), row-major, in the cell's own gate order: the sums of all pools.
   template <class C>
-  void write(float* out, long U, int thread, int threads) const {
-    const Range mine = share(up(count * blocks, 2), thread, threads);
-    for (long b = 2 * mine.from; b < smaller(2 * mine.to, count * blocks); ++b) {
-      const long u = b % blocks * W;
-      float* to = out + C::gate(first + static_cast<int>(b / blocks)) * U + u;
-      const float* c = sums + b / 2 * height * 2 * W + b % 2 * W;
-      for (long m = 0; m < height; ++m) store_part(to + m * C::kGates * U, load(c + m * 2 * W), U - u);
+  void write(float* out, long U, int pools, Range panels) const {
+    each_pair(panels, [&](long pair) {
+      for (long b = 2 * pair; b < smaller(2 * pair + 2, count * blocks); ++b) {
+        const long u = b % blocks * W, at = pair * height * 2 * W + b % 2 * W;
+        if (u >= U) continue;
+        float* to = out + C::gate(first + static_cast<int>(b / blocks)) * U + u;
+        for (long m = 0; m < height; ++m) {
+          vf sum = load(sums[0] + at + m * 2 * W);
+          for (int i = 1; i < pools; ++i) sum += load(sums[i] + at + m * 2 * W);
+          store_part(to + m * C::kGates * U, sum, U - u);
+        }
+      }
+    });
+  }
+
+ private:
+  long pairs() const { return up(count * blocks, 2); }
+  template <class F>
+  UNROLLED_INLINE void each_pair(Range panels, const F& f) const {
+    for (long pair = 0; pair < pairs(); ++pair) {
+      const long panel = 2 * pair % blocks / 2;
+      if (panel >= panels.from && panel < panels.to) f(pair);
     }
   }
 };
