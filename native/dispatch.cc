@@ -32,11 +32,19 @@ UNROLLED_VARIANT(generic)
 
 namespace {
 
+// glibc returns a freed block to the system, page by page, and fetches it so again for the
+// next call, unless it once saw one as large freed. So it learns of the largest it heeds.
+void keep_blocks() {
+  void* volatile block = malloc((size_t{32} << 20) - 8192);  // never touched
+  free(block);
+}
+
 struct Choice {
   const Kernels* table = nullptr;
   char why[256] = {};
 
   Choice() {
+    keep_blocks();
     const char* wanted = getenv("UNROLLED_ISA");
     char known[128] = {};
     for (const Kernels* each : supported()) {
