@@ -15,7 +15,7 @@ bench-torch := torch==2.13.0 numpy
 bench-onnxruntime := onnxruntime==1.32.* onnx==1.23.* numpy
 bench-tensorflow := tensorflow-cpu==2.21.* $(BENCH_KERAS)
 
-.PHONY: bench bench-envs bench-quick bench-memory bench-stream bench-clean
+.PHONY: bench bench-envs bench-quick bench-memory bench-stream bench-core bench-clean
 
 # a peer that cannot be installed here is a line in the table, not the end of the run
 .venv-bench/%/.made: benchmarks/bench.mk
@@ -38,6 +38,12 @@ bench-memory: bench-envs
 
 bench-stream: bench-envs
 	.venv-bench/unrolled/bin/python benchmarks/stream.py
+
+# The core alone: instruction sets and precisions, or (--against) two checkouts.
+bench-core: bench-envs
+	.venv-bench/unrolled/bin/python $(BENCH_PIP) cmake
+	PATH="$(CURDIR)/.venv-bench/unrolled/bin:$$PATH" \
+	  .venv-bench/unrolled/bin/python benchmarks/core.py $(BENCH)
 
 bench-clean:
 	rm -rf .venv-bench
