@@ -69,10 +69,10 @@ struct Layer {
 
 #define UNROLLED_SHOWN extern "C" __attribute__((visibility("default")))
 
-// Null: this processor has no such variant, or the variant no bfloat16 products.
+// Null: this processor has no such variant.
 UNROLLED_SHOWN Layer* core_layer(const char* variant, int kind, const long* sizes, int bf16, int threads) {
   for (const Kernels* each : supported())
-    if (!strcmp(each->name, variant) && (!bf16 || each->has_bf16))
+    if (!strcmp(each->name, variant))
       return new Layer(each, kind, sizes[0], sizes[1], sizes[2], sizes[3], bf16, threads);
   return nullptr;
 }

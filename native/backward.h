@@ -46,14 +46,14 @@ class Backward {
   void run(Team& team, int thread) const {
     const Range mine = share(panels, thread, team.size), own_rows = share(p.B, thread, team.size);
     pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, mine.from,
-                           mine.to, recurrent[0]);
+                           mine.to, p.bf16, recurrent[0]);
     if constexpr (C::kPhases == 2)
       pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, mine.from,
-                             mine.to, recurrent[1]);
+                             mine.to, p.bf16, recurrent[1]);
     if (p.dx) {
       const Range inputs = share(input_panels, thread, team.size);
       pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
-                             kernel);
+                             p.bf16, kernel);
     }
     if (codes) make_codes(p, own_rows.from, own_rows.to, codes);
     for (long u = 0; u < C::kColumns * padded; u += W) store(dbias[thread] + u, vf{});
@@ -228,10 +228,10 @@ class Backward {
 
   // A block of a group of columns; after the last one zeros, up to whole slots.
   UNROLLED_INLINE void put_block(float* row, long chunk_stride, long group, long jb, vf v) const {
-    Op::put(Op::place(row, chunk_stride, group + jb * W), v);
+    Op::put(Op::place(row, chunk_stride, group + jb * W), v, p.bf16);
     if constexpr (Op::kSlots > 1)
       if (jb == blocks - 1 && padded > blocks * W)
-        Op::put(Op::place(row, chunk_stride, group + blocks * W), vf{});
+        Op::put(Op::place(row, chunk_stride, group + blocks * W), vf{}, p.bf16);
   }
   template <int kFrom, int kTo>
   UNROLLED_INLINE void put(const Part& part, long r, long jb, const vf* dz, vf* sum) const {
@@ -292,10 +292,11 @@ class Backward {
       const bool masked = code_of(s, r) & kMasked;
       const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
       pack_row<Op>(own.x.data + m * kStride, M * kStride,
-                   masked ? nullptr : p.x + (r * p.T + time_of(p, s)) * p.D, factor, p.D);
+                   masked ? nullptr : p.x + (r * p.T + time_of(p, s)) * p.D, factor, p.D,
+                   p.bf16);
       factor = p.recurrent_mask ? p.recurrent_mask + r * p.U : nullptr;
       pack_row<Op>(own.h.data + m * kStride, M * kStride, masked ? nullptr : h_before(s, r),
-                   factor, p.U);
+                   factor, p.U, p.bf16);
     }
     meet();
     if constexpr (Op::kPair == 2) {

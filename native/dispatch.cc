@@ -171,7 +171,6 @@ const char* execute(const Problem* problem, int count, bool backward, int limit)
   limit = thread_limit(limit);
   int wanted = 0;
   for (const Problem* p = problem; p < problem + count; ++p) {
-    if (p->bf16 && !table->has_bf16) return "this instruction set has no bfloat16 products";
     hint_large(*p, backward, table->width);
     wanted += useful_threads(*p, limit);
   }

@@ -91,9 +91,9 @@ class Forward {
   void pack(Range mine) const {
     constexpr int first = P == 0 ? 0 : C::kFirst;
     pack_panels<Op, gates<P>(), NB>(p.kernel, p.D, p.U, C::kGates, first, mine.from, mine.to,
-                                    kernel[P]);
+                                    p.bf16, kernel[P]);
     pack_panels<Op, gates<P>(), NB>(p.recurrent, p.U, p.U, C::kGates, first, mine.from, mine.to,
-                                    recurrent[P]);
+                                    p.bf16, recurrent[P]);
   }
 
   void pack_biases() const {
@@ -123,7 +123,7 @@ class Forward {
           store(state[i] + (jb * p.B + r) * W, v);
           if (i) continue;
           if (p.recurrent_mask) v *= load_part(p.recurrent_mask + r * p.U + u, n);
-          Op::put(Op::place(reads(0) + r * kStride, p.B * kStride, u), v);
+          Op::put(Op::place(reads(0) + r * kStride, p.B * kStride, u), v, p.bf16);
         }
       }
     }
@@ -131,7 +131,7 @@ class Forward {
     for (long u = blocks * W; part.panels.to == panels && u < slots<Op>(p.U) * Op::kPair; u += W)
       for (long r = part.rows.from; r < part.rows.to; ++r)
         for (long i = 0; i < 3; ++i)
-          Op::put(Op::place((i == 2 ? operand[1] : reads(i)) + r * kStride, p.B * kStride, u), vf{});
+          Op::put(Op::place((i == 2 ? operand[1] : reads(i)) + r * kStride, p.B * kStride, u), vf{}, p.bf16);
   }
 
   void pack_inputs(const Part& part, long s0, long n) const {
@@ -142,7 +142,7 @@ class Forward {
         const float* from = masked ? nullptr : p.x + (r * p.T + time_of(p, s0 + q)) * p.D;
         const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
         pack_row<Op>(rows[part.thread] + (q * R + r - part.rows.from) * kStride, stride, from,
-                     factor, p.D);
+                     factor, p.D, p.bf16);
       }
   }
 
@@ -198,6 +198,7 @@ class Forward {
     float *y, *hs, *cs;      // T*U a row; or null
     long ahead, keep_ahead;  // from y and keep to the next step's; 0: this is the last
     float* operand;          // of the next product, kStride a row
+    bool bf16;               // is it rounded
   };
   template <int P>
   UNROLLED_INLINE Block block_of(long s, long jb) const {
@@ -214,6 +215,7 @@ class Forward {
     b.y = here(p.y), b.hs = here(p.hs), b.cs = here(p.cs);
     b.ahead = more ? (place_of(p, s + 1) - place_of(p, s)) * p.U : 0;
     b.keep_ahead = kSave && more ? blocks * room : 0;
+    b.bf16 = p.bf16;
     b.operand = Op::place(P + 1 < C::kPhases ? operand[1] : writes(s), p.B * kStride, u);
     return b;
   }
@@ -258,7 +260,7 @@ class Forward {
         finish(b, r + k, left, kept);
       }
       if (b.factor) left[0] *= load_part(b.factor + (r + k) * b.state_row, b.units);
-      Op::put(b.operand + (r + k) * kStride, left[0]);
+      Op::put(b.operand + (r + k) * kStride, left[0], b.bf16);
     }
   }
 

@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
     Results exact, rounded;  // what to compare with
     for (const Kernels* each : tables) {
       const Kernels& table = *each;
-      for (int mode = 0; mode < (table.has_bf16 ? 6 : 3); ++mode) {
+      for (int mode = 0; mode < 6; ++mode) {
         const int threads = 1 + mode % 3;
         Results r;
         Problem q = p;

@@ -17,13 +17,15 @@ struct Float {
   static constexpr int kPair = 1;
   static constexpr int kSlots = 1;  // a product sums whole multiples of so many slots
   static constexpr bool kTiles = false;  // tile registers do the products: tiles.h
-  static UNROLLED_INLINE vf join(vf even, vf) { return even; }
+  // Products of numbers rounded to bfloat16 are exact in float32.
+  static UNROLLED_INLINE vf operand(vf v, bool bf16) { return bf16 ? rounded(v) : v; }
+  static UNROLLED_INLINE vf join(vf even, vf, bool bf16) { return operand(even, bf16); }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) { return a * b + sum; }
   // Where a row has a column, a multiple of W; put writes W columns from there on.
   static UNROLLED_INLINE float* place(float* row, long chunk_stride, long column) {
     return row + column / kChunk * chunk_stride + column % kChunk;
   }
-  static UNROLLED_INLINE void put(float* at, vf v) { store(at, v); }
+  static UNROLLED_INLINE void put(float* at, vf v, bool bf16) { store(at, operand(v, bf16)); }
 };
 
 #if defined(__AVX512BF16__) || defined(UNROLLED_MODEL)
@@ -32,10 +34,11 @@ struct Bfloat16 {
   static constexpr int kSlots = 1;
   static constexpr bool kTiles = false;
 #if defined(UNROLLED_MODEL)
-  static uint16_t rounded(float v) {  // to nearest, ties to even
+  static uint16_t high(vf rounded_, int l) {
     uint32_t bits;
-    memcpy(&bits, &v, 4);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    const float number = rounded_[l];
+    memcpy(&bits, &number, 4);
+    return static_cast<uint16_t>(bits >> 16);
   }
   static float wide(float slot, int half) {
     uint32_t bits;
@@ -44,9 +47,10 @@ struct Bfloat16 {
     memcpy(&slot, &bits, 4);
     return slot;
   }
-  static vf join(vf even, vf odd) {
+  static vf join(vf even, vf odd, bool) {
     vi both{};
-    for (int l = 0; l < W; ++l) both[l] = static_cast<int32_t>(rounded(even[l]) | uint32_t{rounded(odd[l])} << 16);
+    for (int l = 0; l < W; ++l)
+      both[l] = static_cast<int32_t>(high(rounded(even), l) | uint32_t{high(rounded(odd), l)} << 16);
     return reinterpret_cast<vf>(both);
   }
   static vf madd(vf a, vf b, vf sum) {
@@ -54,9 +58,9 @@ struct Bfloat16 {
       sum[l] += wide(a[l], 0) * wide(b[l], 0) + wide(a[l], 1) * wide(b[l], 1);
     return sum;
   }
-  static void put(float* at, vf v) {
+  static void put(float* at, vf v, bool) {
     for (int l = 0; l < W; ++l) {
-      const uint16_t half = rounded(v[l]);
+      const uint16_t half = high(rounded(v), l);
       memcpy(reinterpret_cast<char*>(at) + 2 * l, &half, 2);
     }
   }
@@ -74,14 +78,14 @@ struct Bfloat16 {
   static UNROLLED_INLINE __m512i wide(__m256bh x) {
     return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(x));
   }
-  static UNROLLED_INLINE vf join(vf even, vf odd) {
+  static UNROLLED_INLINE vf join(vf even, vf odd, bool) {
     const __m512i high = _mm512_slli_epi32(wide(_mm512_cvtneps_pbh(odd)), 16);
     return _mm512_castsi512_ps(_mm512_or_si512(wide(_mm512_cvtneps_pbh(even)), high));
   }
   static UNROLLED_INLINE vf madd(vf a, vf b, vf sum) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
-  static UNROLLED_INLINE void put(float* at, vf v) {
+  static UNROLLED_INLINE void put(float* at, vf v, bool) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
   }

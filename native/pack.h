@@ -7,11 +7,11 @@ namespace unrolled { namespace UNROLLED_NS { namespace {
 // A row of `columns` floats times `factor` (or null: 1), in whole slots; from null, zeros.
 template <class Op>
 UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
-                              const float* factor, long columns) {
+                              const float* factor, long columns, bool bf16) {
   for (long u = 0; u < slots<Op>(columns) * Op::kPair; u += W) {
     vf v = from && u < columns ? load_part(from + u, columns - u) : vf{};
     if (factor && from && u < columns) v *= load_part(factor + u, columns - u);
-    Op::put(Op::place(row, chunk_stride, u), v);
+    Op::put(Op::place(row, chunk_stride, u), v, bf16);
   }
 }
 
@@ -19,7 +19,7 @@ UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
 // NB blocks of W units a panel, for panels [p0, p1). Units beyond U read as zero.
 template <class Op, int GN, int NB>
 void pack_panels(const float* weights, long K, long U, long G, int first, long p0, long p1,
-                 float* out) {
+                 bool bf16, float* out) {
   const long ld = G * U;
   for (long p = p0; p < p1; ++p) {
     float* to = out + p * slots<Op>(K) * GN * NB * W;
@@ -31,7 +31,7 @@ void pack_panels(const float* weights, long K, long U, long G, int first, long p
           vf even = {}, odd = {};
           if (u < U && k < K) even = load_part(from, U - u);
           if (Op::kPair == 2 && u < U && k + 1 < K) odd = load_part(from + ld, U - u);
-          store(to, Op::join(even, odd));
+          store(to, Op::join(even, odd, bf16));
         }
   }
 }
@@ -78,7 +78,7 @@ inline void transpose(const float* from, long ld, long rows, long columns, float
 // i taken from gate gate(i) of the cell C. Padding is zero.
 template <class Op, class C>
 void pack_transposed(const float* weights, long K, long U, int first, int columns, long padded,
-                     long p0, long p1, float* out) {
+                     long p0, long p1, bool bf16, float* out) {
   const long ld = C::kGates * U;
   const long depth = slots<Op>(columns * padded);
   alignas(64) float part[2 * W * W];
@@ -94,7 +94,7 @@ void pack_transposed(const float* weights, long K, long U, int first, int column
           else for (long c = 0; c < W; ++c) store(part + c * W, vf{});
           float* to = out + (p * depth + (i * padded + u) / Op::kPair) * 2 * W + half * W;
           for (long c = 0; c < W; c += Op::kPair, to += 2 * W)
-            store(to, Op::join(load(part + c * W), load(part + (c + Op::kPair - 1) * W)));
+            store(to, Op::join(load(part + c * W), load(part + (c + Op::kPair - 1) * W), bf16));
         }
     }
 }

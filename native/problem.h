@@ -70,7 +70,7 @@ struct Stepping;  // the same for one step of a model: program.h
 struct Kernels {
   const char* name;
   int width;      // floats in a vector
-  bool has_bf16;
+  bool has_bf16;  // instructions for such products; without, operands are rounded alone
   size_t (*scratch)(const Problem&, bool backward, int threads);
   void (*run)(const Problem&, bool backward, char* scratch, Team&, int thread);
   const Stepping* stepping;

@@ -160,6 +160,13 @@ UNROLLED_INLINE V tanh(V x) {
   return with_sign(if_less(a, 0.55f, e * r, 1.0f - 2.0f * r), x);
 }
 
+// The nearest bfloat16, of two as near the even one; NaN stays.
+UNROLLED_INLINE vf rounded(vf x) {
+  const vi bits = reinterpret_cast<vi>(x);
+  const vi near = (bits + 0x7fff + ((bits >> 16) & 1)) & static_cast<int>(0xffff0000u);
+  return x == x ? reinterpret_cast<vf>(near) : x;
+}
+
 // Into the second-level cache, for a read or a write that comes steps later.
 UNROLLED_INLINE void prefetch(const float* p) { __builtin_prefetch(p, 1, 2); }
 

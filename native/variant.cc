@@ -29,20 +29,30 @@ constexpr bool kShares = false;
 constexpr bool kShares = kHasBf16;
 #endif
 
+// Intel's processors multiply vectors of bfloat16 at half the rate of float32 or less.
+bool rather_float(const Problem& p) {
+#if defined(UNROLLED_TILES) || !defined(__AVX512BF16__)
+  return !p.bf16;
+#else
+  static const bool slow = __builtin_cpu_is("intel");
+  return !p.bf16 || slow;
+#endif
+}
+
 size_t of_its_own(const Problem& p, bool backward, const Call& call) {
   if constexpr (kHasBf16 && !kShares)
-    if (!p.bf16) return pick<Float>(p, backward, call);
+    if (rather_float(p)) return pick<Float>(p, backward, call);
   return pick<Op>(p, backward, call);
 }
 
 size_t scratch(const Problem& p, bool backward, int threads) {
   if constexpr (kShares)
-    if (!p.bf16) return avx512::kernels.scratch(p, backward, threads);
+    if (rather_float(p)) return avx512::kernels.scratch(p, backward, threads);
   return of_its_own(p, backward, {nullptr, threads, nullptr, 0});
 }
 void run(const Problem& p, bool backward, char* memory, Team& team, int thread) {
   if constexpr (kShares)
-    if (!p.bf16) return avx512::kernels.run(p, backward, memory, team, thread);
+    if (rather_float(p)) return avx512::kernels.run(p, backward, memory, team, thread);
   of_its_own(p, backward, {memory, team.size, &team, thread});
 #if defined(UNROLLED_TILES)
   leave_tiles();

@@ -345,7 +345,6 @@ def test_plan_names_the_reason():
     assert "no fused kernel" in kernels.plan(object())
 
 
-@pytest.mark.skipif(not _native.has_bfloat16(), reason="no bfloat16 products here")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "shape",

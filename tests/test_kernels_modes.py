@@ -2,7 +2,7 @@
 
 import functools
 
-from unrolled import LSTM, _native
+from unrolled import LSTM
 from unrolled._native import Spec
 from unrolled.kernels import Fused
 
@@ -237,18 +237,7 @@ def test_no_derivative_into_dropout_masks():
         np.testing.assert_array_equal(gradient, 0)
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        "float32",
-        pytest.param(
-            "mixed_bfloat16",
-            marks=pytest.mark.skipif(
-                not _native.has_bfloat16(), reason="no bfloat16 products here"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_a_layer_goes_forward(dtype, monkeypatch):
     """The Hessian of a layer: the same with the kernels and without."""
     layer = LSTM(3, dtype=dtype)

@@ -104,7 +104,10 @@ def self_test() -> bool:
 
 
 def has_bfloat16() -> bool:
-    """Whether bfloat16 products are to be had."""
+    """Whether there are instructions for bfloat16 products.
+
+    Without, operands are rounded to bfloat16 and multiplied as float32, at its speed.
+    """
     core = library()[0]
     return bool(core and core.unrolled_has_bf16())
 

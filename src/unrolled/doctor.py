@@ -46,7 +46,7 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
     rows += [
         ("kernels", f"{_native.variant()}, {'they work' if works else 'they FAIL'}"),
         ("instruction sets", ", ".join(_native.supported())),
-        ("bfloat16 products", "yes" if _native.has_bfloat16() else "no"),
+        ("bfloat16 products", "yes" if _native.has_bfloat16() else "as float32"),
         ("threads of a call", str(_native.threads())),
     ]
     settings = ("UNROLLED_ISA", "UNROLLED_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS")

@@ -184,8 +184,6 @@ def plan(
     if missing:
         _warn_once(missing)
         return f"{missing}."
-    if dtype == "bfloat16" and not _native.has_bfloat16():
-        return "this processor has no bfloat16 products (AVX512-BF16 or AMX)."
     return Fused(
         Spec(
             kind,
