@@ -4,7 +4,8 @@
     python benchmarks/core.py --variants avx2 avx512 --cells GRU
     python benchmarks/core.py --against ../other              # two checkouts
 
-A variant is an instruction set; `amx:bfloat16` multiplies rounded operands. Columns are
+A variant is an instruction set, `-` where the processor lacks it; `amx:bfloat16`
+multiplies rounded operands. Columns are
 timed in one process, a few milliseconds each, in rotating order: on a machine whose
 speed wanders, nothing else shows a difference of five per cent.
 """
@@ -79,7 +80,7 @@ def measure(columns: list[Column], case: Case, args: argparse.Namespace) -> str:
         once(column, 1)
         calls[column.name] = max(1, round(TURN / once(column, 1)))
     for n in range(args.rounds):
-        first = n % len(ready)
+        first = n % max(len(ready), 1)
         for column in ready[first:] + ready[:first]:
             count = calls[column.name]
             once(column, 1)  # brings the caches back; not counted
@@ -99,7 +100,7 @@ def measure(columns: list[Column], case: Case, args: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    """Print a row a case; in brackets the first column's time over this one's."""
+    """Print a row a case; in brackets the first time over this one."""
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -107,8 +108,8 @@ def main() -> None:
     p.add_argument("--shapes", nargs="+", type=shape, default=SHAPES, metavar="B,T,D,U")
     modes = ("forward", "training")
     p.add_argument("--mode", nargs="+", choices=modes, default=modes)
-    wide = ["avx512", "avx512bf16:bfloat16", "amx:bfloat16"]
-    p.add_argument("--variants", nargs="+", default=wide)
+    known = ["avx2", "avx512", "avx512bf16:bfloat16", "amx:bfloat16"]
+    p.add_argument("--variants", nargs="+", default=known)
     p.add_argument(
         "--against", type=Path, help="another checkout, timed beside this one"
     )
