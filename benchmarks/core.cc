@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "../native/dispatch.h"
-#include "../native/threads.h"
+#include "../native/execute.h"
 
 using namespace unrolled;
 
@@ -54,14 +54,9 @@ struct Layer {
   }
 
   void run(const Problem& p, bool is_backward) const {
-    Lease lease(threads);
-    Scratch scratch(kernels->scratch(p, is_backward, lease.threads()));
-    struct Work { const Kernels* kernels; const Problem* p; bool is_backward; char* scratch; };
-    Work work{kernels, &p, is_backward, scratch.data()};
-    lease.run([](void* context, Team& team, int thread) {
-      const Work& w = *static_cast<Work*>(context);
-      w.kernels->run(*w.p, w.is_backward, w.scratch, team, thread);
-    }, &work);
+    Execution execution(*kernels, &p, 1, is_backward, threads);
+    const Scratch scratch(execution.scratch());
+    execution.run(scratch.data());
   }
 };
 

@@ -1,4 +1,4 @@
-// Picks the variant, and runs a problem on it.
+// Picks the variant.
 #pragma once
 #include <vector>
 
@@ -12,10 +12,5 @@ const std::vector<const Kernels*>& supported();
 // The best variant this processor runs, or the one UNROLLED_ISA names. Null, with the
 // reason in `why`, if that is unknown or unsupported.
 const Kernels* kernels(const char** why);
-
-// Runs `count` layers that do not wait for each other: at once, each on threads of its own,
-// where there are as many, otherwise one after another. Null, or what went wrong.
-// `thread_limit`: the caller's own bound on threads, 0: none.
-const char* execute(const Problem*, int count, bool backward, int thread_limit);
 
 }  // namespace unrolled

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "dispatch.h"
+#include "execute.h"
 #include "threads.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -155,7 +156,7 @@ extern "C" __attribute__((visibility("default"))) int unrolled_width() {
 extern "C" __attribute__((visibility("default"))) int unrolled_has_bf16() {
   const char* why;
   const unrolled::Kernels* table = unrolled::kernels(&why);
-  return table && table->has_bf16;
+  return table && table->has_bf16();
 }
 // Runs a small layer on all threads, without XLA: 0 if it ends and gives numbers.
 extern "C" __attribute__((visibility("default"))) int unrolled_self_test() {

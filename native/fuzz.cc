@@ -7,22 +7,17 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "execute.h"
 #include "fuzz.h"
-#include "threads.h"
 
 using namespace unrolled;
 
 static void run(const Kernels& table, const Problem& p, bool backward, int threads) {
-  Lease lease(threads);
-  const size_t bytes = (table.scratch(p, backward, lease.threads()) + 63) / 64 * 64;
+  Execution execution(table, &p, 1, backward, threads);
+  const size_t bytes = execution.scratch();
   char* scratch = static_cast<char*>(aligned_alloc(64, bytes));
   for (size_t i = 0; i < bytes; ++i) scratch[i] = static_cast<char>(0xff);  // NaN where unset
-  struct Work { const Kernels* table; const Problem* p; bool backward; char* scratch; };
-  Work work{&table, &p, backward, scratch};
-  lease.run([](void* context, Team& team, int thread) {
-    const Work& w = *static_cast<Work*>(context);
-    w.table->run(*w.p, w.backward, w.scratch, team, thread);
-  }, &work);
+  execution.run(scratch);
   free(scratch);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <thread>
 
+#include "execute.h"
 #include "fuzz.h"
 #include "stream.h"
 

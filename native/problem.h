@@ -69,8 +69,8 @@ struct Stepping;  // the same for one step of a model: program.h
 // aligned, contents undefined.
 struct Kernels {
   const char* name;
-  int width;      // floats in a vector
-  bool has_bf16;  // instructions for such products; without, operands are rounded alone
+  int width;           // floats in a vector
+  bool (*has_bf16)();  // multiplies such numbers as they are; otherwise as float32
   size_t (*scratch)(const Problem&, bool backward, int threads);
   void (*run)(const Problem&, bool backward, char* scratch, Team&, int thread);
   const Stepping* stepping;

@@ -29,15 +29,17 @@ constexpr bool kShares = false;
 constexpr bool kShares = kHasBf16;
 #endif
 
-// Intel's processors multiply vectors of bfloat16 at half the rate of float32 or less.
-bool rather_float(const Problem& p) {
-#if defined(UNROLLED_TILES) || !defined(__AVX512BF16__)
-  return !p.bf16;
+// Whether bfloat16 is multiplied as such. Intel's processors do so in vectors at half the
+// rate of float32 or less.
+bool has_bf16() {
+#if defined(__AVX512BF16__) && !defined(UNROLLED_TILES)
+  static const bool fast = !__builtin_cpu_is("intel");
+  return fast;
 #else
-  static const bool slow = __builtin_cpu_is("intel");
-  return !p.bf16 || slow;
+  return kHasBf16;
 #endif
 }
+bool rather_float(const Problem& p) { return !p.bf16 || !has_bf16(); }
 
 size_t of_its_own(const Problem& p, bool backward, const Call& call) {
   if constexpr (kHasBf16 && !kShares)
@@ -62,7 +64,7 @@ void run(const Problem& p, bool backward, char* memory, Team& team, int thread) 
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W,   kHasBf16, scratch, run,
+const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W,   has_bf16, scratch, run,
                          &UNROLLED_STEPPING::stepping};
 
 }}  // namespace unrolled::UNROLLED_NS

@@ -1,0 +1,95 @@
+#include "execute.h"
+
+#include <sys/mman.h>
+
+#include <initializer_list>
+
+#include "dispatch.h"
+
+namespace unrolled {
+
+namespace {
+
+// Large results come as fresh pages, one fault per 4 KiB; ask for 2 MiB pages instead. A
+// hint: where the system does not follow it, nothing changes.
+void hint_large(const float* p, double floats) {
+  constexpr uintptr_t large = uintptr_t{2} << 20;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(p) + large - 1) / large * large;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(floats) * 4) / large * large;
+  if (p && to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+}
+
+void hint_large(const Problem& p, bool backward, int width) {
+  const double sequence = static_cast<double>(p.B) * p.T * p.U;
+  if (backward) {
+    hint_large(p.dx, static_cast<double>(p.B) * p.T * p.D);
+  } else {
+    for (float* result : {p.y, p.hs, p.cs}) hint_large(result, sequence);
+    hint_large(p.residual, static_cast<double>(residual_size(p, width)));
+  }
+}
+
+// Threads worth waking: below some 100,000 multiply-adds a step a barrier costs more than
+// a second thread brings, unless rows can be shared out, which needs none.
+int useful_threads(const Problem& p, int limit) {
+  const double gates = p.kind == kLstm ? 4 : p.kind == kSimpleRnn ? 1 : 3;
+  const double step = gates * p.U * p.U * p.B, total = p.T * (step + gates * p.U * p.D * p.B);
+  int n = limit;
+  if (p.B < 4 * n && step < 32e3 * n) n = static_cast<int>(step / 32e3);
+  if (total < 250e3 * n) n = static_cast<int>(total / 250e3);
+  return n < 1 ? 1 : n;
+}
+
+size_t up_to_line(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+size_t residual_size(const Problem& p, int width) {
+  const size_t vectors[] = {0, 5, 4, 3};
+  const size_t blocks = (p.U + width - 1) / width;
+  return vectors[p.kind] * p.T * blocks * width * p.B;
+}
+
+Execution::Execution(const Kernels& kernels, const Problem* problem, int count, bool backward,
+                     int threads)
+    : kernels_(kernels), problem_(problem), count_(count), backward_(backward), lease_(threads),
+      groups_(lease_.threads() < count ? 1 : count) {
+  for (int g = 0; g < groups_; ++g) team_[g].size = first(g + 1) - first(g);
+  for (int layer = 0; layer < count; ++layer) {
+    from_[layer] = bytes_;
+    bytes_ += up_to_line(kernels.scratch(problem[layer], backward, team_[layer % groups_].size));
+  }
+}
+
+void Execution::run(char* scratch) {
+  scratch_ = scratch;
+  lease_.run([](void* self, Team&, int thread) { static_cast<Execution*>(self)->part(thread); }, this);
+}
+
+void Execution::part(int thread) {
+  int group = 0;
+  while (thread >= first(group + 1)) ++group;
+  for (int layer = group; layer < count_; layer += groups_)
+    kernels_.run(problem_[layer], backward_, scratch_ + from_[layer], team_[group],
+                 thread - first(group));
+}
+
+const char* execute(const Problem* problem, int count, bool backward, int limit) {
+  const char* why;
+  const Kernels* table = kernels(&why);
+  if (!table) return why;
+  if (count > kMaxLayers) return "too many layers for one call";
+  limit = thread_limit(limit);
+  int wanted = 0;
+  for (const Problem* p = problem; p < problem + count; ++p) {
+    hint_large(*p, backward, table->width);
+    wanted += useful_threads(*p, limit);
+  }
+  Execution execution(*table, problem, count, backward, wanted < limit ? wanted : limit);
+  const Scratch scratch(execution.scratch());
+  if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
+  execution.run(scratch.data());
+  return nullptr;
+}
+
+}  // namespace unrolled
