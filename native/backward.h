@@ -18,118 +18,125 @@ class Backward {
     plan = split(p, C::kGates, threads);
     blocks = up(p.U, W), padded = slots<Op>(blocks * W) * Op::kPair;
     panels = up(blocks, 2), input_panels = up(p.D, 2 * W);
+    all_rows = p.B;
     const int pools = plan.units ? 1 : threads;
-    const long M = plan.steps * (plan.units ? p.B : up(p.B, threads));
+    const long R = plan.units ? p.B : up(p.B, threads), M = plan.steps * R;
+    const long most = plan.units ? up(panels, threads) : panels;  // panels of a thread
     Carver carver{base};
-    recurrent[0] = carver.take(panels * 2 * W * slots<Op>(count<0>() * padded));
-    if (C::kPhases == 2) {
-      recurrent[1] = carver.take(panels * 2 * W * slots<Op>(count<1>() * padded));
-      product = carver.take(panels * 2 * p.B * W);
+    for (int t = 0; t < threads; ++t) {
+      Room& r = room[t];
+      carver.next_thread();
+      if (t && plan.units) {
+        r = room[0];
+      } else {
+        r.recurrent[0] = carver.take(panels * 2 * W * slots<Op>(count<0>() * padded));
+        if (C::kPhases == 2) r.recurrent[1] = carver.take(panels * 2 * W * slots<Op>(count<1>() * padded));
+        if (p.dx) r.kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
+        r.z.take(carver, M, C::kColumns * padded);
+        r.x.take(carver, M, p.D);
+        r.h.take(carver, M, padded);
+        if (C::kPhases == 2) r.rh.take(carver, M, padded);
+        if (p.dx) r.dx_sum = carver.take(input_panels * 2 * W * M);
+        r.codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(R * p.T, 4))) : nullptr;
+      }
+      for (int i = 0; i < C::kStates; ++i) r.d[i] = carver.take(most * 2 * R * W);
+      if (C::kPhases == 2) r.product = carver.take(most * 2 * R * W);
+      r.dbias = carver.take(C::kColumns * padded);
     }
-    if (p.dx) kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
-    for (int i = 0; i < C::kStates; ++i) d[i] = carver.take(panels * 2 * p.B * W);
-    for (int i = 0; i < pools; ++i) {
-      pool[i].z.take(carver, M, C::kColumns * padded);
-      pool[i].x.take(carver, M, p.D);
-      pool[i].h.take(carver, M, padded);
-      if (C::kPhases == 2) pool[i].rh.take(carver, M, padded);
-      if (p.dx) pool[i].dx_sum = carver.take(input_panels * 2 * W * M);
-    }
+    carver.next_thread();
     dkernel.layout(carver, pools, p.D, 0, C::kGates, padded / W);
     drecurrent[0].layout(carver, pools, p.U, first<0>(), count<0>(), padded / W);
     if (C::kPhases == 2) drecurrent[1].layout(carver, pools, p.U, first<1>(), count<1>(), padded / W);
-    for (int t = 0; t < threads; ++t) dbias[t] = carver.take(C::kColumns * padded);
-    codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(p.B * p.T, 4))) : nullptr;
     return carver.used;
   }
 
-  void run(Team& team, int thread) const {
-    const Range mine = share(panels, thread, team.size), own_rows = share(p.B, thread, team.size);
-    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, mine.from,
-                           mine.to, p.bf16, recurrent[0]);
-    if constexpr (C::kPhases == 2)
-      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, mine.from,
-                             mine.to, p.bf16, recurrent[1]);
-    if (p.dx) {
-      const Range inputs = share(input_panels, thread, team.size);
-      pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
-                             p.bf16, kernel);
+  void run(Team& team_, int thread_) {
+    team = &team_, thread = thread_, own = room[thread];
+    const Range rows = share(p.B, thread, team->size);
+    own_panels = share(panels, thread, team->size);
+    Range inputs = share(input_panels, thread, team->size);
+    if (!plan.units) {
+      p = rows_of(p, rows), first_row = rows.from;
+      own_panels = {0, panels}, inputs = {0, input_panels};
     }
-    if (codes) make_codes(p, own_rows.from, own_rows.to, codes);
-    for (long u = 0; u < C::kColumns * padded; u += W) store(dbias[thread] + u, vf{});
-    barrier(team, thread);
+    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, own_panels.from,
+                           own_panels.to, p.bf16, own.recurrent[0]);
+    if constexpr (C::kPhases == 2)
+      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, own_panels.from,
+                             own_panels.to, p.bf16, own.recurrent[1]);
+    if (p.dx)
+      pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
+                             p.bf16, own.kernel);
+    if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
+    for (long u = 0; u < C::kColumns * padded; u += W) store(own.dbias + u, vf{});
+    meet();
 
-    Part part{};
-    part.thread = thread;
-    part.rows = plan.units ? Range{0, p.B} : own_rows;
-    part.panels = plan.units ? mine : Range{0, panels};
-    part.pool = plan.units ? 0 : thread;
-    start(part);
-    const long R = part.rows.to - part.rows.from;
+    start();
     bool fresh = true;
     for (long s1 = p.T; s1 > 0; fresh = false) {
       const long s0 = (s1 - 1) / plan.steps * plan.steps, n = s1 - s0;
-      part.chunk_rows = n * R;
+      chunk_rows = n * p.B;
       for (long s = s1 - 1; s >= s0; --s) {
-        part.at = (s - s0) * R;
-        step(team, part, s);
+        chunk_at = (s - s0) * p.B;
+        step(s);
       }
       s1 = s0;
-      finish_chunk(team, part, s0, fresh);
+      finish_chunk(s0, fresh);
     }
-    hand_out(team, part);
+    hand_out();
   }
 
  private:
-  struct Part {  // one thread's share
-    int thread;
-    Range rows, panels;  // panels of two blocks of units
-    int pool;            // where its rows of the chunk are
-    long chunk_rows;     // how many
-    long at;             // of them, the step's first
-  };
-  Range own_blocks(const Part& part) const {
-    return {part.panels.from * 2, smaller(blocks, part.panels.to * 2)};
+  void meet() const {
+    if (plan.units) barrier(*team, thread);
+  }
+  int pool() const { return plan.units ? 0 : thread; }  // which sums its rows go to
+  Range own_blocks() const {
+    return {own_panels.from * 2, smaller(blocks, own_panels.to * 2)};
+  }
+  // Where this thread has d and product of a row and block.
+  long place_in_d(long jb, long r) const {
+    return ((jb - own_panels.from * 2) * p.B + r) * W;
   }
 
-  void start(const Part& part) const {
+  void start() const {
     const float* last[2] = {p.dh_last, p.dc_last};
-    const Range own = own_blocks(part);
+    const Range mine = own_blocks();
     for (int i = 0; i < C::kStates; ++i)
-      for (long jb = own.from; jb < own.to; ++jb)
-        for (long r = part.rows.from; r < part.rows.to; ++r)
-          store(d[i] + (jb * p.B + r) * W,
+      for (long jb = mine.from; jb < mine.to; ++jb)
+        for (long r = 0; r < p.B; ++r)
+          store(own.d[i] + place_in_d(jb, r),
                 last[i] ? load_part(last[i] + r * p.U + jb * W, p.U - jb * W) : vf{});
   }
 
-  void step(Team& team, const Part& part, long s) const {
+  void step(long s) const {
     if constexpr (C::kPhases == 1) {
-      columns<false>(part, s);
+      columns<false>(s);
     } else {
-      columns<true>(part, s);
-      if (plan.units) barrier(team, part.thread);
-      multiply_back<1>(part, s);
-      first_columns(part, s);
+      columns<true>(s);
+      meet();
+      multiply_back<1>(s);
+      first_columns(s);
     }
-    if (plan.units) barrier(team, part.thread);
-    multiply_back<0>(part, s);
+    meet();
+    multiply_back<0>(s);
   }
 
-  int code_of(long s, long r) const { return codes ? codes[s * p.B + r] : kShow | kBegun; }
+  int code_of(long s, long r) const { return own.codes ? own.codes[s * p.B + r] : kShow | kBegun; }
   const float* saved_of(long s, long jb, long r) const {
-    return p.saved + ((s * blocks + jb) * p.B + r) * kVectors * W;
+    return p.saved + ((s * blocks + jb) * all_rows + first_row + r) * kVectors * W;
   }
 
   // h before step s, at unit 0; null: zeros.
   const float* h_before(long s, long r) const {
     const float* initial = p.h0 ? p.h0 + r * p.U : nullptr;
-    if (codes && codes[s * p.B + r] & kReset) return nullptr;
+    if (code_of(s, r) & kReset) return nullptr;
     if (s == 0) return initial;
-    if (p.h_seq_is_y && codes && !(codes[(s - 1) * p.B + r] & kBegun)) return initial;
+    if (p.h_seq_is_y && !(code_of(s - 1, r) & kBegun)) return initial;
     return p.h_seq + (r * p.T + place_of(p, s - 1)) * p.U;
   }
   UNROLLED_INLINE vf c_before(long s, long jb, long r) const {
-    if (codes && codes[s * p.B + r] & kReset) return vf{};
+    if (code_of(s, r) & kReset) return vf{};
     if (s > 0) return load(saved_of(s - 1, jb, r) + C::kSaved * W);
     return p.c0 ? load_part(p.c0 + r * p.U + jb * W, p.U - jb * W) : vf{};
   }
@@ -172,56 +179,55 @@ class Backward {
 
   // dz of step s. kLast: of the last of two phases only.
   template <bool kLast>
-  void columns(const Part& part, long s) const {
+  void columns(long s) const {
     constexpr int from = kLast ? C::kFirst : 0;
     const typename C::Act act(p);
-    const Range own = own_blocks(part);
-    for (long jb = own.from; jb < own.to; ++jb) {
+    const Range mine = own_blocks();
+    for (long jb = mine.from; jb < mine.to; ++jb) {
       vf sum[C::kColumns] = {};
-      for (long r = part.rows.from; r < part.rows.to; ++r) {
-        const long at = (jb * p.B + r) * W;
+      for (long r = 0; r < p.B; ++r) {
+        const long at = place_in_d(jb, r);
         const int code = code_of(s, r);
         if (s >= kAhead) fetch(s - kAhead, jb, r);
         vf now[C::kStates], dz[C::kColumns] = {};
-        for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, d[i] + at, now + i, i);
+        for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, own.d[i] + at, now + i, i);
         if (!(code & kMasked)) {
           vf saved[C::kSaved + 1];
           for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
           if constexpr (kLast) C::backward_last(act, saved, now, dz);
           else C::backward(act, saved, before(s, jb, r), after(s, jb, r), now, dz);
         }
-        for (int i = 0; i < C::kStates; ++i) store(d[i] + at, now[i]);
-        put<from, C::kColumns>(part, r, jb, dz, sum);
+        for (int i = 0; i < C::kStates; ++i) store(own.d[i] + at, now[i]);
+        put<from, C::kColumns>(r, jb, dz, sum);
       }
-      add_bias<from, C::kColumns>(part, jb, sum);
+      add_bias<from, C::kColumns>(jb, sum);
     }
   }
 
   // dz of the first of two phases, once the last one's product is known.
-  void first_columns(const Part& part, long s) const {
+  void first_columns(long s) const {
     if constexpr (C::kPhases == 2) {
       const typename C::Act act(p);
-      const Range own = own_blocks(part);
-      for (long jb = own.from; jb < own.to; ++jb) {
+      const Range mine = own_blocks();
+      for (long jb = mine.from; jb < mine.to; ++jb) {
         const long u = jb * W, n = p.U - u;
         vf sum[C::kColumns] = {};
-        for (long r = part.rows.from; r < part.rows.to; ++r) {
-          const long at = (jb * p.B + r) * W;
-          vf now[1] = {load(d[0] + at)}, dz[C::kColumns] = {}, left = {};
+        for (long r = 0; r < p.B; ++r) {
+          const long at = place_in_d(jb, r);
+          vf now[1] = {load(own.d[0] + at)}, dz[C::kColumns] = {}, left = {};
           if (!(code_of(s, r) & kMasked)) {
             vf saved[C::kSaved];
             for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
             const vf factor = p.recurrent_mask ? load_part(p.recurrent_mask + r * p.U + u, n) : all(1.0f);
             const vf h_was = before(s, jb, r);
-            C::backward_first(act, saved, h_was, load(product + at), factor, now, dz);
+            C::backward_first(act, saved, h_was, load(own.product + at), factor, now, dz);
             left = saved[1] * h_was * factor;
           }
-          store(d[0] + at, now[0]);
-          put<0, C::kFirst>(part, r, jb, dz, sum);
-          put_block(pool[part.pool].rh.data + (part.at + r - part.rows.from) * kStride,
-                    part.chunk_rows * kStride, 0, jb, left);
+          store(own.d[0] + at, now[0]);
+          put<0, C::kFirst>(r, jb, dz, sum);
+          put_block(own.rh.data + (chunk_at + r) * kStride, chunk_rows * kStride, 0, jb, left);
         }
-        add_bias<0, C::kFirst>(part, jb, sum);
+        add_bias<0, C::kFirst>(jb, sum);
       }
     }
   }
@@ -234,18 +240,18 @@ class Backward {
         Op::put(Op::place(row, chunk_stride, group + blocks * W), vf{}, p.bf16);
   }
   template <int kFrom, int kTo>
-  UNROLLED_INLINE void put(const Part& part, long r, long jb, const vf* dz, vf* sum) const {
-    float* row = pool[part.pool].z.data + (part.at + r - part.rows.from) * kStride;
+  UNROLLED_INLINE void put(long r, long jb, const vf* dz, vf* sum) const {
+    float* row = own.z.data + (chunk_at + r) * kStride;
 #pragma GCC unroll 4
     for (int i = kFrom; i < kTo; ++i) {
-      put_block(row, part.chunk_rows * kStride, i * padded, jb, dz[i]);
+      put_block(row, chunk_rows * kStride, i * padded, jb, dz[i]);
       sum[i] += dz[i];
     }
   }
   template <int kFrom, int kTo>
-  UNROLLED_INLINE void add_bias(const Part& part, long jb, const vf* sum) const {
+  UNROLLED_INLINE void add_bias(long jb, const vf* sum) const {
     for (int i = kFrom; i < kTo; ++i) {
-      float* to = dbias[part.thread] + i * padded + jb * W;
+      float* to = own.dbias + i * padded + jb * W;
       store(to, load(to) + sum[i]);
     }
   }
@@ -253,24 +259,24 @@ class Backward {
   // Phase 0: adds the cotangent that comes through the recurrent product to d[0]; phase 1:
   // stores that of the product's operand in `product`.
   template <int P>
-  void multiply_back(const Part& part, long s) const {
+  void multiply_back(long s) const {
     constexpr int NV = 2;
     const long k0 = slots<Op>(first<P>() * padded), depth = slots<Op>(count<P>() * padded);
-    const long R = part.rows.to - part.rows.from, most = R == 1 ? depth : kDepth;
+    const long most = p.B == 1 ? depth : kDepth;
     alignas(64) float out[max_rows<Op, NV>() * NV * W];
     for (long k = 0; k < depth; k += most)
-      for (long i = part.panels.from; i < part.panels.to; ++i) {
-        const long j = s & 1 ? part.panels.to - 1 - (i - part.panels.from) : i;
-        tiled(R, max_rows<Op, NV>(), [&](long m, int rows) {
+      for (long i = own_panels.from; i < own_panels.to; ++i) {
+        const long j = s & 1 ? own_panels.to - 1 - (i - own_panels.from) : i;
+        tiled(p.B, max_rows<Op, NV>(), [&](long m, int rows) {
           tile_of<Op, NV>(
-              rows, pool[part.pool].z.data + (part.at + m) * kStride, part.chunk_rows * kStride,
-              recurrent[P] + (j * depth + k) * NV * W, k0 + k, k0 + smaller(depth, k + most),
+              rows, own.z.data + (chunk_at + m) * kStride, chunk_rows * kStride,
+              own.recurrent[P] + (j * depth + k) * NV * W, k0 + k, k0 + smaller(depth, k + most),
               kZeros, 0, out);
           for (long b = 2 * j; b < smaller(blocks, 2 * j + 2); ++b)
             for (long r = 0; r < rows; ++r) {
-              const long row = part.rows.from + m + r, u = b * W;
+              const long row = m + r, u = b * W;
               vf v = load(out + (2 * r + b - 2 * j) * W);
-              float* to = (P == 0 ? d[0] : product) + (b * p.B + row) * W;
+              float* to = (P == 0 ? own.d[0] : own.product) + place_in_d(b, row);
               if (P == 0 && p.recurrent_mask)
                 v *= load_part(p.recurrent_mask + row * p.U + u, p.U - u);
               store(to, P == 1 && k == 0 ? v : load(to) + v);
@@ -279,16 +285,14 @@ class Backward {
       }
   }
 
-  // The products of a chunk that begins with step s0. Of a pool of its own, a thread does
-  // all; of everyone's, its share, between barriers.
-  void finish_chunk(Team& team, const Part& part, long s0, bool fresh) const {
-    const Pool& own = pool[part.pool];
-    const long M = part.chunk_rows, R = part.rows.to - part.rows.from;
-    const auto some = [&](long n) { return plan.units ? share(n, part.thread, team.size) : Range{0, n}; };
-    const auto meet = [&] { if (plan.units) barrier(team, part.thread); };
+  // The products of a chunk that begins with step s0. Of rows of its own, a thread does
+  // all; of rows that all share, its part, between barriers.
+  void finish_chunk(long s0, bool fresh) const {
+    const long M = chunk_rows;
+    const auto some = [&](long n) { return plan.units ? share(n, thread, team->size) : Range{0, n}; };
     const Range mine = some(M);
     for (long m = mine.from; m < mine.to; ++m) {
-      const long r = part.rows.from + m % R, s = s0 + m / R;
+      const long r = m % p.B, s = s0 + m / p.B;
       const bool masked = code_of(s, r) & kMasked;
       const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
       pack_row<Op>(own.x.data + m * kStride, M * kStride,
@@ -307,66 +311,63 @@ class Backward {
       meet();
     }
     if (p.dx) {
-      const bool by_panel = plan.units && input_panels >= team.size;
-      input_gradient(part, s0, by_panel ? some(input_panels) : Range{0, input_panels},
+      const bool by_panel = plan.units && input_panels >= team->size;
+      input_gradient(s0, by_panel ? some(input_panels) : Range{0, input_panels},
                      by_panel ? Range{0, M} : mine);
     }
-    dkernel.add(own.x, own.z, M, part.pool, part.panels, fresh);
-    drecurrent[0].add(own.h, own.z, M, part.pool, part.panels, fresh);
+    dkernel.add(own.x, own.z, M, pool(), own_panels, fresh);
+    drecurrent[0].add(own.h, own.z, M, pool(), own_panels, fresh);
     if constexpr (C::kPhases == 2)
-      drecurrent[1].add(own.rh, own.z, M, part.pool, part.panels, fresh);
+      drecurrent[1].add(own.rh, own.z, M, pool(), own_panels, fresh);
     meet();
   }
 
   // dx of some panels, of the chunk's rows [rows.from, rows.to).
-  void input_gradient(const Part& part, long s0, Range own, Range rows) const {
+  void input_gradient(long s0, Range mine, Range rows) const {
     constexpr int NV = 2;
-    const long depth = slots<Op>(C::kGates * padded), M = part.chunk_rows;
-    const float* z = pool[part.pool].z.data;
-    float* sum = pool[part.pool].dx_sum;
+    const long depth = slots<Op>(C::kGates * padded), M = chunk_rows;
     for (long k = 0; k < depth; k += kDepth)
-      for (long j = own.from; j < own.to; ++j)
+      for (long j = mine.from; j < mine.to; ++j)
         tiled(rows.to - rows.from, max_rows<Op, NV>(), [&](long m, int count_) {
-          float* out = sum + (j * M + rows.from + m) * NV * W;
+          float* out = own.dx_sum + (j * M + rows.from + m) * NV * W;
           tile_of<Op, NV>(
-              count_, z + (rows.from + m) * kStride, M * kStride,
-              kernel + (j * depth + k) * NV * W, k, smaller(depth, k + kDepth),
+              count_, own.z.data + (rows.from + m) * kStride, M * kStride,
+              own.kernel + (j * depth + k) * NV * W, k, smaller(depth, k + kDepth),
               k ? out : kZeros, k ? NV * W : 0, out);
         });
-    const long R = part.rows.to - part.rows.from;
     for (long m = rows.from; m < rows.to; ++m) {
-      const long r = part.rows.from + m % R, s = s0 + m / R;
+      const long r = m % p.B, s = s0 + m / p.B;
       float* to = p.dx + (r * p.T + time_of(p, s)) * p.D;
-      for (long b = 2 * own.from; b * W < smaller(p.D, 2 * own.to * W); ++b) {
+      for (long b = 2 * mine.from; b * W < smaller(p.D, 2 * mine.to * W); ++b) {
         const long at = b * W, n = p.D - at;
-        vf v = load(sum + (b / 2 * M + m) * NV * W + b % 2 * W);
+        vf v = load(own.dx_sum + (b / 2 * M + m) * NV * W + b % 2 * W);
         if (p.input_mask) v *= load_part(p.input_mask + r * p.D + at, n);
         store_part(to + at, v, n);
       }
     }
   }
 
-  void hand_out(Team& team, const Part& part) const {
+  void hand_out() const {
     float* to[2] = {p.dh0, p.dc0};
-    const Range own = own_blocks(part);
+    const Range mine = own_blocks();
     for (int i = 0; i < C::kStates; ++i)
-      for (long jb = own.from; to[i] && jb < own.to; ++jb)
-        for (long r = part.rows.from; r < part.rows.to; ++r) {
-          const vf v = code_of(0, r) & kReset ? vf{} : load(d[i] + (jb * p.B + r) * W);
+      for (long jb = mine.from; to[i] && jb < mine.to; ++jb)
+        for (long r = 0; r < p.B; ++r) {
+          const vf v = code_of(0, r) & kReset ? vf{} : load(own.d[i] + place_in_d(jb, r));
           store_part(to[i] + r * p.U + jb * W, v, p.U - jb * W);
         }
-    barrier(team, part.thread);  // everyone's sums are there
-    const int pools = plan.units ? 1 : team.size;
-    const Range mine = plan.units ? part.panels : share(panels, part.thread, team.size);
-    dkernel.template write<C>(p.dkernel, p.U, pools, mine);
-    drecurrent[0].template write<C>(p.drecurrent, p.U, pools, mine);
-    if constexpr (C::kPhases == 2) drecurrent[1].template write<C>(p.drecurrent, p.U, pools, mine);
-    const Range some = share(C::kColumns * blocks, part.thread, team.size);
+    barrier(*team, thread);  // everyone's sums are there
+    const int pools = plan.units ? 1 : team->size;
+    const Range written = plan.units ? own_panels : share(panels, thread, team->size);
+    dkernel.template write<C>(p.dkernel, p.U, pools, written);
+    drecurrent[0].template write<C>(p.drecurrent, p.U, pools, written);
+    if constexpr (C::kPhases == 2) drecurrent[1].template write<C>(p.drecurrent, p.U, pools, written);
+    const Range some = share(C::kColumns * blocks, thread, team->size);
     for (long b = some.from; p.dbias && b < some.to; ++b) {
       const int i = static_cast<int>(b / blocks);
       const long u = b % blocks * W;
       vf sum = {};
-      for (int t = 0; t < team.size; ++t) sum += load(dbias[t] + i * padded + u);
+      for (int t = 0; t < team->size; ++t) sum += load(room[t].dbias + i * padded + u);
       float* at = p.dbias + C::gate(i) * p.U + u;
       if (i < C::kGates) store_part(at, sum, p.U - u);
       if (C::kTwoBiases && i >= C::kRecurrentColumn)
@@ -374,24 +375,28 @@ class Backward {
     }
   }
 
-  Problem p;
+  Problem p;  // while it runs, of this thread's rows
   Split plan;
   long blocks, panels, input_panels;
+  Team* team;
+  int thread;
+  Range own_panels;              // of two blocks of units
+  long all_rows, first_row = 0;  // of the batch; of them, the first of p
+  long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
   long padded;  // columns of a group: the blocks', up to whole slots
-  // Packed once a call, then read by all: transposed weights as of pack_transposed.
-  float *recurrent[2], *kernel;
-  // A thread's own rows and units, [2*panels][B][W]: cotangents of h and c; of r*h.
-  float *d[2], *product;
-  // The rows of a chunk, refilled each chunk: a thread's own rows in a pool of its own, so
-  // that nothing is fetched from another core; or all, of which each thread has some units.
-  struct Pool {
+  // What a thread writes, of its own rows and units. Where units are shared out, all have
+  // the same weights, rows of a chunk and codes.
+  struct Room {
+    float *recurrent[2], *kernel;  // packed once a call: as of pack_transposed
+    float *d[2], *product;   // [2*panels][B][W], cotangents of h and c; of r*h
+    // The rows of a chunk, refilled each chunk.
     Rows<Op> z;              // left operand, the columns' cotangents
     LeftRows<Op> x, h, rh;   // of the products with the weights: x, h, r*h
     float* dx_sum;           // [input_panels][rows][2*W]
-  } pool[kMaxThreads];
+    float* dbias;            // sums of dz, one a column
+    uint8_t* codes;          // [T][B] or null: no mask, no resets
+  } room[kMaxThreads], own;
   WeightGradient<Op> dkernel, drecurrent[2];
-  float* dbias[kMaxThreads];  // a thread's sums of dz, one a column
-  uint8_t* codes;             // [T][B] or null: no mask, no resets
 };
 
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>

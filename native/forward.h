@@ -20,166 +20,169 @@ class Forward {
     blocks = up(p.U, W);
     panels = up(blocks, NB);
     Carver carver{base};
-    const long batch_rows = plan.units ? p.B : up(p.B, threads);
-    const long own = plan.units ? up(panels, threads) : panels;
+    all_rows = p.B;
+    const long R = plan.units ? p.B : up(p.B, threads);
+    const long most = plan.units ? up(panels, threads) : panels;  // of a thread
     const int per_panel[2] = {width<0>() * W, width<1>() * W};
-    for (int i = 0; i < C::kPhases; ++i) {
-      kernel[i] = carver.take(panels * slots<Op>(p.D) * per_panel[i]);
-      recurrent[i] = carver.take(panels * slots<Op>(p.U) * per_panel[i]);
-      bias[i] = carver.take(panels * per_panel[i]);
-      recurrent_bias[i] = carver.take(panels * per_panel[i]);
-      operand[i] = carver.take(rows_size<Op>(p.B, blocks * W));
-    }
-    if (C::kPhases == 1) operand[1] = carver.take(rows_size<Op>(p.B, blocks * W));
-    else {
-      next_operand = carver.take(rows_size<Op>(p.B, blocks * W));
-      held = carver.take(blocks * p.B * W);
-    }
-    for (int i = 0; i < C::kStates; ++i) state[i] = carver.take(blocks * p.B * W);
     for (int t = 0; t < threads; ++t) {
-      rows[t] = carver.take(rows_size<Op>(plan.steps * batch_rows, p.D));
+      Room& r = room[t];
+      carver.next_thread();
+      if (t && plan.units) {
+        r = room[0];
+      } else {
+        for (int i = 0; i < C::kPhases; ++i) {
+          r.kernel[i] = carver.take(panels * slots<Op>(p.D) * per_panel[i]);
+          r.recurrent[i] = carver.take(panels * slots<Op>(p.U) * per_panel[i]);
+          r.bias[i] = carver.take(panels * per_panel[i]);
+          r.recurrent_bias[i] = carver.take(panels * per_panel[i]);
+        }
+        for (int i = 0; i <= C::kPhases; ++i) r.operand[i] = carver.take(rows_size<Op>(R, blocks * W));
+        r.codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(R * p.T, 4))) : nullptr;
+      }
+      for (int i = 0; i < C::kStates; ++i) r.state[i] = carver.take(most * NB * R * W);
+      if (C::kPhases == 2) r.held = carver.take(most * NB * R * W);
+      r.rows = carver.take(rows_size<Op>(plan.steps * R, p.D));
       for (int i = 0; i < C::kPhases; ++i)
-        projected[i][t] = carver.take(own * plan.steps * batch_rows * per_panel[i]);
+        r.projected[i] = carver.take(most * plan.steps * R * per_panel[i]);
     }
-    codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(p.B * p.T, 4))) : nullptr;
     return carver.used;
   }
 
-  void run(Team& team, int thread) const {
-    const Range mine = share(panels, thread, team.size), own_rows = share(p.B, thread, team.size);
-    pack<0>(mine);
-    if constexpr (C::kPhases == 2) pack<1>(mine);
-    if (thread == 0) pack_biases();
-    if (codes) make_codes(p, own_rows.from, own_rows.to, codes);
-    barrier(team, thread);
+  void run(Team& team_, int thread_) {
+    team = &team_, thread = thread_, own = room[thread];
+    const Range rows = share(p.B, thread, team->size);
+    own_panels = share(panels, thread, team->size);
+    if (!plan.units) {
+      p = rows_of(p, rows), first_row = rows.from;
+      own_panels = {0, panels};
+    }
+    pack<0>(own_panels);
+    if constexpr (C::kPhases == 2) pack<1>(own_panels);
+    if (thread == 0 || !plan.units) pack_biases();
+    if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
+    meet();
 
-    Part part{};
-    part.thread = thread;
-    part.rows = plan.units ? Range{0, p.B} : own_rows;
-    part.panels = plan.units ? mine : Range{0, panels};
-    start(part);
-    if (plan.units) barrier(team, thread);
-    const long R = part.rows.to - part.rows.from;
+    start();
+    meet();
     for (long s0 = 0; s0 < p.T; s0 += plan.steps) {
       const long n = smaller(plan.steps, p.T - s0);
-      part.chunk_rows = n * R;
-      pack_inputs(part, s0, n);
-      project<0>(part);
-      if constexpr (C::kPhases == 2) project<1>(part);
+      chunk_rows = n * p.B;
+      pack_inputs(s0, n);
+      project<0>();
+      if constexpr (C::kPhases == 2) project<1>();
       for (long s = s0; s < s0 + n; ++s) {
-        part.at = (s - s0) * R;
-        step<0>(part, s);
-        if (plan.units) barrier(team, thread);
+        chunk_at = (s - s0) * p.B;
+        step<0>(s);
+        meet();
         if constexpr (C::kPhases == 2) {
-          step<1>(part, s);
-          if (plan.units) barrier(team, thread);
+          step<1>(s);
+          meet();
         }
       }
     }
-    hand_out(part);
+    hand_out();
   }
 
  private:
-  struct Part {  // one thread's share
-    int thread;
-    Range rows, panels;
-    long chunk_rows;  // rows in this chunk
-    long at;          // of them, the step's first
-  };
+  void meet() const {
+    if (plan.units) barrier(*team, thread);
+  }
+  // Where this thread has the state of a row and block.
+  long place_in_state(long jb, long r) const {
+    return ((jb - own_panels.from * NB) * p.B + r) * W;
+  }
 
   template <int P>
   void pack(Range mine) const {
     constexpr int first = P == 0 ? 0 : C::kFirst;
     pack_panels<Op, gates<P>(), NB>(p.kernel, p.D, p.U, C::kGates, first, mine.from, mine.to,
-                                    p.bf16, kernel[P]);
+                                    p.bf16, own.kernel[P]);
     pack_panels<Op, gates<P>(), NB>(p.recurrent, p.U, p.U, C::kGates, first, mine.from, mine.to,
-                                    p.bf16, recurrent[P]);
+                                    p.bf16, own.recurrent[P]);
   }
 
   void pack_biases() const {
     const float* second = C::kTwoBiases && p.bias ? p.bias + C::kGates * p.U : nullptr;
-    pack_bias<gates<0>(), NB>(p.bias, p.U, 0, panels, bias[0]);
-    pack_bias<gates<0>(), NB>(second, p.U, 0, panels, recurrent_bias[0]);
+    pack_bias<gates<0>(), NB>(p.bias, p.U, 0, panels, own.bias[0]);
+    pack_bias<gates<0>(), NB>(second, p.U, 0, panels, own.recurrent_bias[0]);
     if constexpr (C::kPhases == 2) {
-      pack_bias<gates<1>(), NB>(p.bias, p.U, C::kFirst, panels, bias[1]);
-      pack_bias<gates<1>(), NB>(nullptr, p.U, C::kFirst, panels, recurrent_bias[1]);
+      pack_bias<gates<1>(), NB>(p.bias, p.U, C::kFirst, panels, own.bias[1]);
+      pack_bias<gates<1>(), NB>(nullptr, p.U, C::kFirst, panels, own.recurrent_bias[1]);
     }
   }
 
-  // The operand the step's first product reads, and the one its end writes. With one phase
-  // they alternate; with two, the second product's operand lies between, so the first's
-  // must alternate all the same.
-  float* reads(long s) const { return C::kPhases == 1 ? operand[s & 1] : s & 1 ? next_operand : operand[0]; }
-  float* writes(long s) const { return reads(s + 1); }
+  // The operand that product P of a step reads. What the first one's reads at the next step
+  // is written at the end of this one, while others may still read theirs: they alternate.
+  template <int P>
+  float* reads(long s) const { return own.operand[P == 1 ? 2 : s & 1]; }
+  template <int P>
+  float* writes(long s) const { return P + 1 < C::kPhases ? reads<1>(s) : reads<0>(s + 1); }
 
-  void start(const Part& part) const {
+  void start() const {
     const float* from[2] = {p.h0, p.c0};
-    for (long jb = part.panels.from * NB; jb < smaller(blocks, part.panels.to * NB); ++jb) {
+    for (long jb = own_panels.from * NB; jb < smaller(blocks, own_panels.to * NB); ++jb) {
       const long u = jb * W, n = p.U - u;
-      for (long r = part.rows.from; r < part.rows.to; ++r) {
-        const bool fresh = codes && codes[r] & kReset;
+      for (long r = 0; r < p.B; ++r) {
+        const bool fresh = own.codes && own.codes[r] & kReset;
         for (int i = 0; i < C::kStates; ++i) {
           vf v = from[i] && !fresh ? load_part(from[i] + r * p.U + u, n) : vf{};
-          store(state[i] + (jb * p.B + r) * W, v);
+          store(own.state[i] + place_in_state(jb, r), v);
           if (i) continue;
           if (p.recurrent_mask) v *= load_part(p.recurrent_mask + r * p.U + u, n);
-          Op::put(Op::place(reads(0) + r * kStride, p.B * kStride, u), v, p.bf16);
+          Op::put(Op::place(reads<0>(0) + r * kStride, p.B * kStride, u), v, p.bf16);
         }
       }
     }
     // No step writes what a product reads beyond the last block.
-    for (long u = blocks * W; part.panels.to == panels && u < slots<Op>(p.U) * Op::kPair; u += W)
-      for (long r = part.rows.from; r < part.rows.to; ++r)
-        for (long i = 0; i < 3; ++i)
-          Op::put(Op::place((i == 2 ? operand[1] : reads(i)) + r * kStride, p.B * kStride, u), vf{}, p.bf16);
+    for (long u = blocks * W; own_panels.to == panels && u < slots<Op>(p.U) * Op::kPair; u += W)
+      for (long r = 0; r < p.B; ++r)
+        for (int i = 0; i <= C::kPhases; ++i)
+          Op::put(Op::place(own.operand[i] + r * kStride, p.B * kStride, u), vf{}, p.bf16);
   }
 
-  void pack_inputs(const Part& part, long s0, long n) const {
-    const long R = part.rows.to - part.rows.from, stride = part.chunk_rows * kStride;
-    for (long r = part.rows.from; r < part.rows.to; ++r)
+  void pack_inputs(long s0, long n) const {
+    for (long r = 0; r < p.B; ++r)
       for (long q = 0; q < n; ++q) {
-        const bool masked = codes && codes[(s0 + q) * p.B + r] & kMasked;  // never looked at
+        const bool masked = own.codes && own.codes[(s0 + q) * p.B + r] & kMasked;  // never looked at
         const float* from = masked ? nullptr : p.x + (r * p.T + time_of(p, s0 + q)) * p.D;
         const float* factor = p.input_mask ? p.input_mask + r * p.D : nullptr;
-        pack_row<Op>(rows[part.thread] + (q * R + r - part.rows.from) * kStride, stride, from,
-                     factor, p.D, p.bf16);
+        pack_row<Op>(own.rows + (q * p.B + r) * kStride, chunk_rows * kStride, from, factor,
+                     p.D, p.bf16);
       }
   }
 
   template <int P>
-  void project(const Part& part) const {
+  void project() const {
     constexpr int NV = width<P>();
-    const long depth = slots<Op>(p.D), M = part.chunk_rows;
-    for (long j = part.panels.from; j < part.panels.to; ++j) {
-      float* out = projected[P][part.thread] + (j - part.panels.from) * M * NV * W;
+    const long depth = slots<Op>(p.D), M = chunk_rows;
+    for (long j = own_panels.from; j < own_panels.to; ++j) {
+      float* out = own.projected[P] + (j - own_panels.from) * M * NV * W;
       tiled(M, max_rows<Op, NV>(), [&](long m, int count) {
         tile_of<Op, NV>(
-            count, rows[part.thread] + m * kStride, M * kStride, kernel[P] + j * depth * NV * W,
-            0, depth, bias[P] + j * NV * W, 0, out + m * NV * W);
+            count, own.rows + m * kStride, M * kStride, own.kernel[P] + j * depth * NV * W, 0, depth,
+            own.bias[P] + j * NV * W, 0, out + m * NV * W);
       });
     }
   }
 
   template <int P>
-  void step(const Part& part, long s) const {
+  void step(long s) const {
     constexpr int NV = width<P>();
-    const long depth = slots<Op>(p.U), count = part.panels.to - part.panels.from;
-    const float* h = P == 0 ? reads(s) : operand[1];
+    const long depth = slots<Op>(p.U), count = own_panels.to - own_panels.from;
+    const float* h = reads<P>(s);
     alignas(64) float product[kGroup * NV * W];
     for (long i = 0; i < count; ++i) {
       // Back and forth over the panels: the last step's tail is still in the cache.
-      const long j = s & 1 ? part.panels.to - 1 - i : part.panels.from + i;
-      const float* x = projected[P][part.thread] +
-                       ((j - part.panels.from) * part.chunk_rows + part.at) * NV * W;
-      tiled(part.rows.to - part.rows.from, kGroup, [&](long m, int many) {
-        const long r = part.rows.from + m;
+      const long j = s & 1 ? own_panels.to - 1 - i : own_panels.from + i;
+      const float* x = own.projected[P] + ((j - own_panels.from) * chunk_rows + chunk_at) * NV * W;
+      tiled(p.B, kGroup, [&](long r, int many) {
         tiled(many, max_rows<Op, NV>(), [&](long k, int few) {
           tile_of<Op, NV>(
-              few, h + (r + k) * kStride, p.B * kStride, recurrent[P] + j * depth * NV * W, 0,
-              depth, recurrent_bias[P] + j * NV * W, 0, product + k * NV * W);
+              few, h + (r + k) * kStride, p.B * kStride, own.recurrent[P] + j * depth * NV * W, 0,
+              depth, own.recurrent_bias[P] + j * NV * W, 0, product + k * NV * W);
         });
         for (int b = 0; b < NB && j * NB + b < blocks; ++b)
-          pointwise<P>(s, j * NB + b, r, r + many, x + m * NV * W + b * gates<P>() * W,
+          pointwise<P>(s, j * NB + b, r, r + many, x + r * NV * W + b * gates<P>() * W,
                        product + b * gates<P>() * W);
       });
     }
@@ -202,28 +205,28 @@ class Forward {
   };
   template <int P>
   UNROLLED_INLINE Block block_of(long s, long jb) const {
-    const long u = jb * W, at = place_of(p, s) * p.U + u, room = p.B * saved_vectors<C>() * W;
+    const long u = jb * W, at = place_of(p, s) * p.U + u, kept = saved_vectors<C>() * W;
     const bool more = s + 1 < p.T;
     const auto here = [&](float* sequence) { return sequence ? sequence + at : nullptr; };
     Block b{};
     b.units = p.U - u, b.sequence = p.T * p.U, b.state_row = p.U;
-    b.codes = codes ? codes + s * p.B : nullptr;
+    b.codes = own.codes ? own.codes + s * p.B : nullptr;
     b.factor = p.recurrent_mask ? p.recurrent_mask + u : nullptr;
-    for (int i = 0; i < C::kStates; ++i) b.state[i] = state[i] + jb * p.B * W;
-    if (C::kPhases == 2) b.held = held + jb * p.B * W;
-    if (kSave) b.keep = p.residual + (s * blocks + jb) * room;
+    for (int i = 0; i < C::kStates; ++i) b.state[i] = own.state[i] + place_in_state(jb, 0);
+    if (C::kPhases == 2) b.held = own.held + place_in_state(jb, 0);
+    if (kSave) b.keep = p.residual + ((s * blocks + jb) * all_rows + first_row) * kept;
     b.y = here(p.y), b.hs = here(p.hs), b.cs = here(p.cs);
     b.ahead = more ? (place_of(p, s + 1) - place_of(p, s)) * p.U : 0;
-    b.keep_ahead = kSave && more ? blocks * room : 0;
+    b.keep_ahead = kSave && more ? blocks * all_rows * kept : 0;
     b.bf16 = p.bf16;
-    b.operand = Op::place(P + 1 < C::kPhases ? operand[1] : writes(s), p.B * kStride, u);
+    b.operand = Op::place(writes<P>(s), p.B * kStride, u);
     return b;
   }
 
   // Rows [r0, r1) of one block of units; x and h step NV*W floats a row.
   template <int P>
-  UNROLLED_INLINE void pointwise(long s, long jb, long r0, long r1, const float* x,
-                                 const float* h) const {
+  UNROLLED_INLINE void pointwise(long s, long jb, long r0, long r1,
+                                 const float* x, const float* h) const {
     constexpr long next = 2 * width<P>() * W;
     const Block block = block_of<P>(s, jb);
     const typename C::Act act(p);
@@ -300,32 +303,39 @@ class Forward {
   }
 
   // The states after the last step, which nothing has reset.
-  void hand_out(const Part& part) const {
-    for (long jb = part.panels.from * NB; jb < smaller(blocks, part.panels.to * NB); ++jb)
-      for (long r = part.rows.from; r < part.rows.to; ++r) {
-        const long to = r * p.U + jb * W, n = p.U - jb * W;
-        const vf h = load(state[0] + (jb * p.B + r) * W);
-        const bool shown = !codes || codes[(p.T - 1) * p.B + r] & kShow;
+  void hand_out() const {
+    for (long jb = own_panels.from * NB; jb < smaller(blocks, own_panels.to * NB); ++jb)
+      for (long r = 0; r < p.B; ++r) {
+        const long from = place_in_state(jb, r), to = r * p.U + jb * W, n = p.U - jb * W;
+        const vf h = load(own.state[0] + from);
+        const bool shown = !own.codes || own.codes[(p.T - 1) * p.B + r] & kShow;
         store_part(p.h_last + to, h, n);
         if (p.y_last) store_part(p.y_last + to, shown ? h : vf{}, n);
-        if (C::kStates > 1) store_part(p.c_last + to, load(state[1] + (jb * p.B + r) * W), n);
+        if (C::kStates > 1) store_part(p.c_last + to, load(own.state[1] + from), n);
       }
   }
 
-  Problem p;
+  Problem p;  // while it runs, of this thread's rows
   Split plan;
   long blocks, panels;
-  // Packed once a call, then read by all: panels of pack_panels and pack_bias, by phase.
-  float *kernel[2], *recurrent[2], *bias[2], *recurrent_bias[2];
-  // Left operands (B rows, U columns) of the recurrent products. One phase: of this step
-  // and the next. Two: of phase 0 and phase 1, and of the next step's phase 0.
-  float *operand[2], *next_operand;
-  float* held;      // [blocks][B][W] what phase 0 leaves for phase 1
-  float* state[2];  // [blocks][B][W] h, c before the step; after it, in place
-  // Private to a thread, refilled each chunk: inputs as left operand, and their product
-  // with the kernel, [own panels][rows][NV*W], by phase.
-  float *rows[kMaxThreads], *projected[2][kMaxThreads];
-  uint8_t* codes;  // [T][B] or null: no mask, no resets
+  Team* team;
+  int thread;
+  Range own_panels;
+  long all_rows, first_row = 0;  // of the batch; of them, the first of p
+  long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
+  // What a thread writes, of its own rows and panels. Where units are shared out, all have
+  // the same weights, operands and codes.
+  struct Room {
+    // Packed once a call: panels of pack_panels and pack_bias, by phase.
+    float *kernel[2], *recurrent[2], *bias[2], *recurrent_bias[2];
+    float* operand[3];  // left operands of the recurrent products, as reads() has them
+    float* state[2];    // [blocks][B][W] h, c before the step; after it, in place
+    float* held;        // [blocks][B][W] what phase 0 leaves for phase 1
+    // Refilled each chunk: inputs as left operand, and their product with the kernel,
+    // [panels][rows][NV*W], by phase.
+    float *rows, *projected[2];
+    uint8_t* codes;  // [T][B] or null: no mask, no resets
+  } room[kMaxThreads], own;
 };
 
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>

@@ -13,6 +13,9 @@ constexpr long kRowsPerChunk = 192;  // rows (batch x steps) between two large p
 struct Carver {
   char* base;
   size_t used = 0;
+  // The next piece is another thread's: processors fetch ahead, within 4 KiB, which would
+  // take what lies behind one thread's pieces from the other that writes there.
+  void next_thread() { used += 4096; }
   float* take(long floats) {
     float* piece = base ? reinterpret_cast<float*>(base + used) : nullptr;
     used += (static_cast<size_t>(floats) * 4 + 63) / 64 * 64 + 320;
@@ -42,9 +45,24 @@ UNROLLED_INLINE Range share(long n, long thread, long threads) {
 UNROLLED_INLINE long time_of(const Problem& p, long step) { return p.reverse ? p.T - 1 - step : step; }
 UNROLLED_INLINE long place_of(const Problem& p, long step) { return p.flip ? step : time_of(p, step); }
 
-// codes[step*B + row] for rows [r0, r1).
-inline void make_codes(const Problem& p, long r0, long r1, uint8_t* codes) {
-  for (long r = r0; r < r1; ++r) {
+// Some rows of a problem as one of their own, but for residual and saved: other rows lie
+// between theirs.
+inline Problem rows_of(const Problem& p, Range rows) {
+  Problem q = p;
+  const auto skip = [&](long row, auto*... array) { ((*array ? *array += rows.from * row : nullptr), ...); };
+  skip(p.T, &q.mask, &q.resets);
+  skip(p.D, &q.input_mask);
+  skip(p.T * p.D, &q.x, &q.dx);
+  skip(p.U, &q.h0, &q.c0, &q.recurrent_mask, &q.y_last, &q.h_last, &q.c_last);
+  skip(p.U, &q.dy_last, &q.dh_last, &q.dc_last, &q.dh0, &q.dc0);
+  skip(p.T * p.U, &q.y, &q.hs, &q.cs, &q.h_seq, &q.dy, &q.dhs, &q.dcs);
+  q.B = rows.to - rows.from;
+  return q;
+}
+
+// codes[step*B + row] for some rows.
+inline void make_codes(const Problem& p, Range rows, uint8_t* codes) {
+  for (long r = rows.from; r < rows.to; ++r) {
     bool begun = false;
     for (long s = 0; s < p.T; ++s) {
       const long at = r * p.T + time_of(p, s);

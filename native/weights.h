@@ -49,7 +49,10 @@ struct WeightGradient {
 
   void layout(Carver& carver, int pools, long height_, int first_, int count_, long blocks_) {
     height = height_, first = first_, count = count_, blocks = blocks_;
-    for (int i = 0; i < pools; ++i) sums[i] = carver.take(pairs() * height * 2 * W);
+    for (int i = 0; i < pools; ++i) {
+      carver.next_thread();
+      sums[i] = carver.take(pairs() * height * 2 * W);
+    }
   }
 
   // A pool's sums (+)= left^T @ z over its `rows` rows, for some panels.
