@@ -37,7 +37,7 @@ bench-memory: bench-envs
 	.venv-bench/unrolled/bin/python benchmarks/memory.py
 
 bench-stream: bench-envs
-	.venv-bench/unrolled/bin/python benchmarks/stream.py
+	.venv-bench/unrolled/bin/python benchmarks/stream.py --installed
 
 # The core alone: instruction sets and precisions, or (--against) two checkouts.
 bench-core: bench-envs

@@ -30,9 +30,12 @@ def unrolled_step(case: Case, weights: str = "float32"):
     """Our stepper."""
     os.environ["KERAS_BACKEND"] = "jax"
     import unrolled
+    from unrolled import _native
 
     from peers.on_keras import make_layer
 
+    if not _native.variant():
+        raise UnsupportedError("no compiled core here: see `unrolled doctor`")
     layer = make_layer(unrolled, case, stateful=False)
     stream = unrolled.stream(layer, weights=weights)
     stream.states = {layer.name: arrays(case).states}

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "dispatch.h"
@@ -29,15 +30,15 @@ void hint_large(const Problem& p, bool backward, int width) {
   }
 }
 
-// Threads worth waking: below some 100,000 multiply-adds a step a barrier costs more than
-// a second thread brings, unless rows can be shared out, which needs none.
+// Threads worth waking. A step's barrier costs what some 10,000 multiply-adds do, more
+// between more threads or between cores that share no cache; rows shared out need none.
 int useful_threads(const Problem& p, int limit) {
   const double gates = p.kind == kLstm ? 4 : p.kind == kSimpleRnn ? 1 : 3;
   const double step = gates * p.U * p.U * p.B, total = p.T * (step + gates * p.U * p.D * p.B);
-  int n = limit;
-  if (p.B < 4 * n && step < 32e3 * n) n = static_cast<int>(step / 32e3);
-  if (total < 250e3 * n) n = static_cast<int>(total / 250e3);
-  return n < 1 ? 1 : n;
+  double n = limit;
+  if (p.B < 4 * limit) n = std::min(n, step < 24e3 ? 1 : std::max(2.0, step / 32e3));
+  n = std::min(n, total / 250e3);
+  return n < 1 ? 1 : static_cast<int>(n);
 }
 
 size_t up_to_line(size_t bytes) { return (bytes + 63) / 64 * 64; }
