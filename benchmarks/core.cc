@@ -80,4 +80,14 @@ UNROLLED_SHOWN long core_time(const Layer* layer, int training, int calls) {
   }
   return now() - started;
 }
+// Nanoseconds that `threads` threads take to meet, which is how far apart their processors are.
+UNROLLED_SHOWN double core_meet(int threads) {
+  constexpr int kTimes = 10000;
+  Lease lease(threads);
+  const long started = now();
+  lease.run([](void*, Team& team, int thread) {
+    for (int i = 0; i < kTimes; ++i) barrier(team, thread);
+  }, nullptr);
+  return static_cast<double>(now() - started) / kTimes;
+}
 UNROLLED_SHOWN void core_free(const Layer* layer) { delete layer; }

@@ -26,12 +26,13 @@ class Backward {
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
       carver.next_thread();
-      if (t && plan.units) {
-        r = room[0];
-      } else {
+      if (t) r = room[0];
+      if (!(t && plan.weights)) {
         r.recurrent[0] = carver.take(panels * 2 * W * slots<Op>(count<0>() * padded));
         if (C::kPhases == 2) r.recurrent[1] = carver.take(panels * 2 * W * slots<Op>(count<1>() * padded));
         if (p.dx) r.kernel = carver.take(input_panels * 2 * W * slots<Op>(C::kGates * padded));
+      }
+      if (!(t && plan.units)) {
         r.z.take(carver, M, C::kColumns * padded);
         r.x.take(carver, M, p.D);
         r.h.take(carver, M, padded);
@@ -53,23 +54,23 @@ class Backward {
   void run(Team& team_, int thread_) {
     team = &team_, thread = thread_, own = room[thread];
     const Range rows = share(p.B, thread, team->size);
-    own_panels = share(panels, thread, team->size);
-    Range inputs = share(input_panels, thread, team->size);
-    if (!plan.units) {
-      p = rows_of(p, rows), first_row = rows.from;
-      own_panels = {0, panels}, inputs = {0, input_panels};
-    }
-    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, own_panels.from,
-                           own_panels.to, p.bf16, own.recurrent[0]);
+    const Range panels_share = share(panels, thread, team->size);
+    own_panels = plan.units ? panels_share : Range{0, panels};
+    if (!plan.units) p = rows_of(p, rows), first_row = rows.from;
+    const Range packed = plan.weights ? panels_share : Range{0, panels};
+    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, packed.from,
+                           packed.to, p.bf16, own.recurrent[0]);
     if constexpr (C::kPhases == 2)
-      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, own_panels.from,
-                             own_panels.to, p.bf16, own.recurrent[1]);
-    if (p.dx)
+      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, packed.from,
+                             packed.to, p.bf16, own.recurrent[1]);
+    if (p.dx) {
+      const Range inputs = plan.weights ? share(input_panels, thread, team->size) : Range{0, input_panels};
       pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
                              p.bf16, own.kernel);
+    }
     if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
     for (long u = 0; u < C::kColumns * padded; u += W) store(own.dbias + u, vf{});
-    meet();
+    if (plan.weights) barrier(*team, thread);
 
     start();
     bool fresh = true;
@@ -384,8 +385,8 @@ class Backward {
   long all_rows, first_row = 0;  // of the batch; of them, the first of p
   long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
   long padded;  // columns of a group: the blocks', up to whole slots
-  // What a thread writes, of its own rows and units. Where units are shared out, all have
-  // the same weights, rows of a chunk and codes.
+  // What a thread writes, of its own rows and units; weights, and where units are shared
+  // out the rows of a chunk and codes, may be the same for all.
   struct Room {
     float *recurrent[2], *kernel;  // packed once a call: as of pack_transposed
     float *d[2], *product;   // [2*panels][B][W], cotangents of h and c; of r*h

@@ -27,15 +27,14 @@ class Forward {
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
       carver.next_thread();
-      if (t && plan.units) {
-        r = room[0];
-      } else {
-        for (int i = 0; i < C::kPhases; ++i) {
-          r.kernel[i] = carver.take(panels * slots<Op>(p.D) * per_panel[i]);
-          r.recurrent[i] = carver.take(panels * slots<Op>(p.U) * per_panel[i]);
-          r.bias[i] = carver.take(panels * per_panel[i]);
-          r.recurrent_bias[i] = carver.take(panels * per_panel[i]);
-        }
+      if (t) r = room[0];
+      for (int i = 0; i < C::kPhases && !(t && plan.weights); ++i) {
+        r.kernel[i] = carver.take(panels * slots<Op>(p.D) * per_panel[i]);
+        r.recurrent[i] = carver.take(panels * slots<Op>(p.U) * per_panel[i]);
+        r.bias[i] = carver.take(panels * per_panel[i]);
+        r.recurrent_bias[i] = carver.take(panels * per_panel[i]);
+      }
+      if (!(t && plan.units)) {
         for (int i = 0; i <= C::kPhases; ++i) r.operand[i] = carver.take(rows_size<Op>(R, blocks * W));
         r.codes = has_codes(p) ? reinterpret_cast<uint8_t*>(carver.take(up(R * p.T, 4))) : nullptr;
       }
@@ -51,16 +50,14 @@ class Forward {
   void run(Team& team_, int thread_) {
     team = &team_, thread = thread_, own = room[thread];
     const Range rows = share(p.B, thread, team->size);
-    own_panels = share(panels, thread, team->size);
-    if (!plan.units) {
-      p = rows_of(p, rows), first_row = rows.from;
-      own_panels = {0, panels};
-    }
-    pack<0>(own_panels);
-    if constexpr (C::kPhases == 2) pack<1>(own_panels);
-    if (thread == 0 || !plan.units) pack_biases();
+    const Range panels_share = share(panels, thread, team->size), all = {0, panels};
+    own_panels = plan.units ? panels_share : all;
+    if (!plan.units) p = rows_of(p, rows), first_row = rows.from;
+    pack<0>(plan.weights ? panels_share : all);
+    if constexpr (C::kPhases == 2) pack<1>(plan.weights ? panels_share : all);
+    if (thread == 0 || !plan.weights) pack_biases();
     if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
-    meet();
+    if (plan.weights) barrier(*team, thread);
 
     start();
     meet();
@@ -323,8 +320,8 @@ class Forward {
   Range own_panels;
   long all_rows, first_row = 0;  // of the batch; of them, the first of p
   long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
-  // What a thread writes, of its own rows and panels. Where units are shared out, all have
-  // the same weights, operands and codes.
+  // What a thread writes, of its own rows and panels; weights, and where units are shared
+  // out operands and codes, may be the same for all.
   struct Room {
     // Packed once a call: panels of pack_panels and pack_bias, by phase.
     float *kernel[2], *recurrent[2], *bias[2], *recurrent_bias[2];

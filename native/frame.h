@@ -28,11 +28,13 @@ struct Carver {
 // they meet once a step.
 struct Split {
   bool units;
-  long steps;  // steps per chunk
+  bool weights;  // packed by all for all; otherwise by each for itself, up to 1 MiB
+  long steps;    // steps per chunk
 };
 UNROLLED_INLINE Split split(const Problem& p, int gates, int threads) {
   Split s;
   s.units = p.B < 4 * threads || gates * p.U * p.U >= 4 * 384 * 384;
+  s.weights = s.units || gates * p.U * (p.D + p.U) > 1 << 18;
   const long rows = s.units ? p.B : up(p.B, threads);
   s.steps = smaller(p.T, up(kRowsPerChunk, rows));
   return s;

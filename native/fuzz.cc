@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
     p.kind = static_cast<int>(below(4));
     p.activation = static_cast<int>(below(3)), p.recurrent_activation = static_cast<int>(below(3));
     p.B = sizes[below(12)], p.T = 1 + below(14), p.D = sizes[below(15)], p.U = sizes[below(15)];
-    if (below(20) == 0) p.U = 400;
+    if (below(20) == 0) p.U = 400;  // units shared out
+    if (below(10) == 0) p.D = 700;  // weights too many for each thread to have its own
     if (below(10) == 0) p.T = 250, p.B = 1 + below(3);
     p.reverse = below(2), p.flip = below(2), p.zero_masked = below(2);
     const long gates = p.kind == kLstm ? 4 : p.kind == kSimpleRnn ? 1 : 3;
