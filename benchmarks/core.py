@@ -8,8 +8,8 @@ A variant is an instruction set, `-` where the processor lacks it; `amx:bfloat16
 multiplies rounded operands. Columns are
 timed in one process, a few milliseconds each, in rotating order: on a machine whose
 speed wanders, nothing else shows a difference of five per cent. The first column is the
-time in which the threads meet, before and after a row: 60 ns on processors that share a
-cache, four times that on others, and a virtual machine moves from one to the other.
+time in which the threads meet, before and after a row: about 90 ns on processors that
+share a cache, 350 on others, and a virtual machine moves from one to the other.
 """
 
 from __future__ import annotations
