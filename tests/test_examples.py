@@ -151,9 +151,12 @@ def test_history_ahead_of_the_weights_is_cut(tmp_path, monkeypatch):
 def test_ctrl_c_leaves_a_loadable_model(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, EXAMPLES / "digits.py", "--units", "2", "--epochs"]
+    # A shell's background job ignores the signal, and so would all that it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, "500", "--out", out], stdout=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, ours)
     deadline = time.monotonic() + 120
     while not (out / "history.csv").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
