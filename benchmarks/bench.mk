@@ -28,7 +28,7 @@ bench-envs: $(BENCH_ENVS)
 	@.venv-bench/unrolled/bin/python $(BENCH_PIP) .
 
 bench: bench-envs   ## compare speed with other libraries, each in its own place
-	.venv-bench/unrolled/bin/python benchmarks/bench.py --installed $(BENCH)
+	.venv-bench/unrolled/bin/python benchmarks/bench.py $(BENCH)
 
 bench-quick: BENCH += --quick
 bench-quick: bench
@@ -37,7 +37,7 @@ bench-memory: bench-envs
 	.venv-bench/unrolled/bin/python benchmarks/memory.py
 
 bench-stream: bench-envs
-	.venv-bench/unrolled/bin/python benchmarks/stream.py --installed
+	.venv-bench/unrolled/bin/python benchmarks/stream.py
 
 # The core alone: instruction sets and precisions, or (--against) two checkouts.
 bench-core: bench-envs

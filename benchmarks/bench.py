@@ -46,15 +46,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--no-bias", action="store_true")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--here", action="store_true", help="this Python for every peer")
-    ours = p.add_mutually_exclusive_group()
-    ours.add_argument(
-        "--source",
-        type=Path,
-        default=Path(__file__).resolve().parents[1] / "src",
-        help="folder that our own package is imported from",
-    )
-    ours.add_argument(
-        "--installed", action="store_true", help="import the installed package instead"
+    p.add_argument(
+        "--source", type=Path, help="import our package from here, not as installed"
     )
     p.add_argument("--results", type=Path, default=driver.HERE / "results")
     p.add_argument("--name", help="name of the results file")
@@ -132,8 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         shared=args.share,
     )
     tuned = args.allocator == "tuned"
-    source = None if args.installed else args.source
-    peers = driver.start(args.peers, args.threads, args.here, source, tuned)
+    peers = driver.start(args.peers, args.threads, args.here, args.source, tuned)
     rows, rate = [], None
     command = shlex.join(["python", "benchmarks/bench.py", *(argv or sys.argv[1:])])
     command = re.sub(r" --(hold|share|source|results|name) ('[^']*'|\S+)", "", command)

@@ -149,7 +149,7 @@ def measure(peer: str, cell: str, units: int, args: argparse.Namespace) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     environment["NPROC"] = str(args.threads)
     environment.pop("PYTHONPATH", None)
-    if peer in OURS and not args.installed:
+    if peer in OURS and args.source:
         environment["PYTHONPATH"] = str(args.source.resolve())
     command = [python, __file__, "--work", peer, "--cells", cell]
     command += ["--units", str(units), "--threads", str(args.threads)]
@@ -170,8 +170,9 @@ def main() -> None:
     p.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--here", action="store_true", help="this Python for every peer")
-    p.add_argument("--source", type=Path, default=HERE.parent / "src")
-    p.add_argument("--installed", action="store_true")
+    p.add_argument(
+        "--source", type=Path, help="import our package from here, not as installed"
+    )
     p.add_argument("--work", choices=PEERS, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.work:

@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from cases import GATES, Case, UnsupportedError, arrays
+from peers import compiled
 
 CELLS = {
     "SimpleRNN": nn.SimpleCell,
@@ -63,27 +64,5 @@ def build(case: Case):
         carry = (states[1], states[0]) if len(states) == 2 else states[0]
         return layer.apply(weights, x, initial_carry=carry, seq_lengths=lengths)
 
-    if case.mode == "forward":
-        compiled = jax.jit(forward)
-
-        def run():
-            return jax.block_until_ready(compiled(x, weights, states))
-
-        return run, lambda y: {"y": np.asarray(y, "float32")}
-
-    def forward_and_gradients(x, weights, states, dy):
-        y, backward = jax.vjp(forward, x, weights, states)
-        return y, backward(dy)
-
-    compiled = jax.jit(forward_and_gradients)
     dy = jax.numpy.asarray(given.dy, dtype)
-
-    def run():
-        return jax.block_until_ready(compiled(x, weights, states, dy))
-
-    def results(result):
-        y, gradients = result
-        named = {"y": y, "dx": gradients[0]}
-        return {k: np.asarray(v, "float32") for k, v in named.items()}
-
-    return run, results
+    return compiled.build(case.mode, forward, x, weights, states, dy)

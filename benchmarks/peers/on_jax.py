@@ -8,9 +8,9 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
 import keras
-import numpy as np
 
 from cases import Case, arrays
+from peers import compiled
 from peers.on_keras import make_layer, make_model
 
 
@@ -43,30 +43,8 @@ def build(layers, case: Case):
         )
         return y
 
-    if not training:
-        compiled = jax.jit(forward)
-
-        def run():
-            return jax.block_until_ready(compiled(x, weights, states))
-
-        return run, lambda y: {"y": np.asarray(y, "float32")}
-
-    def forward_and_gradients(x, weights, states, dy):
-        y, backward = jax.vjp(forward, x, weights, states)
-        return y, backward(dy)
-
-    compiled = jax.jit(forward_and_gradients)
     dy = jax.numpy.asarray(given.dy, dtype)
-
-    def run():
-        return jax.block_until_ready(compiled(x, weights, states, dy))
-
-    def results(result):
-        y, (dx, dweights, _) = result
-        named = {"y": y, "dx": dx, "dkernel": dweights[0], "drecurrent": dweights[1]}
-        return {k: np.asarray(v, "float32") for k, v in named.items()}
-
-    return run, results
+    return compiled.build(case.mode, forward, x, weights, states, dy)
 
 
 def build_fit(layers, case: Case):

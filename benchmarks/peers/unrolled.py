@@ -6,6 +6,7 @@ from functools import partial
 os.environ["KERAS_BACKEND"] = "jax"
 
 import unrolled
+from unrolled import _native
 
 from peers import on_jax
 
@@ -14,5 +15,7 @@ build_fit = partial(on_jax.build_fit, unrolled)
 
 
 def versions() -> dict[str, str]:
-    """Ours first, then what it stands on."""
-    return {"unrolled": unrolled.__version__, **on_jax.versions()}
+    """Ours first, and which of its kernels run; then what it stands on."""
+    kernels = _native.variant() or "not built"
+    own = {"unrolled": unrolled.__version__, "kernels": kernels}
+    return {**own, **on_jax.versions()}
