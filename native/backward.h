@@ -6,7 +6,7 @@
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
 template <class Op, class C>
-class Backward {
+class Backward : Loop {
   // Columns of z of the recurrent product of phase P: from, and how many.
   template <int P> static constexpr int first() { return C::kRecurrentColumn + (P == 0 ? 0 : C::kFirst); }
   template <int P> static constexpr int count() { return P == 0 ? C::kFirst : C::kGates - C::kFirst; }
@@ -14,14 +14,10 @@ class Backward {
 
  public:
   size_t layout(const Problem& problem, int threads, char* base) {
-    p = problem;
-    plan = split(p, C::kGates, threads);
-    blocks = up(p.U, W), padded = slots<Op>(blocks * W) * Op::kPair;
-    panels = up(blocks, 2), input_panels = up(p.D, 2 * W);
-    all_rows = p.B;
+    divide(problem, C::kGates, threads, 2);
+    padded = slots<Op>(blocks * W) * Op::kPair, input_panels = up(p.D, 2 * W);
     const int pools = plan.units ? 1 : threads;
-    const long R = plan.units ? p.B : up(p.B, threads), M = plan.steps * R;
-    const long most = plan.units ? up(panels, threads) : panels;  // panels of a thread
+    const long R = most_rows, M = plan.steps * R, most = most_panels;
     Carver carver{base};
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
@@ -52,23 +48,17 @@ class Backward {
   }
 
   void run(Team& team_, int thread_) {
-    team = &team_, thread = thread_, own = room[thread];
-    const Range rows = share(p.B, thread, team->size);
-    const Range panels_share = share(panels, thread, team->size);
-    own_panels = plan.units ? panels_share : Range{0, panels};
-    if (!plan.units) p = rows_of(p, rows), first_row = rows.from;
-    const Range packed = plan.weights ? panels_share : Range{0, panels};
-    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, packed.from,
-                           packed.to, p.bf16, own.recurrent[0]);
+    begin(team_, thread_);
+    own = room[thread];
+    pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<0>(), count<0>(), padded, packed(panels),
+                           p.bf16, own.recurrent[0]);
     if constexpr (C::kPhases == 2)
-      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded, packed.from,
-                             packed.to, p.bf16, own.recurrent[1]);
-    if (p.dx) {
-      const Range inputs = plan.weights ? share(input_panels, thread, team->size) : Range{0, input_panels};
-      pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, inputs.from, inputs.to,
+      pack_transposed<Op, C>(p.recurrent, p.U, p.U, first<1>(), count<1>(), padded,
+                             packed(panels), p.bf16, own.recurrent[1]);
+    if (p.dx)
+      pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, packed(input_panels),
                              p.bf16, own.kernel);
-    }
-    if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
+    if (own.codes) make_codes(p, part(p.B), own.codes);
     for (long u = 0; u < C::kColumns * padded; u += W) store(own.dbias + u, vf{});
     if (plan.weights) barrier(*team, thread);
 
@@ -88,9 +78,6 @@ class Backward {
   }
 
  private:
-  void meet() const {
-    if (plan.units) barrier(*team, thread);
-  }
   int pool() const { return plan.units ? 0 : thread; }  // which sums its rows go to
   Range own_blocks() const {
     return {own_panels.from * 2, smaller(blocks, own_panels.to * 2)};
@@ -124,9 +111,6 @@ class Backward {
   }
 
   int code_of(long s, long r) const { return own.codes ? own.codes[s * p.B + r] : kShow | kBegun; }
-  const float* saved_of(long s, long jb, long r) const {
-    return p.saved + ((s * blocks + jb) * all_rows + first_row + r) * kVectors * W;
-  }
 
   // h before step s, at unit 0; null: zeros.
   const float* h_before(long s, long r) const {
@@ -136,19 +120,20 @@ class Backward {
     if (p.h_seq_is_y && !(code_of(s - 1, r) & kBegun)) return initial;
     return p.h_seq + (r * p.T + place_of(p, s - 1)) * p.U;
   }
-  UNROLLED_INLINE vf c_before(long s, long jb, long r) const {
+  // Here and below: `kept` are a row and block's vectors of step s in p.saved.
+  UNROLLED_INLINE vf c_before(long s, long jb, long r, Kept kept) const {
     if (code_of(s, r) & kReset) return vf{};
-    if (s > 0) return load(saved_of(s - 1, jb, r) + C::kSaved * W);
+    if (s > 0) return load(p.saved + kept.at - kept.step + C::kSaved * W);
     return p.c0 ? load_part(p.c0 + r * p.U + jb * W, p.U - jb * W) : vf{};
   }
-  UNROLLED_INLINE vf before(long s, long jb, long r) const {
-    if constexpr (C::kStates == 2) return c_before(s, jb, r);
+  UNROLLED_INLINE vf before(long s, long jb, long r, Kept kept) const {
+    if constexpr (C::kStates == 2) return c_before(s, jb, r, kept);
     if constexpr (!C::kNeedsBefore) return vf{};
     const float* from = h_before(s, r);
     return from ? load_part(from + jb * W, p.U - jb * W) : vf{};
   }
-  UNROLLED_INLINE vf after(long s, long jb, long r) const {
-    if constexpr (C::kStates == 2) return load(saved_of(s, jb, r) + C::kSaved * W);
+  UNROLLED_INLINE vf after(long s, long jb, long r, Kept kept) const {
+    if constexpr (C::kStates == 2) return load(p.saved + kept.at + C::kSaved * W);
     if constexpr (!C::kNeedsAfter) return vf{};
     return load_part(p.h_seq + (r * p.T + place_of(p, s)) * p.U + jb * W, p.U - jb * W);
   }
@@ -167,13 +152,14 @@ class Backward {
     }
   }
 
-  // What step s will read. The rows of a sequence lie T*U apart, on a page each, where no
-  // processor foresees the next. Two steps ahead, for a step also reads the one before it.
+  // What step s - kAhead will read. The rows of a sequence lie T*U apart, on a page each,
+  // where no processor foresees the next. Two steps ahead: a step also reads the one before it.
   static constexpr long kAhead = 2;
-  UNROLLED_INLINE void fetch(long s, long jb, long r) const {
-    const float* from = saved_of(s, jb, r);
+  UNROLLED_INLINE void fetch_before(long s, long jb, long r, Kept kept) const {
+    if (s < kAhead) return;
+    const float* from = p.saved + kept.at - kAhead * kept.step;
     for (int i = 0; i < kVectors; ++i) prefetch(from + i * W);
-    const long at = (r * p.T + place_of(p, s)) * p.U + jb * W;
+    const long at = (r * p.T + place_of(p, s - kAhead)) * p.U + jb * W;
     if (p.dy) prefetch(p.dy + at);
     if (C::kNeedsBefore || C::kNeedsAfter) prefetch(p.h_seq + at);
   }
@@ -185,18 +171,20 @@ class Backward {
     const typename C::Act act(p);
     const Range mine = own_blocks();
     for (long jb = mine.from; jb < mine.to; ++jb) {
+      const Saved<C> place = saved_by<C>(s, jb, 0);
       vf sum[C::kColumns] = {};
       for (long r = 0; r < p.B; ++r) {
         const long at = place_in_d(jb, r);
         const int code = code_of(s, r);
-        if (s >= kAhead) fetch(s - kAhead, jb, r);
+        const Kept kept = place.of(r);
+        fetch_before(s, jb, r, kept);
         vf now[C::kStates], dz[C::kColumns] = {};
         for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, own.d[i] + at, now + i, i);
         if (!(code & kMasked)) {
           vf saved[C::kSaved + 1];
-          for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
+          for (int i = 0; i < C::kSaved; ++i) saved[i] = load(p.saved + kept.at + i * W);
           if constexpr (kLast) C::backward_last(act, saved, now, dz);
-          else C::backward(act, saved, before(s, jb, r), after(s, jb, r), now, dz);
+          else C::backward(act, saved, before(s, jb, r, kept), after(s, jb, r, kept), now, dz);
         }
         for (int i = 0; i < C::kStates; ++i) store(own.d[i] + at, now[i]);
         put<from, C::kColumns>(r, jb, dz, sum);
@@ -212,15 +200,17 @@ class Backward {
       const Range mine = own_blocks();
       for (long jb = mine.from; jb < mine.to; ++jb) {
         const long u = jb * W, n = p.U - u;
+        const Saved<C> place = saved_by<C>(s, jb, 0);
         vf sum[C::kColumns] = {};
         for (long r = 0; r < p.B; ++r) {
           const long at = place_in_d(jb, r);
           vf now[1] = {load(own.d[0] + at)}, dz[C::kColumns] = {}, left = {};
           if (!(code_of(s, r) & kMasked)) {
             vf saved[C::kSaved];
-            for (int i = 0; i < C::kSaved; ++i) saved[i] = load(saved_of(s, jb, r) + i * W);
+            const Kept kept = place.of(r);
+            for (int i = 0; i < C::kSaved; ++i) saved[i] = load(p.saved + kept.at + i * W);
             const vf factor = p.recurrent_mask ? load_part(p.recurrent_mask + r * p.U + u, n) : all(1.0f);
-            const vf h_was = before(s, jb, r);
+            const vf h_was = before(s, jb, r, kept);
             C::backward_first(act, saved, h_was, load(own.product + at), factor, now, dz);
             left = saved[1] * h_was * factor;
           }
@@ -290,8 +280,7 @@ class Backward {
   // all; of rows that all share, its part, between barriers.
   void finish_chunk(long s0, bool fresh) const {
     const long M = chunk_rows;
-    const auto some = [&](long n) { return plan.units ? share(n, thread, team->size) : Range{0, n}; };
-    const Range mine = some(M);
+    const Range mine = part(M);
     for (long m = mine.from; m < mine.to; ++m) {
       const long r = m % p.B, s = s0 + m / p.B;
       const bool masked = code_of(s, r) & kMasked;
@@ -305,15 +294,15 @@ class Backward {
     }
     meet();
     if constexpr (Op::kPair == 2) {
-      own.z.pair(M, some(C::kColumns * padded / W));
-      own.x.pair(M, some(up(p.D, W)));
-      own.h.pair(M, some(blocks));
-      if (C::kPhases == 2) own.rh.pair(M, some(blocks));
+      own.z.pair(M, part(C::kColumns * padded / W));
+      own.x.pair(M, part(up(p.D, W)));
+      own.h.pair(M, part(blocks));
+      if (C::kPhases == 2) own.rh.pair(M, part(blocks));
       meet();
     }
     if (p.dx) {
       const bool by_panel = plan.units && input_panels >= team->size;
-      input_gradient(s0, by_panel ? some(input_panels) : Range{0, input_panels},
+      input_gradient(s0, by_panel ? part(input_panels) : Range{0, input_panels},
                      by_panel ? Range{0, M} : mine);
     }
     dkernel.add(own.x, own.z, M, pool(), own_panels, fresh);
@@ -359,7 +348,7 @@ class Backward {
         }
     barrier(*team, thread);  // everyone's sums are there
     const int pools = plan.units ? 1 : team->size;
-    const Range written = plan.units ? own_panels : share(panels, thread, team->size);
+    const Range written = share(panels, thread, team->size);
     dkernel.template write<C>(p.dkernel, p.U, pools, written);
     drecurrent[0].template write<C>(p.drecurrent, p.U, pools, written);
     if constexpr (C::kPhases == 2) drecurrent[1].template write<C>(p.drecurrent, p.U, pools, written);
@@ -376,15 +365,8 @@ class Backward {
     }
   }
 
-  Problem p;  // while it runs, of this thread's rows
-  Split plan;
-  long blocks, panels, input_panels;
-  Team* team;
-  int thread;
-  Range own_panels;              // of two blocks of units
-  long all_rows, first_row = 0;  // of the batch; of them, the first of p
-  long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
-  long padded;  // columns of a group: the blocks', up to whole slots
+  long padded;        // columns of a group: the blocks', up to whole slots
+  long input_panels;  // of two blocks of features
   // What a thread writes, of its own rows and units; weights, and where units are shared
   // out the rows of a chunk and codes, may be the same for all.
   struct Room {

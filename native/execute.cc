@@ -9,10 +9,6 @@
 
 namespace unrolled {
 
-namespace {
-
-// Large results come as fresh pages, one fault per 4 KiB; ask for 2 MiB pages instead. A
-// hint: where the system does not follow it, nothing changes.
 void hint_large(const float* p, double floats) {
   constexpr uintptr_t large = uintptr_t{2} << 20;
   const uintptr_t from = (reinterpret_cast<uintptr_t>(p) + large - 1) / large * large;
@@ -20,7 +16,9 @@ void hint_large(const float* p, double floats) {
   if (p && to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
-void hint_large(const Problem& p, bool backward, int width) {
+namespace {
+
+void hint_results(const Problem& p, bool backward, int width) {
   const double sequence = static_cast<double>(p.B) * p.T * p.U;
   if (backward) {
     hint_large(p.dx, static_cast<double>(p.B) * p.T * p.D);
@@ -83,7 +81,7 @@ const char* execute(const Problem* problem, int count, bool backward, int limit)
   limit = thread_limit(limit);
   int wanted = 0;
   for (const Problem* p = problem; p < problem + count; ++p) {
-    hint_large(*p, backward, table->width);
+    hint_results(*p, backward, table->width);
     wanted += useful_threads(*p, limit);
   }
   Execution execution(*table, problem, count, backward, wanted < limit ? wanted : limit);

@@ -31,6 +31,10 @@ class Execution {
   char* scratch_ = nullptr;
 };
 
+// Large results come as fresh pages, one fault per 4 KiB; asks for 2 MiB pages instead. A
+// hint: where the system does not follow it, nothing changes.
+void hint_large(const float* p, double floats);
+
 // On the variant of dispatch.h, with as many threads as help. Null, or what went wrong.
 // `thread_limit`: the caller's own bound on threads, 0: none.
 const char* execute(const Problem*, int count, bool backward, int thread_limit);

@@ -6,7 +6,7 @@ namespace unrolled { namespace UNROLLED_NS { namespace {
 
 // Op: Float or Bfloat16. C: a cell of gates.h. kSave: keep what the backward pass needs.
 template <class Op, class C, bool kSave>
-class Forward {
+class Forward : Loop {
   static constexpr int NB = C::kBlocks;
   template <int P> static constexpr int gates() { return P == 0 ? C::kFirst : C::kGates - C::kFirst; }
   static constexpr int kGroup = 32;  // rows between a product and its activations
@@ -15,14 +15,9 @@ class Forward {
  public:
   // Carves the call's scratch; returns its size.
   size_t layout(const Problem& problem, int threads, char* base) {
-    p = problem;
-    plan = split(p, C::kGates, threads);
-    blocks = up(p.U, W);
-    panels = up(blocks, NB);
+    divide(problem, C::kGates, threads, NB);
     Carver carver{base};
-    all_rows = p.B;
-    const long R = plan.units ? p.B : up(p.B, threads);
-    const long most = plan.units ? up(panels, threads) : panels;  // of a thread
+    const long R = most_rows, most = most_panels;
     const int per_panel[2] = {width<0>() * W, width<1>() * W};
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
@@ -48,15 +43,12 @@ class Forward {
   }
 
   void run(Team& team_, int thread_) {
-    team = &team_, thread = thread_, own = room[thread];
-    const Range rows = share(p.B, thread, team->size);
-    const Range panels_share = share(panels, thread, team->size), all = {0, panels};
-    own_panels = plan.units ? panels_share : all;
-    if (!plan.units) p = rows_of(p, rows), first_row = rows.from;
-    pack<0>(plan.weights ? panels_share : all);
-    if constexpr (C::kPhases == 2) pack<1>(plan.weights ? panels_share : all);
+    begin(team_, thread_);
+    own = room[thread];
+    pack<0>(packed(panels));
+    if constexpr (C::kPhases == 2) pack<1>(packed(panels));
     if (thread == 0 || !plan.weights) pack_biases();
-    if (own.codes) make_codes(p, plan.units ? rows : Range{0, p.B}, own.codes);
+    if (own.codes) make_codes(p, part(p.B), own.codes);
     if (plan.weights) barrier(*team, thread);
 
     start();
@@ -81,9 +73,6 @@ class Forward {
   }
 
  private:
-  void meet() const {
-    if (plan.units) barrier(*team, thread);
-  }
   // Where this thread has the state of a row and block.
   long place_in_state(long jb, long r) const {
     return ((jb - own_panels.from * NB) * p.B + r) * W;
@@ -92,9 +81,9 @@ class Forward {
   template <int P>
   void pack(Range mine) const {
     constexpr int first = P == 0 ? 0 : C::kFirst;
-    pack_panels<Op, gates<P>(), NB>(p.kernel, p.D, p.U, C::kGates, first, mine.from, mine.to,
+    pack_panels<Op, gates<P>(), NB>(p.kernel, p.D, p.U, C::kGates, first, mine,
                                     p.bf16, own.kernel[P]);
-    pack_panels<Op, gates<P>(), NB>(p.recurrent, p.U, p.U, C::kGates, first, mine.from, mine.to,
+    pack_panels<Op, gates<P>(), NB>(p.recurrent, p.U, p.U, C::kGates, first, mine,
                                     p.bf16, own.recurrent[P]);
   }
 
@@ -185,8 +174,8 @@ class Forward {
     }
   }
 
-  // What a block of units reads and writes at one step, from row 0 on. Plain values: no
-  // store can change them, so they are read once and not for every row.
+  // What some rows of a block of units read and write at one step, from the first row on.
+  // Plain values: no store can change them, so they are read once and not for every row.
   struct Block {
     long units;              // from its first on; fewer than W in the last block alone
     long sequence, state_row;  // floats from row to row, T*U and U
@@ -194,59 +183,63 @@ class Forward {
     const float* factor;     // on h in the recurrent product, U a row; or null
     float* state[2];         // W a row
     float* held;             // W a row
-    float* keep;             // saved vectors a row
+    float* residual;
+    Saved<C> saved;          // this step's place in it
     float *y, *hs, *cs;      // T*U a row; or null
-    long ahead, keep_ahead;  // from y and keep to the next step's; 0: this is the last
+    long ahead;              // from a row's y to the next step's; 0: this is the last
     float* operand;          // of the next product, kStride a row
     bool bf16;               // is it rounded
   };
   template <int P>
-  UNROLLED_INLINE Block block_of(long s, long jb) const {
-    const long u = jb * W, at = place_of(p, s) * p.U + u, kept = saved_vectors<C>() * W;
-    const bool more = s + 1 < p.T;
+  UNROLLED_INLINE Block block_of(long s, long jb, long r) const {
+    const long u = jb * W, at = (r * p.T + place_of(p, s)) * p.U + u;
     const auto here = [&](float* sequence) { return sequence ? sequence + at : nullptr; };
     Block b{};
     b.units = p.U - u, b.sequence = p.T * p.U, b.state_row = p.U;
-    b.codes = own.codes ? own.codes + s * p.B : nullptr;
-    b.factor = p.recurrent_mask ? p.recurrent_mask + u : nullptr;
-    for (int i = 0; i < C::kStates; ++i) b.state[i] = own.state[i] + place_in_state(jb, 0);
-    if (C::kPhases == 2) b.held = own.held + place_in_state(jb, 0);
-    if (kSave) b.keep = p.residual + ((s * blocks + jb) * all_rows + first_row) * kept;
+    b.codes = own.codes ? own.codes + s * p.B + r : nullptr;
+    b.factor = p.recurrent_mask ? p.recurrent_mask + r * p.U + u : nullptr;
+    for (int i = 0; i < C::kStates; ++i) b.state[i] = own.state[i] + place_in_state(jb, r);
+    if (C::kPhases == 2) b.held = own.held + place_in_state(jb, r);
+    b.residual = p.residual, b.saved = saved_by<C>(s, jb, r);
     b.y = here(p.y), b.hs = here(p.hs), b.cs = here(p.cs);
-    b.ahead = more ? (place_of(p, s + 1) - place_of(p, s)) * p.U : 0;
-    b.keep_ahead = kSave && more ? blocks * all_rows * kept : 0;
+    b.ahead = s + 1 < p.T ? (place_of(p, s + 1) - place_of(p, s)) * p.U : 0;
     b.bf16 = p.bf16;
-    b.operand = Op::place(writes<P>(s), p.B * kStride, u);
+    b.operand = Op::place(writes<P>(s), p.B * kStride, u) + r * kStride;
     return b;
   }
 
-  // Rows [r0, r1) of one block of units; x and h step NV*W floats a row.
+  // Rows [r0, r1) of one block of units; x and h step NV*W floats a row. Every other pair
+  // changes places: a processor that sees writes at equal distances fetches further ones,
+  // beyond a thread's last row, and so takes lines from the thread that writes them.
   template <int P>
   UNROLLED_INLINE void pointwise(long s, long jb, long r0, long r1,
                                  const float* x, const float* h) const {
-    constexpr long next = 2 * width<P>() * W;
-    const Block block = block_of<P>(s, jb);
+    const Block block = block_of<P>(s, jb, r0);
     const typename C::Act act(p);
-    long r = r0;
-    for (; r + 2 <= r1; r += 2, x += next, h += next) advance<P, 2>(block, act, r, x, h);
-    if (r < r1) advance<P, 1>(block, act, r, x, h);
+    const long n = r1 - r0;
+    long r = 0;
+    for (; r + 2 <= n; r += 2) {
+      const long first = r + (r >> 1 & 1);
+      advance<P, 2>(block, act, first, 2 * r + 1 - first, x, h);
+    }
+    if (r < n) advance<P, 1>(block, act, r, r, x, h);
   }
 
-  // N rows from r on.
-  template <int P, int N>
-  static UNROLLED_INLINE void advance(const Block& b, const typename C::Act& act, long r,
-                                      const float* x, const float* h) {
+  template <int P, int N>  // N: one row or two
+  static UNROLLED_INLINE void advance(const Block& b, const typename C::Act& act, long first,
+                                      long second, const float* x, const float* h) {
     using V = Many<N>;
+    const auto row = [&](int k) { return k ? second : first; };
     constexpr int GN = gates<P>(), NV = width<P>();
     V xs[GN], hs[GN], now[C::kStates], saved[C::kSaved + 1];
 #pragma GCC unroll 4
     for (int g = 0; g < GN; ++g) {
-      xs[g] = V::each([&](int k) { return load(x + (k * NV + g) * W); });
-      hs[g] = V::each([&](int k) { return load(h + (k * NV + g) * W); });
+      xs[g] = V::each([&](int k) { return load(x + (row(k) * NV + g) * W); });
+      hs[g] = V::each([&](int k) { return load(h + (row(k) * NV + g) * W); });
     }
     for (int i = 0; i < C::kStates; ++i)
-      now[i] = V::each([&](int k) { return load(b.state[i] + (r + k) * W); });
-    if (P == 1) saved[0] = V::each([&](int k) { return load(b.held + (r + k) * W); });
+      now[i] = V::each([&](int k) { return load(b.state[i] + row(k) * W); });
+    if (P == 1) saved[0] = V::each([&](int k) { return load(b.held + row(k) * W); });
     C::template forward<P>(act, xs, hs, now, saved);
 #pragma GCC unroll 2
     for (int k = 0; k < N; ++k) {
@@ -254,22 +247,23 @@ class Forward {
       for (int i = 0; i < C::kStates; ++i) left[i] = now[i].v[k];
       for (int i = 0; i < C::kSaved; ++i) kept[i] = saved[i].v[k];
       if constexpr (P + 1 < C::kPhases) {
-        store(b.held + (r + k) * W, kept[0]);
-        if (kSave) keep<0, C::kSavedFirst>(b, r + k, kept);
+        store(b.held + row(k) * W, kept[0]);
+        if (kSave) keep<0, C::kSavedFirst>(b, row(k), kept);
       } else {
-        finish(b, r + k, left, kept);
+        finish(b, row(k), left, kept);
       }
-      if (b.factor) left[0] *= load_part(b.factor + (r + k) * b.state_row, b.units);
-      Op::put(b.operand + (r + k) * kStride, left[0], b.bf16);
+      if (b.factor) left[0] *= load_part(b.factor + row(k) * b.state_row, b.units);
+      Op::put(b.operand + row(k) * kStride, left[0], b.bf16);
     }
   }
 
   template <int kFrom, int kTo>
   static UNROLLED_INLINE void keep(const Block& b, long r, const vf* vectors) {
-    float* to = b.keep + r * saved_vectors<C>() * W;
+    const Kept kept = b.saved.of(r);
+    float* to = b.residual + kept.at;
     for (int i = kFrom; i < kTo; ++i) {
       store(to + i * W, vectors[i]);
-      if (b.keep_ahead) prefetch(to + b.keep_ahead + i * W);
+      if (b.ahead) prefetch(to + kept.step + i * W);
     }
   }
 
@@ -312,14 +306,6 @@ class Forward {
       }
   }
 
-  Problem p;  // while it runs, of this thread's rows
-  Split plan;
-  long blocks, panels;
-  Team* team;
-  int thread;
-  Range own_panels;
-  long all_rows, first_row = 0;  // of the batch; of them, the first of p
-  long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
   // What a thread writes, of its own rows and panels; weights, and where units are shared
   // out operands and codes, may be the same for all.
   struct Room {

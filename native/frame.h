@@ -39,10 +39,6 @@ UNROLLED_INLINE Split split(const Problem& p, int gates, int threads) {
   s.steps = smaller(p.T, up(kRowsPerChunk, rows));
   return s;
 }
-struct Range { long from, to; };
-UNROLLED_INLINE Range share(long n, long thread, long threads) {
-  return {n * thread / threads, n * (thread + 1) / threads};
-}
 
 UNROLLED_INLINE long time_of(const Problem& p, long step) { return p.reverse ? p.T - 1 - step : step; }
 UNROLLED_INLINE long place_of(const Problem& p, long step) { return p.flip ? step : time_of(p, step); }
@@ -86,5 +82,64 @@ UNROLLED_INLINE bool has_codes(const Problem& p) { return p.mask || p.resets; }
 // Vectors a row and block of units keep per step: the cell's, then states beyond h.
 template <class C>
 constexpr int saved_vectors() { return C::kSaved + C::kStates - 1; }
+
+// Where they are, in floats, and how far on those of the next step are.
+struct Kept { long at, step; };
+// Where a block keeps them at one step: the batch in groups of rows, each [T][block][row], so
+// that threads with rows of their own write far from each other, however many threads.
+template <class C>
+struct Saved {
+  long T, blocks, at;               // at: step * blocks + block
+  long first_row, all_rows, group;  // group: its rows, a power of two
+  UNROLLED_INLINE Kept of(long r) const {  // r counts from first_row
+    constexpr long size = saved_vectors<C>() * W;
+    const long row = first_row + r, from = row & ~(group - 1);
+    const long rows = smaller(group, all_rows - from);
+    return {(from * T * blocks + at * rows + row - from) * size, blocks * rows * size};
+  }
+};
+
+// What both time loops are made of: a problem, and one thread's part in it.
+struct Loop {
+  Problem p;  // once it runs, of this thread's rows
+  Split plan;
+  long blocks, panels;           // of W units; of blocks whose weights lie together
+  long most_rows, most_panels;   // of any thread
+  Team* team;
+  int thread;
+  Range own_panels;
+  long all_rows, first_row = 0;  // of the batch; of them, the first of p
+  long group = 16;               // of Saved
+  long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
+
+  void divide(const Problem& problem, int gates, int threads, int panel_blocks) {
+    p = problem;
+    plan = split(p, gates, threads);
+    blocks = up(p.U, W), panels = up(blocks, panel_blocks);
+    all_rows = p.B;
+    while (8 * group <= p.B) group *= 2;
+    most_rows = plan.units ? p.B : up(p.B, threads);
+    most_panels = plan.units ? up(panels, threads) : panels;
+  }
+  void begin(Team& team_, int thread_) {
+    team = &team_, thread = thread_;
+    own_panels = part(panels);
+    if (plan.units) return;
+    const Range rows = share(p.B, thread, team->size);
+    p = rows_of(p, rows), first_row = rows.from;
+  }
+  // Of n things that belong to the rows of p, those that this thread does.
+  Range part(long n) const { return plan.units ? share(n, thread, team->size) : Range{0, n}; }
+  // Of n panels of weights, those that it packs.
+  Range packed(long n) const { return plan.weights ? share(n, thread, team->size) : Range{0, n}; }
+  template <class C>
+  UNROLLED_INLINE Saved<C> saved_by(long s, long jb, long r) const {
+    return {p.T, blocks, s * blocks + jb, first_row + r, all_rows, group};
+  }
+  // Waits for whoever works on the same rows.
+  void meet() const {
+    if (plan.units) barrier(*team, thread);
+  }
+};
 
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>

@@ -16,12 +16,12 @@ UNROLLED_INLINE void pack_row(float* row, long chunk_stride, const float* from,
 }
 
 // Weights (K, G*U) -> panels [panel][slots(K)][NB][GN][W] of gates [first, first + GN),
-// NB blocks of W units a panel, for panels [p0, p1). Units beyond U read as zero.
+// NB blocks of W units a panel, for some panels. Units beyond U read as zero.
 template <class Op, int GN, int NB>
-void pack_panels(const float* weights, long K, long U, long G, int first, long p0, long p1,
+void pack_panels(const float* weights, long K, long U, long G, int first, Range panels,
                  bool bf16, float* out) {
   const long ld = G * U;
-  for (long p = p0; p < p1; ++p) {
+  for (long p = panels.from; p < panels.to; ++p) {
     float* to = out + p * slots<Op>(K) * GN * NB * W;
     for (long k = 0; k < slots<Op>(K) * Op::kPair; k += Op::kPair)
       for (int b = 0; b < NB; ++b)
@@ -74,15 +74,15 @@ inline void transpose(const float* from, long ld, long rows, long columns, float
 }
 
 // Weights (K, G*U) -> transposed panels [panel][slots(columns)][2][W] over rows of K, for
-// panels [p0, p1); the summed axis is `columns` column groups of `padded` units each, group
+// some panels; the summed axis is `columns` column groups of `padded` units each, group
 // i taken from gate gate(i) of the cell C. Padding is zero.
 template <class Op, class C>
 void pack_transposed(const float* weights, long K, long U, int first, int columns, long padded,
-                     long p0, long p1, bool bf16, float* out) {
+                     Range panels, bool bf16, float* out) {
   const long ld = C::kGates * U;
   const long depth = slots<Op>(columns * padded);
   alignas(64) float part[2 * W * W];
-  for (long p = p0; p < p1; ++p)
+  for (long p = panels.from; p < panels.to; ++p)
     for (int half = 0; half < 2; ++half) {
       const long row = (2 * p + half) * W;
       const long rows = row < K ? smaller(W, K - row) : 0;

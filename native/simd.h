@@ -173,4 +173,9 @@ UNROLLED_INLINE void prefetch(const float* p) { __builtin_prefetch(p, 1, 2); }
 UNROLLED_INLINE long smaller(long a, long b) { return a < b ? a : b; }
 UNROLLED_INLINE long up(long n, long of) { return (n + of - 1) / of; }  // rounded-up quotient
 
+struct Range { long from, to; };
+UNROLLED_INLINE Range share(long n, long thread, long threads) {
+  return {n * thread / threads, n * (thread + 1) / threads};
+}
+
 }}}  // namespace unrolled::UNROLLED_NS::<anonymous>
