@@ -117,6 +117,8 @@ struct Loop {
     plan = split(p, gates, threads);
     blocks = up(p.U, W), panels = up(blocks, panel_blocks);
     all_rows = p.B;
+    // Long runs to write, and yet a group or more for each of several threads: of a large
+    // batch an eighth to a quarter. Not by threads: a backward pass may have fewer.
     while (8 * group <= p.B) group *= 2;
     most_rows = plan.units ? p.B : up(p.B, threads);
     most_panels = plan.units ? up(panels, threads) : panels;
