@@ -86,7 +86,7 @@ def float64():
 
 @pytest.fixture
 def scan_path(monkeypatch):
-    """No native core: layers run the time loop of `unrolled.loop`."""
+    """No native core: layers run the time loop of `unrolled.engine.loop`."""
     monkeypatch.setenv("UNROLLED_ISA", "scan")
 
 

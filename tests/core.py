@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 
-from unrolled import _native
+from unrolled.engine import native
 
 import pytest
 
@@ -16,7 +16,7 @@ VARIANTS = X86 if platform.machine() in ("x86_64", "AMD64") else ("generic",)
 
 
 def _is_missing():
-    missing = _native.library()[1]
+    missing = native.library()[1]
     if missing and os.environ.get("CI") == "true":
         raise RuntimeError(f"{missing}, and CI must have them")
     return bool(missing)
@@ -47,7 +47,7 @@ def run(code, **environment):
 def run_on(isa, code):
     """Run code on one instruction set; skip where the processor has no such."""
     environment = {"UNROLLED_ISA": isa}
-    known = _start("from unrolled import _native; _native.library()", environment)
+    known = _start("from unrolled.engine import native; native.library()", environment)
     if known.returncode:
         assert f'Got "{isa}"' in known.stderr
         pytest.skip(f"this processor has no {isa}")

@@ -3,7 +3,7 @@
 import itertools
 
 import unrolled
-from unrolled import deferred, loop
+from unrolled.engine import deferred, loop
 
 import jax
 import numpy as np

@@ -2,8 +2,9 @@
 
 import importlib.metadata
 
-from unrolled import _native, doctor
+from unrolled import doctor
 from unrolled.cli import app
+from unrolled.engine import native
 
 from typer.testing import CliRunner
 
@@ -24,14 +25,14 @@ def test_with_kernels(monkeypatch):
     assert code == 0
     assert rows["unrolled"] == importlib.metadata.version("unrolled")
     assert rows["backend of Keras"] == "jax"
-    assert rows["kernels"] == f"{_native.variant()}, they work"
-    assert _native.variant() in rows["instruction sets"].split(", ")
+    assert rows["kernels"] == f"{native.variant()}, they work"
+    assert native.variant() in rows["instruction sets"].split(", ")
     assert rows["threads of a call"] == "3" == rows["UNROLLED_THREADS"]
 
 
 def test_without_a_library(monkeypatch):
     reason = "the native kernels were not built when unrolled was installed"
-    monkeypatch.setattr(_native, "library", lambda: (None, reason))
+    monkeypatch.setattr(native, "library", lambda: (None, reason))
     code, rows = examined()
     assert code == 1
     assert rows["kernels"] == f"none: {reason}."
@@ -50,7 +51,7 @@ def test_an_unknown_instruction_set(monkeypatch):
     def unknown():
         raise ValueError('UNROLLED_ISA must be one of those. Got "mmx".')
 
-    monkeypatch.setattr(_native, "library", unknown)
+    monkeypatch.setattr(native, "library", unknown)
     code, rows = examined()
     assert code == 1
     assert 'Got "mmx"' in rows["kernels"]

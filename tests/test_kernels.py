@@ -2,9 +2,9 @@
 
 import itertools
 
-from unrolled import _native, kernels
-from unrolled._native import Spec
-from unrolled.kernels import Fused, Weights
+from unrolled.engine import foreign, kernels
+from unrolled.engine.foreign import Spec
+from unrolled.engine.kernels import Fused, Weights
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ def make(
 ):
     """Random float32 arguments of one layer."""
     rng = np.random.default_rng(seed)
-    G = _native.GATES[kind]
+    G = foreign.GATES[kind]
 
     def normal(*shape, scale=1.0):
         return (rng.normal(size=shape) * scale).astype(np.float32)
@@ -188,8 +188,8 @@ def test_options(kind, reverse, sequences, all_states, zero):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("act", _native.ACTIVATIONS)
-@pytest.mark.parametrize("gate", _native.ACTIVATIONS)
+@pytest.mark.parametrize("act", foreign.ACTIVATIONS)
+@pytest.mark.parametrize("gate", foreign.ACTIVATIONS)
 def test_activations(kind, act, gate):
     case = make(kind, 4, 5, 3, 18, mask="holes", dropout=True)
     case["weights"] = jax.tree.map(lambda a: a * np.float32(0.5), case["weights"])

@@ -3,8 +3,8 @@
 import functools
 
 from unrolled import LSTM
-from unrolled._native import Spec
-from unrolled.kernels import Fused
+from unrolled.engine.foreign import Spec
+from unrolled.engine.kernels import Fused
 
 import jax
 import numpy as np

@@ -3,8 +3,8 @@
 import os
 import threading
 
-from unrolled._native import Spec
-from unrolled.kernels import Fused
+from unrolled.engine.foreign import Spec
+from unrolled.engine.kernels import Fused
 
 import jax
 import numpy as np
@@ -17,14 +17,14 @@ pytestmark = need_core
 
 CHECK = """
 from tests.test_kernels import KINDS, check, make
-from unrolled import _native
-from unrolled._native import Spec
+from unrolled.engine import native
+from unrolled.engine.foreign import Spec
 for kind in KINDS:
     for shape in [(1, 6, 3, 17), (5, 4, 17, 33), (33, 7, 9, 40), (3, 4, 20, 130)]:
         for mask in (None, "holes"):
             spec = Spec(kind, flip=True, reverse=mask is None, return_all_states=True)
             check(spec, make(kind, *shape, mask=mask, resets=True, dropout=True))
-print(_native.variant())
+print(native.variant())
 """
 
 
@@ -36,9 +36,9 @@ def test_every_variant(isa):
 def test_unknown_variant():
     code = """
     import pytest
-    from unrolled import _native
+    from unrolled.engine import native
     with pytest.raises(ValueError, match='UNROLLED_ISA must be one of .*"avx9"'):
-        _native.library()
+        native.library()
     """
     run(code, UNROLLED_ISA="avx9")
 
@@ -75,10 +75,10 @@ def test_two_python_threads():
 def test_a_helper_keeps_off_the_callers_processor():
     code = """
     import os
-    from unrolled import _native
+    from unrolled.engine import native
     everywhere = os.sched_getaffinity(0)
     before = set(os.listdir("/proc/self/task"))
-    assert _native.library()[0].unrolled_self_test() == 0
+    assert native.library()[0].unrolled_self_test() == 0
     helper, = set(os.listdir("/proc/self/task")) - before
     assert len(everywhere - os.sched_getaffinity(int(helper))) == 1
     assert os.sched_getaffinity(0) == everywhere
@@ -134,11 +134,11 @@ def test_fork():
     code = """
     import ctypes, os, sys
     import numpy as np
-    from unrolled import _native
+    from unrolled.engine import native
     from tests.test_kernels import check, make
-    from unrolled._native import Spec
+    from unrolled.engine.foreign import Spec
     check(Spec("lstm", flip=True), make("lstm", 16, 20, 32, 64))
-    core = _native.library()[0]
+    core = native.library()[0]
     def work():
         return core.unrolled_self_test()
     assert work() == 0
@@ -158,8 +158,8 @@ def test_batch_parallel():
     import jax, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
     from tests.test_kernels import KINDS, make
-    from unrolled._native import Spec
-    from unrolled.kernels import Fused
+    from unrolled.engine.foreign import Spec
+    from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     assert mesh.size == 8
     for kind in KINDS:
@@ -194,8 +194,8 @@ def test_batch_parallel_in_forward_mode():
     import jax, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
     from tests.test_kernels import KINDS, make
-    from unrolled._native import Spec
-    from unrolled.kernels import Fused
+    from unrolled.engine.foreign import Spec
+    from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     for kind in KINDS:
         case = make(kind, 16, 5, 6, 12, mask="holes", resets=True)
@@ -232,8 +232,8 @@ def test_shard_map():
     import jax, numpy as np
     from jax.sharding import Mesh, PartitionSpec as P
     from tests.test_kernels import make
-    from unrolled._native import Spec
-    from unrolled.kernels import Fused
+    from unrolled.engine.foreign import Spec
+    from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     case = make("lstm", 16, 5, 6, 12)
     def run(x, states, weights):
@@ -252,8 +252,8 @@ def test_memory_shortage_is_an_error():
     import resource
     import jax, numpy as np
     from tests.test_kernels import make
-    from unrolled._native import Spec
-    from unrolled.kernels import Fused
+    from unrolled.engine.foreign import Spec
+    from unrolled.engine.kernels import Fused
     case = make("lstm", 64, 2, 2, 700)
     fused = jax.jit(lambda x, s, w: Fused(Spec("lstm", flip=True))(x, s, w).outputs)
     args = jax.tree.map(jax.numpy.asarray, (case["x"], case["states"], case["weights"]))

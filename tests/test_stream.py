@@ -3,7 +3,7 @@
 import threading
 
 import unrolled
-from unrolled import _native
+from unrolled.engine import native
 from unrolled.stream.interpreted import Interpreted
 
 import keras
@@ -406,4 +406,4 @@ def test_plan(engine):
     if engine == "numpy":
         assert plan == "plain NumPy, with int8 weights: UNROLLED_ISA=scan asks for it."
     else:
-        assert plan == f"the native stepper ({_native.variant()}), with int8 weights."
+        assert plan == f"the native stepper ({native.variant()}), with int8 weights."

@@ -9,7 +9,7 @@ import keras, numpy as np, unrolled
 from keras import layers
 from tests.test_stream import every_step, inputs, max_relative, randomize
 from tests.test_stream import run as steps
-from unrolled import _native
+from unrolled.engine import native
 from unrolled.stream.interpreted import Interpreted
 
 def model(*parts, features):
@@ -36,7 +36,7 @@ for U in (3, 17, 129):
             assert max_relative(got, steps(want, x)) < limit, (U, B, weights)
             if weights == "float32" and (U, B) == (17, 5):
                 assert max_relative(got, every_step(m, x)) < 4e-6
-print(_native.variant())
+print(native.variant())
 """
 
 
@@ -162,8 +162,8 @@ def test_without_the_core():
     code = """
     import keras, unrolled, warnings
     from tests.test_stream import check, inputs, sequence
-    from unrolled import _native
-    _native.library = lambda: (None, "the native kernels were not built")
+    from unrolled.engine import native
+    native.library = lambda: (None, "the native kernels were not built")
     warnings.simplefilter("ignore")
     model = sequence(unrolled.LSTM(7), keras.layers.Dense(2))
     stream = check(model, inputs(3, 4, 5))

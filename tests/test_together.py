@@ -1,8 +1,8 @@
 """Layers that do not wait for each other, in one native call."""
 
 import unrolled
-from unrolled._native import Spec
-from unrolled.kernels import Fused, together
+from unrolled.engine.foreign import Spec
+from unrolled.engine.kernels import Fused, together
 
 import jax
 import numpy as np

@@ -3,11 +3,9 @@
 from . import _backend as _backend  # isort: skip  (Keras must not load before)
 
 from .accelerate import accelerate
-from .bidirectional import Bidirectional
 from .cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .explain import explain
-from .layers import GRU, LSTM, SimpleRNN
-from .rnn import RNN
+from .layers import GRU, LSTM, RNN, Bidirectional, SimpleRNN
 from .stream import Stream, stream
 
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from . import bidirectional, cells, layers, rnn
+from . import cells, layers
 
 _OURS = {
     kind.__name__: kind
@@ -12,8 +12,8 @@ _OURS = {
         layers.SimpleRNN,
         layers.LSTM,
         layers.GRU,
-        rnn.RNN,
-        bidirectional.Bidirectional,
+        layers.RNN,
+        layers.Bidirectional,
         cells.SimpleRNNCell,
         cells.LSTMCell,
         cells.GRUCell,

@@ -14,7 +14,7 @@ from typing import Any, dataclass_transform
 
 from keras import activations, constraints, initializers, regularizers
 
-__all__ = ["KW_ONLY", "Declared", "field", "require"]
+__all__ = ["KW_ONLY", "Declared", "field"]
 
 # The last word of an argument's name says what it holds.
 _CODECS: dict[str, Any] = {
@@ -27,23 +27,6 @@ _CODECS: dict[str, Any] = {
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer")
 # Arguments of older Keras that chose among equal implementations; one is left.
 _OBSOLETE = ("implementation", "use_cudnn", "time_distributed")
-
-
-def require(condition: bool, argument: str, rule: str, got: Any, advice: str) -> None:
-    """Raise the one form of error this package gives for bad input.
-
-    Args:
-        condition: what must hold.
-        argument: the argument's name.
-        rule: what it must be, with names and numbers.
-        got: what came.
-        advice: what to do about it.
-
-    Raises:
-        ValueError: if `condition` is false.
-    """
-    if not condition:
-        raise ValueError(f"{argument} {rule}. Got {got}: {advice}.")
 
 
 @dataclass_transform(field_specifiers=(field,))

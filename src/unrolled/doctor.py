@@ -7,7 +7,7 @@ import platform
 import jax
 import keras
 
-from . import _native
+from .engine import native
 
 ADVICE = (
     "To get the kernels, install a C++ compiler (on Debian: apt install g++), then "
@@ -42,12 +42,12 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
         if "UNROLLED_ISA" not in missing:
             rows += [("advice", ADVICE)]
         return rows, False
-    works = _native.self_test()
+    works = native.self_test()
     rows += [
-        ("kernels", f"{_native.variant()}, {'they work' if works else 'they FAIL'}"),
-        ("instruction sets", ", ".join(_native.supported())),
-        ("bfloat16 products", "yes" if _native.has_bfloat16() else "as float32"),
-        ("threads of a call", str(_native.threads())),
+        ("kernels", f"{native.variant()}, {'they work' if works else 'they FAIL'}"),
+        ("instruction sets", ", ".join(native.supported())),
+        ("bfloat16 products", "yes" if native.has_bfloat16() else "as float32"),
+        ("threads of a call", str(native.threads())),
     ]
     settings = ("UNROLLED_ISA", "UNROLLED_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS")
     rows += [(name, os.environ[name]) for name in settings if name in os.environ]
@@ -56,10 +56,10 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
 
 def _problem() -> str:
     """Why there are no kernels; empty if there are."""
-    if _native.refused():
+    if native.refused():
         return "UNROLLED_ISA=scan asks for the time loop"
     try:
-        return _native.library()[1]
+        return native.library()[1]
     except ValueError as error:
         return str(error).rstrip(".")
 

@@ -13,8 +13,8 @@ from ..arguments import (
     Declared,
     Initializer,
     Regularizer,
-    require,
 )
+from ..checks import require
 from .base import Cell
 
 

@@ -6,7 +6,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from ..arguments import require
+from ..checks import require
 from .base import Cell, Tree
 
 

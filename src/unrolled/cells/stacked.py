@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import keras
 
-from ..arguments import Declared, require
+from ..arguments import Declared
+from ..checks import require
 from .base import Cell, Tree
 from .keras_style import as_cell, check_cell
 

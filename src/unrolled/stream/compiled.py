@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _native
+from ..engine import foreign, native
 from .program import STATES, Program, Step
 from .storage import STORAGES, Stored, store
 
-_KINDS = (*_native.KINDS, "dense", "pointwise", "affine", "normalize", "softmax")
-_ACTIVATIONS = (*_native.ACTIVATIONS, "ramp", "silu", "elu", "softplus", "gelu")
+_KINDS = (*foreign.KINDS, "dense", "pointwise", "affine", "normalize", "softmax")
+_ACTIVATIONS = (*foreign.ACTIVATIONS, "ramp", "silu", "elu", "softplus", "gelu")
 _Floats = ctypes.POINTER(ctypes.c_float)
 
 
@@ -52,7 +52,7 @@ class Compiled:
             if step.kind in STATES
         ]
         self._rows = rows
-        self._core = core = _native.library()[0]
+        self._core = core = native.library()[0]
         core.unrolled_stream_make.restype = ctypes.c_void_p
         packed = [_layer(step, storage) for step in program.steps]
         why = ctypes.c_char_p()

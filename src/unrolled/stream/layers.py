@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from .. import cells, layers
-from ..rnn import RNN
+from ..layers import RNN
 from .program import Array, Step
 
 RECURRENT = (RNN, keras.layers.RNN)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 
-from ..arguments import require
+from ..checks import require
 from .layers import READERS, RECURRENT, cells_of, check_dtype, refuse
 from .program import Program, Step
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _native
-from ..arguments import require
+from ..checks import require
+from ..engine import native
 from .compiled import Compiled
 from .interpreted import Interpreted
 from .program import STATES
@@ -200,7 +200,7 @@ class Stream:
         with_weights = f"with {self.weights} weights"
         if isinstance(self._engine, Interpreted):
             return f"plain NumPy, {with_weights}: {reason}."
-        return f"the native stepper ({_native.variant()}), {with_weights}."
+        return f"the native stepper ({native.variant()}), {with_weights}."
 
 
 # No method: the compiled step keeps it, and a stream that kept itself would stay.
@@ -242,4 +242,4 @@ def _copied(array: Array, dtype: type) -> Array:
 
 def _reason() -> str:
     """Why there is no compiled stepper, or nothing."""
-    return _native.refused() or _native.library()[1]
+    return native.refused() or native.library()[1]

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from .arguments import field
-from .cells.gated import check_arguments
-from .cells.gru import GRUArguments, GRUCell
-from .cells.lstm import LSTMArguments, LSTMCell
-from .cells.simple_rnn import SimpleRNNArguments, SimpleRNNCell
+from ..arguments import field
+from ..cells.gated import check_arguments
+from ..cells.gru import GRUArguments, GRUCell
+from ..cells.lstm import LSTMArguments, LSTMCell
+from ..cells.simple_rnn import SimpleRNNArguments, SimpleRNNCell
 from .rnn import RNN
 
 __all__ = ["GRU", "LSTM", "SimpleRNN"]

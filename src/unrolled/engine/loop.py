@@ -101,7 +101,7 @@ def unroll(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from unrolled.loop import unroll
+        >>> from unrolled.engine.loop import unroll
         >>> add = lambda x, total, _: (total + x, total + x, ())
         >>> unroll(add, jnp.arange(4.0)[None], jnp.zeros(1)).outputs.tolist()
         [[0.0, 1.0, 3.0, 6.0]]

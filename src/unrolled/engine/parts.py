@@ -4,8 +4,8 @@ from typing import Any
 
 from jax import numpy as jnp
 
-from . import checks
-from .cells.base import Cell
+from ..cells.base import Cell
+from ..layers import checks
 
 Tree = Any
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import keras
 
-from .arguments import require
+from ..checks import require
 
 Tree = Any
 

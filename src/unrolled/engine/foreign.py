@@ -1,14 +1,10 @@
-"""The compiled core: finds it, and calls it as two JAX functions, forward and backward.
+"""The core in JAX: two functions, forward and backward, that map and shard by rows.
 
 Arrays are float32; None stands for an optional one that is absent. What each means is
 written in ``native/problem.h``.
 """
 
-import ctypes
 import functools
-import os
-import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,14 +12,15 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.custom_batching import custom_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
 
-from ._partition import partitioned
+from . import native
 
 KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
 ACTIVATIONS = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
 GATES = {"simple_rnn": 1, "lstm": 4, "gru_after": 3, "gru_before": 3}
 _SAVED = {"simple_rnn": 0, "lstm": 5, "gru_after": 4, "gru_before": 3}
-
 
 Arrays = Sequence[Any]  # of one layer
 
@@ -40,76 +37,6 @@ class Spec(NamedTuple):
     bf16: bool = False
     return_sequences: bool = True
     return_all_states: bool = False
-
-
-def refused() -> str:
-    """Who asks that the library be left alone, or an empty string."""
-    asked = os.environ.get("UNROLLED_ISA") == "scan"
-    return "UNROLLED_ISA=scan asks for it" if asked else ""
-
-
-@functools.cache
-def library() -> tuple[Any, str]:
-    """The loaded library, and why there is none (or an empty string)."""
-    # An editable install keeps compiled files apart; the package's path has both.
-    folders = map(pathlib.Path, sys.modules[__name__.rpartition(".")[0]].__path__)
-    paths = [folder / "_core.so" for folder in folders]
-    found = next((path for path in paths if path.exists()), None)
-    if found is None:
-        return None, "the native kernels were not built when unrolled was installed"
-    try:
-        core = ctypes.CDLL(str(found))
-        for name in ("unrolled_variant", "unrolled_problem", "unrolled_supported"):
-            getattr(core, name).restype = ctypes.c_char_p
-    except OSError as error:
-        return None, f"the native kernels do not load ({error})"
-    except AttributeError:
-        return None, "the native kernels were built from another version of unrolled"
-    if not core.unrolled_variant():
-        raise ValueError(core.unrolled_problem().decode())
-    for target, symbol in _TARGETS.items():
-        handler = jax.ffi.pycapsule(getattr(core, symbol))
-        jax.ffi.register_ffi_target(target, handler, platform="cpu")
-    return core, ""
-
-
-_TARGETS = {
-    "unrolled_forward": "UnrolledForward",
-    "unrolled_backward": "UnrolledBackward",
-}
-
-
-def variant() -> str:
-    """The instruction set in use; an empty string without a library."""
-    core = library()[0]
-    return core.unrolled_variant().decode() if core else ""
-
-
-def supported() -> list[str]:
-    """The instruction sets that this processor has, the best last."""
-    core = library()[0]
-    return core.unrolled_supported().decode().split() if core else []
-
-
-def threads() -> int:
-    """How many threads a call may use, JAX's own limit apart; 0 without a library."""
-    core = library()[0]
-    return core.unrolled_threads() if core else 0
-
-
-def self_test() -> bool:
-    """Whether a small layer runs and gives numbers."""
-    core = library()[0]
-    return bool(core) and core.unrolled_self_test() == 0
-
-
-def has_bfloat16() -> bool:
-    """Whether there are instructions for bfloat16 products.
-
-    Without, operands are rounded to bfloat16 and multiplied as float32, at its speed.
-    """
-    core = library()[0]
-    return bool(core and core.unrolled_has_bf16())
 
 
 class Layout(NamedTuple):
@@ -191,7 +118,7 @@ def _gradients(spec: Spec, wanted: Sequence[bool], arrays: Arrays) -> list[Any]:
 
 
 def _saved_shape(spec: Spec, B: int, T: int, U: int) -> tuple[int, ...] | None:
-    width = library()[0].unrolled_width()
+    width = native.library()[0].unrolled_width()
     vectors = _SAVED[spec.kind]
     return (T, -(-U // width), B, vectors * width) if vectors else None
 
@@ -204,7 +131,7 @@ def _call(
     arrays: Sequence[Arrays],
 ) -> list[list[Any]]:
     """One foreign call. Only arrays that are there go through the transformations."""
-    missing = library()[1]
+    missing = native.library()[1]
     if missing:
         raise RuntimeError(missing)
     given = [a for each in arrays for a in each]
@@ -243,7 +170,7 @@ def _transformable(
         out = function(*operands, layers=np.array(layers, np.int64).reshape(-1))
         return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
 
-    sharded = partitioned(plain, axes_in, axes_out)
+    sharded = _partitioned(plain, axes_in, axes_out)
     shared_out = all(axis is not None for axis in axes_out)
 
     @custom_vmap
@@ -292,3 +219,73 @@ def _attributes(spec: Spec, flags: int) -> list[int]:
     flags += spec.reverse + 2 * spec.flip + 4 * spec.zero_masked + 8 * spec.bf16
     activations = (spec.activation, spec.recurrent_activation)
     return [KINDS.index(spec.kind), *map(ACTIVATIONS.index, activations), flags]
+
+
+# --- arrays sharded by batch: each device takes its own rows, nothing is gathered ---
+
+
+def _partitioned(
+    function: Callable[..., Any], axes_in: Sequence[Any], axes_out: Sequence[Any]
+) -> Callable[..., Any]:
+    """`function` of arrays, to be split along its batch axis.
+
+    Args:
+        function: takes and returns arrays; the first has its batch axis at 0.
+        axes_in: the batch axis of each argument; None: replicated.
+        axes_out: the same of each result; None: a sum over the batch, added up
+            across devices.
+    """
+    call = custom_partitioning(function)
+
+    def mesh_axis(arguments: Any) -> Any:
+        spec = getattr(arguments[0].sharding, "spec", None)
+        return spec[0] if spec else None
+
+    def spec_of(axis: Any, mesh_axes: Any) -> PartitionSpec:
+        return (
+            PartitionSpec()
+            if axis is None
+            else PartitionSpec(*[None] * axis, mesh_axes)
+        )
+
+    def infer(mesh: Any, arguments: Any, results: Any) -> Any:
+        del results
+        name = mesh_axis(arguments)
+        return [NamedSharding(mesh, spec_of(axis, name)) for axis in axes_out]
+
+    def partition(mesh: Any, arguments: Any, results: Any) -> Any:
+        del results
+        name = mesh_axis(arguments)
+
+        def lower(*arrays: Any) -> Any:
+            out = function(*arrays)
+            return [
+                jax.lax.psum(a, name) if axis is None and name is not None else a
+                for a, axis in zip(out, axes_out, strict=True)
+            ]
+
+        sharded_in = tuple(NamedSharding(mesh, spec_of(a, name)) for a in axes_in)
+        sharded_out = [NamedSharding(mesh, spec_of(a, name)) for a in axes_out]
+        return mesh, lower, sharded_out, sharded_in
+
+    def rule(mesh: Any, arguments: Any, results: Any) -> Any:
+        from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule
+
+        del mesh
+        count = iter(range(10000))
+
+        def mapping(value: Any, axis: Any) -> Any:
+            names = [
+                "b" if i == axis else f"f{next(count)}" for i in range(len(value.shape))
+            ]
+            return ArrayMapping(*names)
+
+        return SdyShardingRule(
+            tuple(mapping(v, a) for v, a in zip(arguments, axes_in, strict=True)),
+            tuple(mapping(v, a) for v, a in zip(results, axes_out, strict=True)),
+        )
+
+    call.def_partition(
+        partition=partition, infer_sharding_from_operands=infer, sharding_rule=rule
+    )
+    return call

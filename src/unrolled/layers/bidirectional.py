@@ -7,8 +7,8 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from . import running
-from .arguments import require
+from ..checks import require
+from ..engine import run
 from .rnn import RNN
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
@@ -237,7 +237,7 @@ class Bidirectional(keras.layers.Layer):
         if not all(map(self._is_only_its_loop, layers)):
             return [layer(sequences, **given) for layer, given in pairs]
         ready = [layer.prepare(sequences, **given) for layer, given in pairs]
-        results = zip(layers, ready, running.run(layers, ready), strict=True)
+        results = zip(layers, ready, run.run(layers, ready), strict=True)
         return [layer.hand_out(*own) for layer, *own in results]
 
     def _is_only_its_loop(self, layer: Any) -> bool:

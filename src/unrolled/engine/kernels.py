@@ -13,11 +13,11 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from . import _native, foreign, loop
-from ._native import Spec
-from .cells import GRUCell, LSTMCell, SimpleRNNCell
+from ..cells import GRUCell, LSTMCell, SimpleRNNCell
+from . import derivatives, foreign, loop, native
+from .foreign import Spec
 
-_ACTIVATIONS = {getattr(keras.activations, name): name for name in _native.ACTIVATIONS}
+_ACTIVATIONS = {getattr(keras.activations, name): name for name in foreign.ACTIVATIONS}
 
 
 class Weights(NamedTuple):
@@ -66,7 +66,7 @@ class Fused(NamedTuple):
 
     def __str__(self) -> str:
         dtype = "bfloat16 products, float32 states" if self.spec.bf16 else "float32"
-        return f"the native {self.spec.kind} kernel ({_native.variant()}), in {dtype}."
+        return f"the native {self.spec.kind} kernel ({native.variant()}), in {dtype}."
 
     def _result(self, out: Sequence[Any]) -> loop.Result:
         y, y_last, hs, cs, h, c = out
@@ -87,13 +87,13 @@ def together(layers: Sequence[tuple[Fused, Sequence[Any]]]) -> list[loop.Result]
         layers: of each the function, and the arguments `Fused` takes, in that order.
     """
     args = tuple(a for _, given in layers for a in _flat(*given))
-    out = foreign.call(_Layers(tuple(fused.spec for fused, _ in layers)), args)
+    out = derivatives.call(_Layers(tuple(fused.spec for fused, _ in layers)), args)
     each = zip(layers, _split(out, len(layers)), strict=True)
     return [fused._result(found) for (fused, _), found in each]
 
 
 class _Layers(NamedTuple):
-    """What `foreign.call` asks for; arrays of one layer after those of another.
+    """What `derivatives.call` asks for; arrays of one layer after those of another.
 
     Each layer's are as in ``native/problem.h``.
     """
@@ -108,7 +108,7 @@ class _Layers(NamedTuple):
     def forward(self, args: tuple[Any, ...], save: bool) -> tuple[Any, Any]:
         """The same natively; and h of every step, and the gates."""
         results, saved = [], []
-        found = _native.forward(self.specs, save, self._each(args))
+        found = foreign.forward(self.specs, save, self._each(args))
         for spec, (y, y_last, hs, cs, h, c, gates) in zip(
             self.specs, found, strict=True
         ):
@@ -124,7 +124,7 @@ class _Layers(NamedTuple):
         parts = map(self._each, (args, saved, cotangents))
         arrays = [[*a, *s, *c] for a, s, c in zip(*parts, strict=True)]
         of_layers = [[own[i] for i in (0, 4, 5)] for own in self._each(wanted)]
-        found = _native.backward(self.specs, of_layers, arrays)
+        found = foreign.backward(self.specs, of_layers, arrays)
         gradients = [g for own in found for g in (*own, *4 * [None])]
         pairs = zip(gradients, wanted, strict=True)
         return tuple(gradient if want else None for gradient, want in pairs)
@@ -161,8 +161,8 @@ def plan(
         reverse: process the last step first; sequences leave in processing order.
         zero_masked: emit zeros on masked steps.
     """
-    if _native.refused():
-        return f"{_native.refused()}."
+    if native.refused():
+        return f"{native.refused()}."
     kind = _kind(cell)
     if kind is None:
         return f"{type(cell).__name__} has no fused kernel."
@@ -171,7 +171,7 @@ def plan(
         function = getattr(cell, role, keras.activations.sigmoid)
         if function not in _ACTIVATIONS:
             name = getattr(function, "__name__", type(function).__name__)
-            known = ", ".join(_native.ACTIVATIONS)
+            known = ", ".join(foreign.ACTIVATIONS)
             return f"the {role} {name} is not among those fused ({known})."
         names.append(_ACTIVATIONS[function])
     dtype = cell.compute_dtype
@@ -180,7 +180,7 @@ def plan(
     platform = jax.default_backend()
     if platform != "cpu":
         return f"the native kernels run on the CPU, and JAX runs on {platform}."
-    missing = _native.library()[1]
+    missing = native.library()[1]
     if missing:
         _warn_once(missing)
         return f"{missing}."

@@ -62,7 +62,7 @@ def scan(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from unrolled.deferred import scan
+        >>> from unrolled.engine.deferred import scan
         >>> weight = jnp.asarray(2.0)
         >>> product = lambda h, x: weight * h
         >>> finish = lambda z, h, x: (z + x, z + x)

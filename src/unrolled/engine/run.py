@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import checks, kernels, loop
-from .cells.keras_style import as_cell
+from ..cells.keras_style import as_cell
+from ..layers import checks
+from . import kernels, loop
 from .parts import parts_of
 from .pure import purify
 

@@ -8,18 +8,19 @@ from jax import numpy as jnp
 from keras.src import backend
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
-from . import carried, checks, loop, running
-from .arguments import KW_ONLY, Declared
-from .cells.base import Cell
-from .cells.keras_style import as_cell, check_cell
-from .cells.stacked import (
+from ..arguments import KW_ONLY, Declared
+from ..cells.base import Cell
+from ..cells.keras_style import as_cell, check_cell
+from ..cells.stacked import (
     StackedRNNCells,
     as_list,
     build_cell,
     is_shape,
     output_size,
 )
-from .running import Ready
+from ..engine import carried, loop, run
+from ..engine.run import Ready
+from . import checks
 
 Tree = Any
 
@@ -214,7 +215,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
     ) -> Any:
         """Run the cell over `sequences`; see the class."""
         ready = self.prepare(sequences, initial_state, mask, training, resets, lengths)
-        return self.hand_out(ready, running.run([self], [ready])[0])
+        return self.hand_out(ready, run.run([self], [ready])[0])
 
     def prepare(
         self,
@@ -288,7 +289,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             'the scan: Mine has no fused kernel.'
         """
         del input_shape
-        fused = running.fused(self)
+        fused = run.fused(self)
         return f"the scan: {fused}" if isinstance(fused, str) else str(fused)
 
     def _check(self, sequences: Tree, initial_state: Any = None, **given: Any) -> None:

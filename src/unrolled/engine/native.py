@@ -1,0 +1,80 @@
+"""The compiled core: finds it, registers its functions with XLA, says what it is."""
+
+import ctypes
+import functools
+import os
+import pathlib
+import sys
+from typing import Any
+
+import jax
+
+
+def refused() -> str:
+    """Who asks that the library be left alone, or an empty string."""
+    asked = os.environ.get("UNROLLED_ISA") == "scan"
+    return "UNROLLED_ISA=scan asks for it" if asked else ""
+
+
+@functools.cache
+def library() -> tuple[Any, str]:
+    """The loaded library, and why there is none (or an empty string)."""
+    # An editable install keeps compiled files apart; the package's path has both.
+    folders = map(pathlib.Path, sys.modules[__name__.partition(".")[0]].__path__)
+    paths = [folder / "_core.so" for folder in folders]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        return None, "the native kernels were not built when unrolled was installed"
+    try:
+        core = ctypes.CDLL(str(found))
+        for name in ("unrolled_variant", "unrolled_problem", "unrolled_supported"):
+            getattr(core, name).restype = ctypes.c_char_p
+    except OSError as error:
+        return None, f"the native kernels do not load ({error})"
+    except AttributeError:
+        return None, "the native kernels were built from another version of unrolled"
+    if not core.unrolled_variant():
+        raise ValueError(core.unrolled_problem().decode())
+    for target, symbol in _TARGETS.items():
+        handler = jax.ffi.pycapsule(getattr(core, symbol))
+        jax.ffi.register_ffi_target(target, handler, platform="cpu")
+    return core, ""
+
+
+_TARGETS = {
+    "unrolled_forward": "UnrolledForward",
+    "unrolled_backward": "UnrolledBackward",
+}
+
+
+def variant() -> str:
+    """The instruction set in use; an empty string without a library."""
+    core = library()[0]
+    return core.unrolled_variant().decode() if core else ""
+
+
+def supported() -> list[str]:
+    """The instruction sets that this processor has, the best last."""
+    core = library()[0]
+    return core.unrolled_supported().decode().split() if core else []
+
+
+def threads() -> int:
+    """How many threads a call may use, JAX's own limit apart; 0 without a library."""
+    core = library()[0]
+    return core.unrolled_threads() if core else 0
+
+
+def self_test() -> bool:
+    """Whether a small layer runs and gives numbers."""
+    core = library()[0]
+    return bool(core) and core.unrolled_self_test() == 0
+
+
+def has_bfloat16() -> bool:
+    """Whether there are instructions for bfloat16 products.
+
+    Without, operands are rounded to bfloat16 and multiplied as float32, at its speed.
+    """
+    core = library()[0]
+    return bool(core and core.unrolled_has_bf16())

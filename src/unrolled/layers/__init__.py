@@ -1,0 +1,7 @@
+"""The recurrent layers: sequences, masks, carried state, and what is returned."""
+
+from .bidirectional import Bidirectional
+from .named import GRU, LSTM, SimpleRNN
+from .rnn import RNN
+
+__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "SimpleRNN"]
