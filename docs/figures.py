@@ -9,7 +9,7 @@ from pathlib import Path
 
 import unrolled
 from unrolled.explain import Explanation
-from unrolled.explain.svg import render
+from unrolled.explain.show.figure import render
 
 import keras
 import numpy as np

@@ -87,7 +87,7 @@ def test_a_run_leaves_model_history_and_curves(app, tmp_path):
 
 
 def test_real_page_of_a_network_over_a_digit(tmp_path):
-    pytest.importorskip("unrolled.explain.page")
+    pytest.importorskip("unrolled.explain.show.page")
     model = digits.build(TINY, 120)
     digits.write_page(tmp_path / "page.html", model, np.zeros((28, 28), "uint8"))
     page = (tmp_path / "page.html").read_text("utf-8")

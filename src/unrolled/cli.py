@@ -34,7 +34,7 @@ def main() -> None:
 
 def fail(message: str) -> typer.Exit:
     """Say what is wrong on standard error; the caller raises the result."""
-    from unrolled.explain.text import clean
+    from unrolled.explain.show.text import clean
 
     Console(stderr=True, highlight=False).print(
         Text("Error: ", "bold red").append(clean(message), "default"), soft_wrap=True
@@ -160,7 +160,7 @@ def explain(
     loaded = load_model(model, load_classes(modules) if modules else None)
     data = load_sample(sample)
     from unrolled.explain import explain as run
-    from unrolled.explain.text import show
+    from unrolled.explain.show.text import show
 
     try:
         result = run(loaded, data)

@@ -6,7 +6,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import json
 
-from unrolled.explain.describe import describe
+from unrolled.explain.facts.describe import describe
 
 import jax
 import keras

@@ -29,7 +29,7 @@ class Explanation:
         self.facts = facts
 
     def __str__(self) -> str:
-        from unrolled.explain import text
+        from .show import text
 
         return text.render(self.facts)
 
@@ -38,13 +38,13 @@ class Explanation:
 
     def svg(self) -> str:
         """The static figure as an SVG document."""
-        from unrolled.explain import svg
+        from .show import figure
 
-        return svg.render(self.facts)
+        return figure.render(self.facts)
 
     def html(self) -> str:
         """The interactive page as one self-contained HTML document."""
-        from unrolled.explain import page
+        from .show import page
 
         return page.render(self.facts)
 
@@ -87,11 +87,11 @@ class Explanation:
     ) -> dict[str, str]:
         """Text, and HTML that reads without scripts: the figure, then the page."""
         del include, exclude  # Jupyter picks from the bundle
-        figure = self.svg()
+        drawn = self.svg()
         try:
             page = self.html()
         except ImportError:
-            return {"text/plain": str(self), "text/html": figure}
+            return {"text/plain": str(self), "text/html": drawn}
         frame = (
             "<details><summary>Interactive page</summary>"
             f'<iframe sandbox="allow-scripts" '
@@ -99,7 +99,7 @@ class Explanation:
             'style="width:100%;height:80vh;border:0" '
             f'srcdoc="{html.escape(page, quote=True)}"></iframe></details>'
         )
-        return {"text/plain": str(self), "text/html": figure + frame}
+        return {"text/plain": str(self), "text/html": drawn + frame}
 
 
 def _umask() -> int:
@@ -121,6 +121,6 @@ def explain(model: Any, sample: Any = None, *, seed: int = 0) -> Explanation:
     Returns:
         An `Explanation`: print it, save it, or let a notebook show it.
     """
-    from unrolled.explain.describe import describe
+    from .facts.describe import describe
 
     return Explanation(describe(model, sample, seed=seed))

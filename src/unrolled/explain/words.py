@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import kinds
+from .facts import kinds
 
 # What a state or gate is for, by its key in the trace.
 MEANINGS = {

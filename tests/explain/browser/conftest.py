@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from unrolled.explain import page
+from unrolled.explain.show import page
 
 import pytest
 

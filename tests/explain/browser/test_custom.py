@@ -1,6 +1,6 @@
 """Cells that people wrote: states of any width, layers inside, no known gates."""
 
-from unrolled.explain.describe import describe
+from unrolled.explain.facts.describe import describe
 
 import keras
 import numpy as np

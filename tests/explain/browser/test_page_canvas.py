@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from unrolled.explain import style
-from unrolled.explain.encode import decode
+from unrolled.explain.blobs import decode
+from unrolled.explain.show import style
 
 import numpy as np
 import pytest

@@ -3,8 +3,8 @@
 import copy
 import re
 
-from unrolled.explain import describe as describing
-from unrolled.explain import page, squeeze
+from unrolled.explain.facts import describe as describing
+from unrolled.explain.show import page, squeeze
 
 import keras
 import numpy as np

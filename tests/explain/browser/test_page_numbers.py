@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-from unrolled.explain import describe as describing
+from unrolled.explain.facts import describe as describing
 
 import keras
 import numpy as np

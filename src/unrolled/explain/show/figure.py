@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import style
-from unrolled.explain.encode import decode
-from unrolled.explain.svg_css import arrow_head, css
-from unrolled.explain.svg_parts import (
+import numpy as np
+
+from ..blobs import decode
+from . import style
+from .figure_css import arrow_head, css
+from .figure_parts import (
     INNER,
     MARGIN,
     MAX_COLUMNS,
@@ -32,9 +34,7 @@ from unrolled.explain.svg_parts import (
     to_scale,
     wrap,
 )
-from unrolled.explain.svg_unrolled import unrolled
-
-import numpy as np
+from .figure_steps import unrolled
 
 Facts = dict[str, Any]
 MOST_LAYERS = 6

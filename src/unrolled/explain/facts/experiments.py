@@ -11,16 +11,18 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.explain import kinds, shapes
-from unrolled.explain.encode import encode, number
-from unrolled.explain.stepping import (
+import numpy as np
+
+from ..blobs import encode, number
+from . import kinds, shapes
+from .stepping import (
     Stepper,
     formula_step,
     gate_values,
     read_weights,
 )
-from unrolled.explain.together import Together, reason
-from unrolled.explain.trace import (
+from .together import Together, reason
+from .trace import (
     Reading,
     Trace,
     calling,
@@ -29,8 +31,6 @@ from unrolled.explain.trace import (
     in_input_time,
     run_layer,
 )
-
-import numpy as np
 
 Result = dict[str, Any]
 MOST_BLANKS = 256
@@ -372,9 +372,9 @@ def simple_rnn(together: Together, bench: Bench) -> Callable[[], Result]:
 
 
 def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
-    from unrolled.explain import everystep
-
     import keras
+
+    from . import everystep
 
     use: Any = keras.ops.tanh
     policy = bench.layer.dtype_policy

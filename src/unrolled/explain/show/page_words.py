@@ -6,7 +6,8 @@ import html
 import re
 from typing import Any
 
-from unrolled.explain import page_layer, page_panels, style, words
+from .. import words
+from . import page_layer, page_panels, style
 
 Facts = dict[str, Any]
 

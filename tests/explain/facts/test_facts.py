@@ -1,10 +1,10 @@
 """The facts equal what Keras says and what was run."""
 
-from unrolled.explain import kinds, ledger, pack, shapes
-from unrolled.explain.describe import describe
-from unrolled.explain.encode import decode, encode
-from unrolled.explain.together import Together
-from unrolled.explain.trace import NotDrawn, Reading, run_layer, trace
+from unrolled.explain.blobs import decode, encode
+from unrolled.explain.facts import kinds, ledger, pack, shapes
+from unrolled.explain.facts.describe import describe
+from unrolled.explain.facts.together import Together
+from unrolled.explain.facts.trace import NotDrawn, Reading, run_layer, trace
 
 import keras
 import numpy as np

@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
 
-from unrolled.explain import style
-from unrolled.explain.encode import decode
-from unrolled.explain.text import clean
-
 import numpy as np
+
+from ..blobs import decode
+from . import style
+from .text import clean
 
 Facts = dict[str, Any]
 LEVELS = 15  # odd: the middle level is zero

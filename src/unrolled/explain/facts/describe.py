@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import layer_facts, pack, shapes, walk, words
-from unrolled.explain.capture import (
+from .. import words
+from ..blobs import encode
+from . import pack, recurrent, shapes, strip
+from .claims import judge
+from .watch import (
     Call,
     Sample,
     fit,
@@ -20,8 +23,6 @@ from unrolled.explain.capture import (
     untouched,
     watched,
 )
-from unrolled.explain.claims import judge
-from unrolled.explain.encode import encode
 
 SCHEMA = "unrolled.explain/1"
 
@@ -45,7 +46,7 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
             f"{type(model).__name__}."
         )
     data = synthetic(model, seed) if sample is None else fit(model, sample)
-    found = walk.places(model)
+    found = strip.places(model)
     with quick_compile():
         return _describe(model, data, found, seed)
 
@@ -53,10 +54,10 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
 def _describe(
     model: Any,
     data: Sample,
-    found: list[walk.Place],
+    found: list[strip.Place],
     seed: int,
 ) -> dict[str, Any]:
-    jobs = layer_facts.jobs(found)
+    jobs = recurrent.jobs(found)
     with untouched(model), watched([p.layer for p in found]) as calls:
         run(model, data)
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
@@ -64,12 +65,12 @@ def _describe(
     facts |= _inputs(data, seed)
     for layer in (place.layer for place in found):
         cell = getattr(layer, "cell", None)  # its failure is the layer's too
-        said = (cell and walk.unsaid(cell)) or walk.unsaid(layer)
+        said = (cell and strip.unsaid(cell)) or strip.unsaid(layer)
         facts["notes"] += [said] if said else []
-    layers = layer_facts.layers(jobs, calls, facts["notes"])
+    layers = recurrent.layers(jobs, calls, facts["notes"])
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],
-        "edges": walk.edges(model, found),
+        "edges": strip.edges(model, found),
     }
     facts["layers"] = layers
     if layers:
@@ -89,8 +90,8 @@ def _model(model: Any) -> dict[str, Any]:
         "name": str(model.name),
         "class": type(model).__name__,
         "params": int(model.count_params()),
-        "trainable_params": sum(walk._count(w) for w in model.trainable_weights),
-        "code": walk.model_code(model),
+        "trainable_params": sum(strip.count(w) for w in model.trainable_weights),
+        "code": strip.model_code(model),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
@@ -126,13 +127,13 @@ def _inputs(data: Sample, seed: int) -> dict[str, Any]:
     return {"input": rows[0], "inputs": rows}
 
 
-def _node(place: walk.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
+def _node(place: strip.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
     layer = place.layer
     seen = calls.get(id(layer)) or []
     ran_in = ran_out = None
     if seen:
-        ran_in = walk._shapes_of(seen[0].arguments.get("x"))
-        ran_out = walk._shapes_of(seen[0].output)
+        ran_in = strip.shapes_in(seen[0].arguments.get("x"))
+        ran_out = strip.shapes_in(seen[0].output)
     node: dict[str, Any] = {
         "id": place.id,
         "parent": place.parent,
@@ -140,14 +141,14 @@ def _node(place: walk.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
         "name": str(layer.name),
         "class": type(layer).__name__,
         "role": place.role,
-        "params": walk.params(layer),
-        "in": walk.tensor_shapes(layer, "input"),
-        "out": walk.tensor_shapes(layer, "output"),
+        "params": strip.params(layer),
+        "in": strip.tensor_shapes(layer, "input"),
+        "out": strip.tensor_shapes(layer, "output"),
         "ran_in": ran_in,
         "ran_out": ran_out,
         "returns": "",
         "layers": place.names,
-        "code": walk.code(layer) if place.role != "model" else type(layer).__name__,
+        "code": strip.code(layer) if place.role != "model" else type(layer).__name__,
     }
     shown = [shapes.with_letter(s) for s in ran_out or node["out"] if s]
     node["returns"] = words.listed(shown)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.claim_case import Case, Facts, Judged
-from unrolled.explain.words import listed, plural
+from ..words import listed, plural
+from . import kinds
+from .case import Case, Facts, Judged
 
 NOT_HERE = "does not apply"
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.explain import kinds
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from . import kinds
 
 States = list[np.ndarray]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
@@ -111,9 +111,9 @@ def formula_step(cell: Any, kind: str, weights: dict[str, np.ndarray]) -> Step:
 
 def cell_step(cell: Any) -> Step:
     """The step of any cell: the cell itself, compiled once for each batch size."""
-    from unrolled.explain.together import variables
-
     import keras
+
+    from .together import variables
 
     holders = list({id(v): v for v in variables(cell)}.values())
     structure: Any = None

@@ -8,8 +8,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.together import reason
+from . import kinds
+from .together import reason
 
 
 @dataclass
@@ -95,24 +95,24 @@ def tensor_shapes(layer: Any, side: str) -> list[Any]:
         tensors = getattr(layer, side)
     except (AttributeError, ValueError, RuntimeError):
         return []
-    return _shapes_of(tensors)
+    return shapes_in(tensors)
 
 
-def _shapes_of(tree: Any) -> list[Any]:
+def shapes_in(tree: Any) -> list[Any]:
     if isinstance(tree, dict):
-        return [piece for one in tree.values() for piece in _shapes_of(one)]
+        return [piece for one in tree.values() for piece in shapes_in(one)]
     if isinstance(tree, (list, tuple)):
-        return [piece for one in tree for piece in _shapes_of(one)]
+        return [piece for one in tree for piece in shapes_in(one)]
     shape = getattr(tree, "shape", None)
     return [] if shape is None else [[None if n is None else int(n) for n in shape]]
 
 
 def params(layer: Any) -> int:
     """Numbers in the weights; states, seeds and metrics are not weights."""
-    return sum(_count(w) for w in getattr(layer, "weights", []))
+    return sum(count(w) for w in getattr(layer, "weights", []))
 
 
-def _count(weight: Any) -> int:
+def count(weight: Any) -> int:
     count = 1
     for n in weight.shape:
         count *= int(n)

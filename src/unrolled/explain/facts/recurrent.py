@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.explain import kinds, pack, shapes, walk, words
-from unrolled.explain.capture import Call
-from unrolled.explain.experiments import experiments
-from unrolled.explain.ledger import ledgers
-from unrolled.explain.stepping import flat
-from unrolled.explain.together import Together, reason
-from unrolled.explain.trace import NotDrawn, Reading, Trace, trace
-
 import jax
 import numpy as np
+
+from .. import words
+from . import kinds, pack, shapes, strip
+from .experiments import experiments
+from .ledger import ledgers
+from .stepping import flat
+from .together import Together, reason
+from .trace import NotDrawn, Reading, Trace, trace
+from .watch import Call
 
 CONFIG = [
     "return_sequences",
@@ -49,7 +50,7 @@ def _carried(layer: Any) -> Any:
 class Job:
     """A recurrent layer to describe, as it was before the model ran."""
 
-    place: walk.Place
+    place: strip.Place
     layer: Any
     direction: str
     start: list[Any] | None
@@ -57,8 +58,8 @@ class Job:
     call: Call | None = None
 
 
-def jobs(found: list[walk.Place]) -> list[Job]:
-    def job(place: walk.Place, layer: Any, direction: str, start: Any) -> Job:
+def jobs(found: list[strip.Place]) -> list[Job]:
+    def job(place: strip.Place, layer: Any, direction: str, start: Any) -> Job:
         known = layer.built and layer.cell.built
         return Job(
             place, layer, direction, start, shapes.fingerprint(layer) if known else ""
@@ -130,7 +131,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
         "reads": "",
         "config": {k: _plain(_setting(layer, k)) for k in CONFIG if _has(layer, k)},
-        "code": walk.code(place.layer),
+        "code": strip.code(place.layer),
         "gates": kinds.gates(cell, kind),
         "states": kinds.states(cell, kind),
         "equations": kinds.equations(cell, kind),
@@ -225,7 +226,7 @@ def _reading(
 
 
 def _declared(layer: Any, call: Call | None) -> list[Any]:
-    known = walk.tensor_shapes(layer, "input")
+    known = strip.tensor_shapes(layer, "input")
     if known:
         return known[0]
     if call is None:
@@ -233,17 +234,17 @@ def _declared(layer: Any, call: Call | None) -> list[Any]:
     return [None, None, *[int(n) for n in call.arguments["x"].shape[2:]]]
 
 
-def _wrapper(place: walk.Place, own: str, call: Call | None) -> dict[str, Any] | None:
+def _wrapper(place: strip.Place, own: str, call: Call | None) -> dict[str, Any] | None:
     if place.role != "bidirectional":
         return None
     outer, number = place.layer, int(own[1:])
-    out = walk._shapes_of(call.output) if call else walk.tensor_shapes(outer, "output")
+    out = strip.shapes_in(call.output) if call else strip.tensor_shapes(outer, "output")
     return {
         "class": type(outer).__name__,
         "name": str(outer.name),
         "merge_mode": outer.merge_mode,
         "pair": f"r{number + (1 if len(place.names) == 1 else -1)}",
-        "params": walk.params(outer),
+        "params": strip.params(outer),
         "output": out[0] if out else None,
     }
 

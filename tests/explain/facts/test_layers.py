@@ -1,9 +1,9 @@
 """Every way to write a recurrent layer: drawn, or a reason that says why not."""
 
 import unrolled
-from unrolled.explain import svg, text
-from unrolled.explain.describe import describe
-from unrolled.explain.encode import decode
+from unrolled.explain.blobs import decode
+from unrolled.explain.facts.describe import describe
+from unrolled.explain.show import figure, text
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ L = keras.layers
 def explained(layer, x, **options):
     facts = describe(sequential(layer, shape=x.shape[1:], **options), x)
     dumps(facts)
-    svg.render(facts)
+    figure.render(facts)
     text.render(facts)
     assert "failed" not in {c["verdict"] for c in facts["claims"]}
     return facts["layers"]

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unrolled.explain import page_bytes, page_words, squeeze, style, svg
+from . import figure, page_facts, page_words, squeeze, style
 
 Facts = dict[str, Any]
 HERE = Path(__file__).with_name("page")
@@ -43,8 +43,8 @@ SCRIPTS = [
 
 def render(facts: Facts) -> str:
     """The whole page as one HTML document; the same bytes for the same facts."""
-    figure = svg.render(facts, rows=64)
-    styles = [sheet(), *re.findall(r"<style>(.*?)</style>", figure, re.S)]
+    drawn = figure.render(facts, rows=64)
+    styles = [sheet(), *re.findall(r"<style>(.*?)</style>", drawn, re.S)]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {' '.join(_hash(one) for one in styles)}; "
@@ -58,7 +58,7 @@ def render(facts: Facts) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n</head>\n"
         "<body>\n"
-        f"{page_words.body(facts, figure)}"
+        f"{page_words.body(facts, drawn)}"
         f'<script type="application/json" id="facts">{embedded(facts)}</script>\n'
         f'<script type="module">{script()}</script>\n</body>\n</html>\n'
     )
@@ -66,7 +66,7 @@ def render(facts: Facts) -> str:
 
 def embedded(facts: Facts) -> str:
     """The facts as ASCII JSON that cannot end its element or open a comment."""
-    lean = page_bytes.smaller(facts)
+    lean = page_facts.smaller(facts)
     text = json.dumps(lean, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 

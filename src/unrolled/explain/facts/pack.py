@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.encode import decode, encode
-from unrolled.explain.stepping import (
+import numpy as np
+
+from ..blobs import decode, encode
+from ..words import MEANINGS
+from . import kinds
+from .stepping import (
     Stepper,
     formula_step,
     read_weights,
 )
-from unrolled.explain.trace import Reading, Trace, difference
-from unrolled.explain.words import MEANINGS
-
-import numpy as np
+from .trace import Reading, Trace, difference
 
 TRACE_BYTES = 2_400_000  # raw bytes of all heat maps of all layers together
 EMBED_WEIGHTS = 120_000  # numbers of all layers together
@@ -124,7 +124,7 @@ def pack(
 
 
 def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
-    from unrolled.explain.style import ARRAYS
+    from ..show.style import ARRAYS
 
     rows = []
     for key, values in flat.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unrolled.explain import style
-from unrolled.explain.svg_parts import LEVELS
+from . import style
+from .figure_parts import LEVELS
 
 
 def arrow_head(key: str) -> str:

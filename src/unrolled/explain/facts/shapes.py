@@ -11,11 +11,11 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.together import Together, reason
-from unrolled.explain.trace import Reading, calling
-
 import numpy as np
+
+from . import kinds
+from .together import Together, reason
+from .trace import Reading, calling
 
 Rows = Callable[[], list[dict[str, Any]]]
 FLAGS = ("return_sequences", "return_state", "stateful")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.encode import number as exact
-from unrolled.explain.stepping import before, read_weights
-from unrolled.explain.trace import Reading, Trace
-
 import numpy as np
+
+from ..blobs import number as exact
+from . import kinds
+from .stepping import before, read_weights
+from .trace import Reading, Trace
 
 LARGEST = 6
 

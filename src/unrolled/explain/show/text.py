@@ -6,15 +6,15 @@ import io
 import textwrap
 from typing import Any
 
-from unrolled.explain import style
-from unrolled.explain.encode import decode
-
 import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from ..blobs import decode
+from . import style
 
 Facts = dict[str, Any]
 ASCII = str.maketrans("×·–—…", "x*--.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.words import listed, plural
+from ..words import listed, plural
+from . import kinds
 
 Facts = dict[str, Any]
 # (truth, executed, held, evidence); held None = does not apply.

@@ -6,8 +6,9 @@ import html
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.explain import kinds, page_words
-from unrolled.explain.claim_case import Case
+from ..facts import kinds
+from ..facts.case import Case
+from . import page_words
 
 Facts = dict[str, Any]
 

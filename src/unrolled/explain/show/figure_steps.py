@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain.svg_parts import (
+from .figure_parts import (
     INNER,
     MARGIN,
     arrays,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unrolled.explain import page_layer, page_words
+from . import page_layer, page_words
 
 Facts = dict[str, Any]
 

@@ -5,7 +5,8 @@ import json
 import re
 from xml.etree import ElementTree
 
-from unrolled.explain import Explanation, style, svg, text
+from unrolled.explain import Explanation
+from unrolled.explain.show import figure, style, text
 
 import pytest
 from rich.cells import cell_len
@@ -43,13 +44,13 @@ def test_every_row_of_the_strip_has_one_mark_per_step(digits):
 
 
 def test_figure_is_sound_and_alone(digits):
-    figure = svg.render(digits[2])
-    root = ElementTree.fromstring(figure)
+    drawn = figure.render(digits[2])
+    root = ElementTree.fromstring(drawn)
     space = "{http://www.w3.org/2000/svg}"
     assert root.find(f"{space}title").text == "digits, explained"
     assert SENTENCE in root.find(f"{space}desc").text
-    assert "prefers-color-scheme:dark" in figure
-    outside = figure.replace("http://www.w3.org/2000/svg", "")
+    assert "prefers-color-scheme:dark" in drawn
+    outside = drawn.replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|<script|<image|@import|href=", outside)
     words = " ".join(root.itertext())
     for wanted in (
@@ -61,17 +62,17 @@ def test_figure_is_sound_and_alone(digits):
         "B = 1",
     ):
         assert wanted in words
-    assert figure == svg.render(json.loads(json.dumps(digits[2])))
-    assert len(figure) < 250_000
+    assert drawn == figure.render(json.loads(json.dumps(digits[2])))
+    assert len(drawn) < 250_000
 
 
 def test_hostile_names_and_numbers(hostile):
     facts = json.loads(json.dumps(hostile[2]).replace("<script>", "</script>"))
-    figure, said = svg.render(facts), text.render(facts)
-    ElementTree.fromstring(figure)
-    assert "<img" not in figure
-    assert "</script" not in figure
-    assert "\u202e" not in figure
+    drawn, said = figure.render(facts), text.render(facts)
+    ElementTree.fromstring(drawn)
+    assert "<img" not in drawn
+    assert "</script" not in drawn
+    assert "\u202e" not in drawn
     assert "\u202e" not in said
     assert HOSTILE.replace("<script>", "</script>") in said  # words stay words
     bundle = Explanation(facts)._repr_mimebundle_()
@@ -84,21 +85,22 @@ def test_the_stamp_is_everywhere(digits):
         one["stamp"] = "synthetic input, seed 0"
     said = " ".join(text.render(facts, width=120).split())
     assert said.count("synthetic input, seed 0") == 2
-    assert svg.render(facts).count("synthetic input, seed 0") == 4
+    assert figure.render(facts).count("synthetic input, seed 0") == 4
 
 
 def test_stacks_masks_and_two_inputs_draw(reviews, seq2seq):
     for facts in (reviews[2], seq2seq[2]):
-        ElementTree.fromstring(svg.render(facts))
+        ElementTree.fromstring(figure.render(facts))
         assert all(one["name"] in text.render(facts) for one in facts["layers"])
-    assert "masked" in svg.render(reviews[2]) or "skipped" in svg.render(reviews[2])
+    drawn = figure.render(reviews[2])
+    assert "masked" in drawn or "skipped" in drawn
 
 
 def test_a_reason_instead_of_a_drawing(digits):
     facts = copy.deepcopy(digits[2])
     facts["layers"][0]["trace"] = {"drawn": False, "why": "it ran off"}
     assert "Not drawn: it ran off" in text.render(facts)
-    assert "Not drawn: it ran off" in svg.render(facts)
+    assert "Not drawn: it ran off" in figure.render(facts)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from unrolled.explain import kinds
-from unrolled.explain.stepping import (
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import kinds
+from .stepping import (
     Stepper,
     Walk,
     before,
@@ -25,11 +29,7 @@ from unrolled.explain.stepping import (
     initial_states,
     read_weights,
 )
-from unrolled.explain.together import Together, execute, reason
-
-import jax
-import jax.numpy as jnp
-import numpy as np
+from .together import Together, execute, reason
 
 TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2}
 

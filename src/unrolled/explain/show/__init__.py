@@ -1,0 +1,1 @@
+"""What is seen: facts turned into words, a figure and a page; never sees Keras."""
