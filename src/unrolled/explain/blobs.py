@@ -100,8 +100,3 @@ def decode(blob: dict[str, Any]) -> np.ndarray:
         return values
     kind = {"f16": "<f2", "f32": "<f4"}[code]
     return np.frombuffer(raw, kind).reshape(shape).astype(np.float64)
-
-
-def size(blob: dict[str, Any]) -> int:
-    """Bytes the blob's data takes in a page."""
-    return len(blob["data"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..words import listed, plural
-from . import kinds
+from ..gates import GATES
+from ..words import listed, plural, tried
 
 Facts = dict[str, Any]
 # (truth, executed, held, evidence); held None = does not apply.
@@ -21,7 +21,7 @@ class Case:
         self.u, self.d = layer["U"], layer["D"]
         self.t = layer["T"]["value"] or 1
         self.kind, self.numbers = layer["kind"], layer["numbers"]
-        self.known = self.kind in kinds.GATES
+        self.known = self.kind in GATES
         self.keys = listed([state["key"] for state in layer["states"]])
         self.tried = layer["experiments"]
         self.trace = layer["trace"]
@@ -35,7 +35,7 @@ class Case:
     def experiment(
         self, key: str, truth: str, held: Callable[[Facts], bool], *wanted: str
     ) -> Judged:
-        result, where = self.result(key)
+        result, where = tried(self.layer, self.facts, key)
         if not result["ran"]:
             return truth, where + result["text"], None, {}
         evidence = {name: result[name] for name in wanted}
@@ -45,16 +45,6 @@ class Case:
             text = f"{result['text']}; NaN or infinity in the numbers leaves no verdict"
             return truth, where + text, None, evidence
         return truth, where + result["text"], bool(held(result)), evidence
-
-    def result(self, key: str) -> tuple[Facts, str]:
-        """What was tried, and, if it was on another layer of the model, where."""
-        own = self.tried.get(key) or {"ran": False, "text": "was not run"}
-        for other in self.facts["layers"]:
-            if other["id"] == self.layer["tried_on"] != self.layer["id"]:
-                theirs = other["experiments"].get(key)
-                if theirs and not own["ran"]:
-                    return theirs, f"tried on {other['name']}: "
-        return own, ""
 
     def runs(self, *keys: str) -> tuple[list[Facts], str, bool]:
         rows = [row for key in keys for row in self.tried.get(key, [])]

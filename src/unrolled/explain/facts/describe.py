@@ -11,15 +11,13 @@ from typing import Any
 
 from .. import words
 from ..blobs import encode
-from . import pack, recurrent, shapes, strip
+from . import code, pack, recurrent, shapes, strip
 from .claims import judge
+from .sample import Sample, fit, synthetic
 from .watch import (
     Call,
-    Sample,
-    fit,
     quick_compile,
     run,
-    synthetic,
     untouched,
     watched,
 )
@@ -65,7 +63,7 @@ def _describe(
     facts |= _inputs(data, seed)
     for layer in (place.layer for place in found):
         cell = getattr(layer, "cell", None)  # its failure is the layer's too
-        said = (cell and strip.unsaid(cell)) or strip.unsaid(layer)
+        said = (cell and code.unsaid(cell)) or code.unsaid(layer)
         facts["notes"] += [said] if said else []
     layers = recurrent.layers(jobs, calls, facts["notes"])
     facts["strip"] = {
@@ -91,7 +89,7 @@ def _model(model: Any) -> dict[str, Any]:
         "class": type(model).__name__,
         "params": int(model.count_params()),
         "trainable_params": sum(strip.count(w) for w in model.trainable_weights),
-        "code": strip.model_code(model),
+        "code": code.of_model(model),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
@@ -148,7 +146,7 @@ def _node(place: strip.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
         "ran_out": ran_out,
         "returns": "",
         "layers": place.names,
-        "code": strip.code(layer) if place.role != "model" else type(layer).__name__,
+        "code": code.of_layer(layer) if place.role != "model" else type(layer).__name__,
     }
     shown = [shapes.with_letter(s) for s in ran_out or node["out"] if s]
     node["returns"] = words.listed(shown)

@@ -1,20 +1,22 @@
 """Experiments run on the layer: change one thing, look at what moves.
 
 Where the stepper was held to the layer (trace.py), experiments step it with the
-layer's own weights; otherwise they execute the layer. Each returns a dict with
-`ran`, `text` and numbers, or `ran: false` and `why`. Letters: B T D U.
+layer's own weights; otherwise they execute the layer. What only the whole layer can
+do is in executed.py. Each returns a dict with `ran`, `text` and numbers, or
+`ran: false` and `why`. Letters: B T D U.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..blobs import encode, number
-from . import kinds, shapes
+from ..gates import GATES, count_weights
+from . import executed, kinds, shapes
+from .bench import Bench, Result, short
 from .stepping import (
     Stepper,
     formula_step,
@@ -25,19 +27,10 @@ from .together import Together, reason
 from .trace import (
     Reading,
     Trace,
-    calling,
     difference,
-    flat,
-    in_input_time,
-    run_layer,
 )
 
-Result = dict[str, Any]
 MOST_BLANKS = 256
-# The rest is executed on the layer itself, and on one layer of the model only.
-OWN = ["weights_changed", "units_talk", "fan_in"]
-OWN += ["zero_or_mask", "forget", "output_is_h"]
-LEFT_ALONE = {"stateful": False, "zero_output_for_mask": False}
 
 
 def attempt(job: Callable[[], Result]) -> Result:
@@ -48,36 +41,6 @@ def attempt(job: Callable[[], Result]) -> Result:
     except Exception as error:  # a stranger's layer may raise anything
         why = reason(error)
         return {"ran": False, "why": why, "text": f"did not run: {why}"}
-
-
-def short(value: float) -> str:
-    """Three significant digits."""
-    return f"{value:.3g}"
-
-
-class Bench:
-    """One layer on which things are tried, and one example of what it read."""
-
-    def __init__(self, layer: Any, kind: str, reading: Reading) -> None:
-        self.layer, self.kind = layer, kind
-        self.back = bool(getattr(layer, "go_backwards", False))
-        steps = shapes.affordable(layer, reading.x.shape[1], 8)
-        x = reading.x[:1, :steps]
-        mask = None if reading.mask is None else reading.mask[:1, :steps]
-        if mask is not None and mask.any():
-            x = x[:, mask[0]]  # only steps that are read; the mask has its own turn
-        self.x = x
-        self.pair = reading.x[:2, :steps]
-        self.stepper: Stepper | None = None
-
-    def run(
-        self, x: np.ndarray, mask: Any = None
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Outputs (B,T,P) in input time, and the final states."""
-        if self.stepper is not None:
-            walk = self.stepper.walk(x, mask)
-            return walk.outputs, walk.end
-        return run_layer(self.layer, Reading(x, mask), **LEFT_ALONE)
 
 
 def experiments(
@@ -96,18 +59,7 @@ def experiments(
     `before` is the fingerprint of the weights before the model ran.
     """
     bench = Bench(layer, kind, reading)
-    later: dict[str, Callable[[], Result]] = {}
-    if tried_on is None:
-        for key, prepare in (
-            ("rows_independent", rows_independent),
-            ("stateful", stateful),
-            ("simple_rnn", simple_rnn),
-            ("every_step", every_step),
-        ):
-            try:
-                later[key] = prepare(together, bench)
-            except Exception as error:  # a stranger's layer may raise anything
-                later[key] = _failed(error)
+    later = executed.prepare(together, bench) if tried_on is None else {}
 
     def finish(found: Trace | None) -> dict[str, Result]:
         bench.stepper = found.stepper if found else None
@@ -119,24 +71,14 @@ def experiments(
             "forget": lambda: forget(bench),
             "output_is_h": lambda: output_is_h(bench),
         }
+        results = {key: attempt(job) for key, job in (jobs | later).items()}
         if tried_on is None:
-            return {key: attempt(job) for key, job in (jobs | later).items()}
+            return results
         why = f"tried on {tried_on} only, to save time"
         skipped = {"ran": False, "why": why, "text": why}
-        own = {key: attempt(jobs[key]) for key in OWN}
-        return own | {key: dict(skipped) for key in AT_ONCE}
+        return results | {key: dict(skipped) for key in executed.EXPERIMENTS}
 
     return finish
-
-
-AT_ONCE = ("rows_independent", "stateful", "simple_rnn", "every_step")
-
-
-def _failed(error: Exception) -> Callable[[], Result]:
-    def fail() -> Result:
-        raise error
-
-    return fail
 
 
 def weights_changed(bench: Bench, before: str) -> Result:
@@ -154,7 +96,7 @@ def weights_changed(bench: Bench, before: str) -> Result:
 
 def units_talk(bench: Bench) -> Result:
     kind, cell, x = bench.kind, bench.layer.cell, bench.x
-    if kind not in kinds.GATES:
+    if kind not in GATES:
         raise ValueError(f"a {kind} cell has no known recurrent kernel")
     if bench.stepper is None:
         raise ValueError("its cell could not be stepped by itself")
@@ -167,7 +109,7 @@ def units_talk(bench: Bench) -> Result:
     weights["recurrent_kernel"] = own.reshape(u, -1)
     alone = Stepper(cell, formula_step(cell, kind, weights), bench.back)
     change = difference(bench.run(x)[0], alone.walk(x).outputs)
-    separate = u * kinds.total(kind, x.shape[-1], 1, kinds.bias_rows(cell, kind))
+    separate = u * count_weights(kind, x.shape[-1], 1, kinds.bias_rows(cell, kind))
     text = (
         f"cut every connection between different units: h moves by up to "
         f"{short(change)}; {u:,} separate {kind}(1) would have {separate:,} weights, "
@@ -185,7 +127,7 @@ def fan_in(bench: Bench) -> Result:
     feature = int(np.argmax(np.abs(np.nan_to_num(first[0, 0]))))
     moved = first.copy()
     moved[..., feature] += 0.5
-    if bench.kind in kinds.GATES and bench.stepper is not None:
+    if bench.kind in GATES and bench.stepper is not None:
         cell = bench.layer.cell
         weights, h = read_weights(cell), np.zeros((1, cell.units), "float32")
         pairs = [
@@ -223,7 +165,7 @@ def zero_or_mask(bench: Bench) -> Result:
     mask_out, mask_end = bench.run(x, read)
     by_zero = max(difference(a, b) for a, b in zip(at, zero_end, strict=True))
     by_mask = max(difference(a, b) for a, b in zip(at, mask_end, strict=True))
-    if bench.kind in kinds.GATES and x.shape[1] > n:
+    if bench.kind in GATES and x.shape[1] > n:
         # Within one run, exactly nothing moves.
         edge = n if back else x.shape[1] - n - 1
         by_mask = difference(mask_out[:, last], mask_out[:, [edge] * n])
@@ -273,63 +215,6 @@ def forget(bench: Bench) -> Result:
     }
 
 
-def rows_independent(together: Together, bench: Bench) -> Callable[[], Result]:
-    x = bench.pair
-    rows = x if len(x) > 1 else np.concatenate([x, 0.5 * x[:, ::-1]])
-    call = calling(bench.layer, Reading(rows), **LEFT_ALONE)
-    beside, alone = together.add(call, rows), together.add(call, rows[:1])
-
-    def finish() -> Result:
-        one = in_input_time(bench.layer, beside())[0][:1]
-        gap = difference(one, in_input_time(bench.layer, alone())[0])
-        text = (
-            f"ran a row alone and beside another one: its outputs differ by "
-            f"{short(gap)}"
-        )
-        return {"max_difference": number(gap), "text": text}
-
-    return finish
-
-
-def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
-    """One sequence in two halves, stateful and not, against the whole."""
-    x, layer = bench.x, bench.layer
-    if x.shape[1] == 1:
-        x = np.concatenate([x, x], 1)
-    half = x.shape[1] // 2
-    parts = [x[:, :half], x[:, half:]]
-    if bench.back:
-        parts.reverse()
-    flags = {"stateful": True, "return_state": True, "return_sequences": False}
-    for key in ("return_all_states", "time_major"):
-        if hasattr(layer, key):
-            flags[key] = False
-    twin = shapes.twin_with_cell(layer, (1, None, *x.shape[2:]), **flags)
-
-    def both(first: Any, second: Any) -> Any:
-        twin(first)
-        return list(twin(second))[1:]
-
-    job = together.add(both, *parts, layer=twin)
-
-    def finish() -> Result:
-        whole, fresh = bench.run(x)[1], bench.run(parts[1])[1]
-        carried = flat(job())
-        gap = max(difference(a, b) for a, b in zip(whole, carried, strict=True))
-        lost = max(difference(a, b) for a, b in zip(whole, fresh, strict=True))
-        text = (
-            f"gave one sequence in two halves: with stateful=True it ends where the "
-            f"whole one ends (apart by {short(gap)}), without it {short(lost)} away"
-        )
-        return {
-            "carries_max_difference": number(gap),
-            "fresh_difference": number(lost),
-            "text": text,
-        }
-
-    return finish
-
-
 def output_is_h(bench: Bench) -> Result:
     output, final = bench.run(bench.x)
     last = output[:, 0 if bench.back else -1]
@@ -337,64 +222,3 @@ def output_is_h(bench: Bench) -> Result:
     verb = "is" if equal else "is not"
     text = f"compared the last output with the final h: it {verb} the same array"
     return {"equal": bool(equal), "text": text}
-
-
-def simple_rnn(together: Together, bench: Bench) -> Callable[[], Result]:
-    """A SimpleRNN of the same width over the same step: does it store anything?"""
-    import keras
-
-    units = kinds.output_size(bench.layer.cell)
-    x = np.nan_to_num(bench.x[:, 0].reshape(1, -1), posinf=0.0, neginf=0.0)
-    cell = keras.layers.SimpleRNNCell(
-        units, kernel_initializer="zeros", recurrent_initializer="zeros"
-    )
-    cell.build(x.shape)
-    random = np.random.default_rng(0)
-    for weight in (cell.kernel, cell.recurrent_kernel):
-        wide = np.sqrt(6 / sum(weight.shape))
-        weight.assign(random.uniform(-wide, wide, weight.shape).astype("float32"))
-    state = np.zeros((1, units), "float32")
-
-    def both(x: Any, one: Any, other: Any) -> Any:
-        return cell(x, [one])[0], cell(x, [other])[0]
-
-    job = together.add(both, x, state, state + 0.5, layer=cell)
-
-    def finish() -> Result:
-        gap = difference(*flat(job()))
-        text = (
-            f"ran SimpleRNN({units}) on the same x_t from two different states: the "
-            f"next h differs by {short(gap)}, so it carries {units:,} numbers on"
-        )
-        return {"state": units, "difference": number(gap), "text": text}
-
-    return finish
-
-
-def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
-    import keras
-
-    from . import everystep
-
-    use: Any = keras.ops.tanh
-    policy = bench.layer.dtype_policy
-    cell = everystep.EveryStep(bench.layer.cell, use, dtype=policy)
-    other = keras.layers.RNN(
-        cell, return_sequences=True, go_backwards=bench.back, dtype=policy
-    )
-    other.build(bench.x.shape)
-    job = together.add(other, bench.x, layer=other)
-
-    def finish() -> Result:
-        got = flat(job())[0]
-        got = got[:, ::-1] if bench.back else got
-        gap = difference(got, np.tanh(bench.run(bench.x)[0]))
-        code = inspect.getsource(everystep.EveryStep)
-        code += "\nlayer = keras.layers.RNN(EveryStep(cell, use=keras.ops.tanh))"
-        text = (
-            f"ran this wrapper around the layer's own cell: right to within "
-            f"{short(gap)}"
-        )
-        return {"code": code, "max_difference": number(gap), "text": text}
-
-    return finish

@@ -12,23 +12,8 @@ from typing import Any
 
 import numpy as np
 
-SIGMOID, TANH = "recurrent_activation", "activation"
-# (key, column name in Keras, long name, which activation), in weight order.
-GATES: dict[str, list[tuple[str, str, str, str]]] = {
-    "LSTM": [
-        ("i", "i", "input gate", SIGMOID),
-        ("f", "f", "forget gate", SIGMOID),
-        ("g", "c", "candidate", TANH),
-        ("o", "o", "output gate", SIGMOID),
-    ],
-    "GRU": [
-        ("z", "z", "update gate", SIGMOID),
-        ("r", "r", "reset gate", SIGMOID),
-        ("hh", "h", "candidate", TANH),
-    ],
-    "SimpleRNN": [("h", "h", "new state", TANH)],
-}
-ARTICLES = {"LSTM": "One LSTM cell", "GRU": "One GRU cell"}
+from ..gates import GATES, SIGMOID, TANH, count_weights
+
 EQUATIONS = {
     "LSTM": [
         "i, f, o = {s}(x_t W + h_(t-1) R + b)",
@@ -112,21 +97,25 @@ def output_size(cell: Any) -> int:
     )
 
 
+def state_name(key: str) -> str:
+    """The long name of a state: h and c have one, others are numbered (s0, s1 ...)."""
+    return {"h": "hidden state", "c": "cell state"}.get(key, f"state {key[1:]}")
+
+
 def states(cell: Any, kind: str) -> list[dict[str, Any]]:
     """Every state array: key, name, size, and whether the output is this state."""
     sizes = state_sizes(cell)
     known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
     keys = known or [f"s{n}" for n in range(len(sizes))]
-    words = {"h": "hidden state", "c": "cell state"}
     return [
         {
             "key": key,
-            "name": words.get(key, f"state {number}"),
+            "name": state_name(key),
             "shape": list(shape),
             "size": prod(shape),
             "is_output": key == "h",
         }
-        for number, (key, shape) in enumerate(zip(keys, sizes, strict=True))
+        for key, shape in zip(keys, sizes, strict=True)
     ]
 
 
@@ -184,17 +173,12 @@ def bias_rows(cell: Any, kind: str) -> int:
     return 2 if kind == "GRU" and getattr(cell, "reset_after", False) else 1
 
 
-def total(kind: str, d: int, u: int, bias: int) -> int:
-    """The formula G * U * (D + U + bias rows)."""
-    return len(GATES[kind]) * u * (d + u + bias)
-
-
 def formula(cell: Any, kind: str, d: int, params: int) -> dict[str, Any] | None:
     """The parameter formula with this cell's numbers, or None where none applies."""
     if kind not in GATES:
         return None
     u, g, bias = cell.units, len(GATES[kind]), bias_rows(cell, kind)
-    count = total(kind, d, u, bias)
+    count = count_weights(kind, d, u, bias)
     tail = f" + {bias}" if bias else ""
     lead = [f"{g} × "] if g > 1 else [""]
     return {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..blobs import number as exact
+from ..gates import GATES
 from . import kinds
 from .stepping import before, read_weights
 from .trace import Reading, Trace
@@ -44,7 +45,7 @@ def ledger(
     if "bias" in w:
         bias = np.atleast_2d(w["bias"])
     gates = []
-    for k, (key, _, name, which) in enumerate(kinds.GATES[kind]):
+    for k, (key, _, name, which) in enumerate(GATES[kind]):
         column = k * u + unit
         x_terms = w["kernel"][:, column] * x
         weight, source, label, scale = w["recurrent_kernel"][:, column], h, "h", None
@@ -98,7 +99,7 @@ def ledgers(
     layer: Any, kind: str, reading: Reading, found: Trace, units: list[int], steps: int
 ) -> list[dict[str, Any]]:
     """A few ledgers: the liveliest units at the first, middle and last read step."""
-    if kind not in kinds.GATES or not found.pre:
+    if kind not in GATES or not found.pre:
         return []
     read = np.ones(steps, bool)
     if reading.mask is not None:

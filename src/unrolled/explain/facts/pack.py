@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..blobs import decode, encode
-from ..words import MEANINGS
+from ..gates import GATES, SIGMOID
 from . import kinds
 from .stepping import (
     Stepper,
@@ -20,7 +20,6 @@ TRACE_BYTES = 2_400_000  # raw bytes of all heat maps of all layers together
 EMBED_WEIGHTS = 120_000  # numbers of all layers together
 MAX_EXAMPLES, MAX_STEPS, DETAIL_UNITS = 4, 4096, 8
 INPUT_NUMBERS = 200_000
-MIN_UNITS = 64
 
 LIMITS = {
     "embed_weights": EMBED_WEIGHTS,
@@ -28,6 +27,20 @@ LIMITS = {
     "examples": MAX_EXAMPLES,
     "steps": MAX_STEPS,
     "detail_units": DETAIL_UNITS,
+}
+
+# What a state or gate is for, by its key in the trace.
+MEANINGS = {
+    "h": "what the layer says",
+    "c": "what it keeps",
+    "i": "how much is let in",
+    "f": "how much is kept",
+    "g": "what could be written",
+    "hh": "what could be written",
+    "o": "how much is shown",
+    "z": "how much stays as it was",
+    "r": "how much of h is read",
+    "y": "what the cell returns",
 }
 
 
@@ -124,22 +137,20 @@ def pack(
 
 
 def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
-    from ..show.style import ARRAYS
-
     rows = []
     for key, values in flat.items():
-        name = ARRAYS[key][1] if key in ARRAYS else f"state {key[1:]}"
+        name = kinds.state_name(key)
         rows.append(({"key": key, "name": name, "role": "state"}, values))
-    for key, _, name, which in kinds.GATES.get(kind, []):
+    for key, _, name, which in GATES.get(kind, []):
         if key in found.gates:
-            role = "gate" if which == kinds.SIGMOID else "candidate"
+            role = "gate" if which == SIGMOID else "candidate"
             rows.append(({"key": key, "name": name, "role": role}, found.gates[key]))
     same = any(
         v.shape == found.output.shape
         and np.array_equal(v, found.output, equal_nan=True)
         for v in flat.values()
     )
-    if kind not in kinds.GATES and not same:
+    if kind not in GATES and not same:
         row = {"key": "y", "name": "output", "role": "output"}
         rows.append((row, found.output.reshape(*found.output.shape[:2], -1)))
     for row, values in rows:
@@ -161,7 +172,7 @@ def embed(
     layer: Any, kind: str, reading: Reading, found: Trace | None, room: int
 ) -> dict[str, Any]:
     """The `embedded` facts: weights small enough to recompute from."""
-    if kind not in kinds.GATES:
+    if kind not in GATES:
         return {"embedded": False, "why": f"a {kind} cell has no known formula"}
     if found is None or not found.pre:
         return {"embedded": False, "why": "its trace could not be verified"}

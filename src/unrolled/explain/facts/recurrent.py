@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import words
-from . import kinds, pack, shapes, strip
+from . import code, kinds, pack, sentences, shapes, strip
 from .experiments import experiments
 from .ledger import ledgers
 from .stepping import flat
@@ -131,7 +130,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
         "reads": "",
         "config": {k: _plain(_setting(layer, k)) for k in CONFIG if _has(layer, k)},
-        "code": strip.code(place.layer),
+        "code": code.of_layer(place.layer),
         "gates": kinds.gates(cell, kind),
         "states": kinds.states(cell, kind),
         "equations": kinds.equations(cell, kind),
@@ -139,10 +138,10 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "numbers": kinds.numbers(cell, kind, int(x_shape[-1]), steps),
         "plan": _plan(layer, x_shape),
     }
-    facts["sentences"] = words.sentences(facts)
+    facts["sentences"] = sentences.sentences(facts)
     facts["sentence"] = " ".join(facts["sentences"])
-    facts["axes"] = words.axes(facts)
-    facts["collisions"] = words.collisions(facts["axes"])
+    facts["axes"] = sentences.axes(facts)
+    facts["collisions"] = sentences.collisions(facts["axes"])
     facts |= {"returns": None, "experiments": {}, "ledgers": [], "claims": []}
     if kind == "ConvLSTM":
         why = "its states are images; they are described in words and shapes only"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..gates import GATES, count_weights
 from . import kinds
 from .together import Together, reason
 from .trace import Reading, calling
@@ -95,7 +96,7 @@ def with_letter(shape: list[int]) -> str:
 
 def meanings(layer: Any, kind: str, flags: dict[str, bool], t: int) -> list[str]:
     """What each returned array is: h_1 .. h_28, h_28, c_28."""
-    y = "h" if kind in kinds.GATES else "y"
+    y = "h" if kind in GATES else "y"
     last = f"{y}_{t}"
     if getattr(layer, "go_backwards", False):
         many = f"{y}_{t} .. {y}_1 (last step first)" if t > 1 else last
@@ -209,7 +210,7 @@ def other_units(
 ) -> Rows:
     """Half and twice the units: what moves and what does not."""
     units = getattr(layer.cell, "units", None)
-    if kind not in kinds.GATES or not units:
+    if kind not in GATES or not units:
         why = f"a {kind} cell has no `units` argument that can be changed from outside"
         return lambda: [{"ran": False, "why": why, "text": why}]
     widths = list(dict.fromkeys((max(1, units // 2), 2 * units)))
@@ -273,8 +274,8 @@ def _resized(
     for key in ("return_all_states", "time_major"):
         if getattr(layer, key, False):
             changes[key] = False
-    if kind in kinds.GATES:
-        cost = kinds.total(kind, shape[-1], units or layer.cell.units, 1)
+    if kind in GATES:
+        cost = count_weights(kind, shape[-1], units or layer.cell.units, 1)
         if cost > LARGEST_TWIN:
             return _raising(ValueError(f"{cost:,} weights are too many to try"))
     try:
@@ -300,17 +301,11 @@ def variants(
 
 def sweep(kind: str, d: int, bias: int, units: int) -> list[dict[str, int]]:
     """Weights by units, from the formula: for a plot."""
-    if kind not in kinds.GATES:
+    if kind not in GATES:
         return []
     widths = sorted({2**k for k in range(11)} | {units, 2 * units})
     widths = [w for w in widths if w <= max(HIGHEST_SWEEP, 2 * units)]
-    return [{"units": w, "params": kinds.total(kind, d, w, bias)} for w in widths]
-
-
-def formula_holds(layer: Any, kind: str, d: int) -> bool:
-    """Keras's own count of the built cell equals the formula."""
-    bias = kinds.bias_rows(layer.cell, kind)
-    return kinds.total(kind, d, layer.cell.units, bias) == layer.cell.count_params()
+    return [{"units": w, "params": count_weights(kind, d, w, bias)} for w in widths]
 
 
 def as_bool(mask: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..gates import GATES, SIGMOID
 from . import kinds
 
 States = list[np.ndarray]
@@ -67,7 +68,7 @@ def gate_values(
     x, h = np.asarray(x, "float32"), np.asarray(h, "float32")
     from_x, from_h = x @ w + rows[0], h @ r + rows[1]
     whole = from_x + from_h
-    keys = [gate[0] for gate in kinds.GATES[kind]]
+    keys = [gate[0] for gate in GATES[kind]]
     pre = {key: whole[..., k * u : (k + 1) * u] for k, key in enumerate(keys)}
     values = {}
     if kind == "GRU":
@@ -79,8 +80,8 @@ def gate_values(
             pre["hh"] = new_x + (values["r"] * h) @ r[:, 2 * u :] + rows[1, 2 * u :]
         values["hh"] = act(pre["hh"])
     else:
-        for key, _, _, which in kinds.GATES[kind]:
-            values[key] = (sig if which == kinds.SIGMOID else act)(pre[key])
+        for key, _, _, which in GATES[kind]:
+            values[key] = (sig if which == SIGMOID else act)(pre[key])
     return pre, values
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..gates import GATES
 from . import kinds
 from .stepping import (
     Stepper,
@@ -138,7 +139,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 def steppers(layer: Any, kind: str) -> Iterator[Stepper]:
     """Ways to step the cell, the cheapest first."""
     cell, back = layer.cell, bool(getattr(layer, "go_backwards", False))
-    if kind in kinds.GATES:
+    if kind in GATES:
         yield Stepper(cell, formula_step(cell, kind, read_weights(cell)), back)
     yield Stepper(cell, cell_step(cell), back)
 
@@ -173,7 +174,7 @@ def trace(
         except Exception as error:  # a stranger's cell may raise anything
             why = reason(error)
             raise NotDrawn(f"the cell could not be stepped by itself: {why}") from error
-        if kind in kinds.GATES:
+        if kind in GATES:
             _add_gates(found, layer, kind, reading)
         return found
 

@@ -16,7 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import figure, page_facts, page_words, squeeze, style
+from . import (
+    figure,
+    page_claims,
+    page_facts,
+    page_opening,
+    page_panels,
+    squeeze,
+    style,
+)
+from .markup import name, safe
 
 Facts = dict[str, Any]
 HERE = Path(__file__).with_name("page")
@@ -50,7 +59,7 @@ def render(facts: Facts) -> str:
         f"style-src {' '.join(_hash(one) for one in styles)}; "
         f"script-src {_hash(script())}"
     )
-    title = page_words.safe(facts["title"])
+    title = safe(facts["title"])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -58,9 +67,82 @@ def render(facts: Facts) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n</head>\n"
         "<body>\n"
-        f"{page_words.body(facts, drawn)}"
+        f"{_body(facts, drawn)}"
         f'<script type="application/json" id="facts">{embedded(facts)}</script>\n'
         f'<script type="module">{script()}</script>\n</body>\n</html>\n'
+    )
+
+
+def _body(facts: Facts, drawn: str) -> str:
+    """Everything inside <body> but the scripts."""
+    layers = facts["layers"]
+    stamp = next((one["stamp"] for one in facts["inputs"] if one["stamp"]), None)
+    mark = f'<span class="stamp">{safe(stamp)}</span>' if stamp else ""
+    head = (
+        f'<header><p class="kicker"><span>{name(facts["title"])}, explained'
+        f"</span>{mark}</p>"
+    )
+    if not layers:
+        head += f'<h1 class="sentence">{safe(" ".join(facts["notes"]))}</h1>'
+    head += "</header>"
+    parts = [
+        '<a class="skip" href="#main">Skip to the explanation</a>',
+        _defs(),
+        head,
+        '<main id="main">',
+        "".join(page_opening.lead(layer, k) for k, layer in enumerate(layers)),
+        f'<noscript id="static">{drawn}</noscript>',
+        '<p id="failed" class="warn" role="alert"></p>',
+        page_opening.notes(facts) if layers else "",
+        page_panels.bar(facts) if layers else "",
+        page_opening.strip(facts),
+        page_panels.panels(facts) if layers else "",
+        page_claims.claims(facts) if layers else "",
+        page_claims.dictionary(facts) if layers else "",
+        "</main>",
+        f"<footer><p>{_made(facts)}</p></footer>",
+        '<p id="live" class="unseen" role="status" aria-live="polite"></p>',
+        _help(),
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _made(facts: Facts) -> str:
+    model = facts["model"]
+    return (
+        f"Every number here was read from the model or produced by running it, with "
+        f"Keras {safe(model['keras'])} on {safe(model['backend'])}."
+    )
+
+
+def _defs() -> str:
+    axes = "".join(style.svg_pattern(axis, "pp-") for axis in style.AXES.values())
+    ends = "".join(
+        f'<marker id="pp-end-{key}" viewBox="0 0 8 8" refX="7" refY="4" '
+        'markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
+        f'<path class="end {key}" d="M0 .6L7.4 4L0 7.4z"/></marker>'
+        for key in ("units", "features", "steps", "soft")
+    )
+    return f'<svg class="defs" aria-hidden="true"><defs>{axes}{ends}</defs></svg>'
+
+
+def _help() -> str:
+    keys = (
+        ("← →", "previous or next step, in a focused figure"),
+        ("↑ ↓", "previous or next unit"),
+        ("Page Up, Page Down", "ten units"),
+        ("Home, End", "first or last step"),
+        ("1 2 3 4", "zoom: one cell, unrolled, inside a step, one unit"),
+        ("Space", "play or pause"),
+        ("?", "this help"),
+    )
+    rows = "".join(f"<dt><kbd>{key}</kbd></dt><dd>{words}</dd>" for key, words in keys)
+    return (
+        '<dialog id="help" aria-labelledby="help-title"><h2 id="help-title">Keyboard'
+        f"</h2><dl>{rows}</dl>"
+        '<p><label><input type="checkbox" id="letters" checked> single keys (1 to 4, '
+        "Space, ?) work everywhere</label></p>"
+        '<button type="button" id="help-close">Close</button></dialog>'
     )
 
 

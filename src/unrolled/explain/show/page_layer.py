@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from typing import Any
 
-from ..facts import kinds
-from ..facts.case import Case
-from . import page_words
+from ..gates import GATES, count_weights
+from ..words import tried
+from .markup import each, heading, safe
 
 Facts = dict[str, Any]
-
-
-def title(words: str, facts: Facts, views: str) -> str:
-    """A heading, and links to the claims that its panel answers."""
-    wanted = views.split()
-    links = " ".join(
-        f'<a href="#claim-{c["id"]}" aria-label="answers claim {c["id"]}">{c["id"]}</a>'
-        for c in facts["claims"]
-        if c["view"] in wanted
-    )
-    return f"<h2>{words}</h2>" + (
-        f'<p class="answers">answers {links}</p>' if links else ""
-    )
-
-
-def each(facts: Facts, make: Callable[[Facts], str]) -> str:
-    """What `make` says of every layer: once where all say the same.
-
-    Otherwise the chosen layer's words show; without scripts all do, under names.
-    """
-    said: dict[str, list[Facts]] = {}
-    for layer in facts["layers"]:
-        said.setdefault(make(layer), []).append(layer)
-    if len(said) == 1:
-        return next(iter(said))
-    parts = []
-    for number, (words, layers) in enumerate(said.items()):
-        ids = " ".join(layer["id"] for layer in layers)
-        names = ", ".join(page_words.layer_name(layer) for layer in layers)
-        hidden = " hidden" if number else ""
-        parts.append(
-            f'<div data-layer="{ids}"{hidden}><p class="who of">{names}</p>{words}'
-            "</div>"
-        )
-    return "".join(parts)
 
 
 def _layer_open(layer: Facts, number: int) -> str:
@@ -58,16 +22,16 @@ def panels(layer: Facts, facts: Facts, number: int) -> str:
     return (
         _layer_open(layer, number)
         + f'<section class="panel" id="formula-{layer["id"]}">'
-        + title("How many weights, and why", facts, "formula")
+        + heading("How many weights, and why", facts, "formula")
         + _formula(layer)
         + f'</section><section class="panel" id="counters-{layer["id"]}">'
-        + title("What is kept, and what is carried", facts, "counters")
+        + heading("What is kept, and what is carried", facts, "counters")
         + _counters(layer)
         + f'</section><section class="panel" id="returns-{layer["id"]}">'
-        + title("What it returns", facts, "")
+        + heading("What it returns", facts, "")
         + _returns(layer)
         + f'</section><section class="panel" id="configuration-{layer["id"]}">'
-        + title("Its configuration", facts, "configuration")
+        + heading("Its configuration", facts, "configuration")
         + _configuration(layer)
         + "</section></div>"
     )
@@ -108,15 +72,13 @@ def _formula(layer: Facts) -> str:
             f"of steps uses these same weights. {same}</p>"
         )
     rows = "".join(
-        f'<tr><th scope="row"><code>{page_words.safe(w["name"])}</code></th>'
+        f'<tr><th scope="row"><code>{safe(w["name"])}</code></th>'
         f"<td>{' × '.join(f'{n:,}' for n in w['shape'])}</td>"
-        f'<td class="soft">{page_words.safe(" by ".join(w["axes"] or []))}</td>'
+        f'<td class="soft">{safe(" by ".join(w["axes"] or []))}</td>'
         f'<td class="num">{w["count"]:,}</td></tr>'
         for w in layer["weights"]
     )
-    equations = "".join(
-        f"<li><code>{page_words.safe(e)}</code></li>" for e in layer["equations"]
-    )
+    equations = "".join(f"<li><code>{safe(e)}</code></li>" for e in layer["equations"])
     table = (
         '<div class="scroll" tabindex="0" role="region" aria-label="Weights"><table>'
         f"<tbody>{rows}</tbody></table></div>"
@@ -128,11 +90,7 @@ def _counters(layer: Facts) -> str:
     numbers = layer["numbers"]
     states = " and ".join(f"{s['key']} ({s['size']:,})" for s in layer["states"])
     changed = layer["experiments"].get("weights_changed") or {}
-    ran = (
-        f'<p class="ran">{page_words.safe(changed["text"])}.</p>'
-        if changed.get("ran")
-        else ""
-    )
+    ran = f'<p class="ran">{safe(changed["text"])}.</p>' if changed.get("ran") else ""
     per = (
         f" Each unit owns {numbers['per_unit']:,} of them."
         if numbers["per_unit"]
@@ -143,7 +101,7 @@ def _counters(layer: Facts) -> str:
         f"{numbers['params']:,}</b><span>weights: kept, the same at every step and for "
         f"every example.{per}</span></div>"
         f'<div><b class="units-ink">{numbers["state_per_example"]:,}</b>'
-        f"<span>numbers of state per example: {page_words.safe(states)}; new for every "
+        f"<span>numbers of state per example: {safe(states)}; new for every "
         f"sequence</span></div></div>{ran}"
     )
 
@@ -162,11 +120,9 @@ def _returns(layer: Facts) -> str:
             for k in ("return_sequences", "return_state", "stateful")
         )
         pairs = zip(row["meaning"], row["text"], strict=False)
-        said = "<br>".join(
-            f"{page_words.safe(m)} <code>{page_words.safe(t)}</code>" for m, t in pairs
-        )
+        said = "<br>".join(f"{safe(m)} <code>{safe(t)}</code>" for m, t in pairs)
         if not row["ran"]:
-            said = f"did not run: {page_words.safe(row['error'])}"
+            said = f"did not run: {safe(row['error'])}"
         here = ' <b class="here">this model</b>' if row["current"] else ""
         rows.append(f'<tr data-returns="{flags}">{marks}<td>{said}{here}</td></tr>')
     ran = found["ran_with"]
@@ -184,10 +140,10 @@ def _returns(layer: Facts) -> str:
 
 def _configuration(layer: Facts) -> str:
     rows = "".join(
-        f"<div><dt>{page_words.safe(key)}</dt><dd>{page_words.safe(value)}</dd></div>"
+        f"<div><dt>{safe(key)}</dt><dd>{safe(value)}</dd></div>"
         for key, value in layer["config"].items()
     )
-    plan = f"<p>{page_words.safe(layer['plan'])}</p>" if layer["plan"] else ""
+    plan = f"<p>{safe(layer['plan'])}</p>" if layer["plan"] else ""
     return f'<dl class="config">{rows}</dl>{plan}'
 
 
@@ -236,19 +192,19 @@ def _rows_figure(stateful: bool) -> str:
 
 
 def _text(layer: Facts, facts: Facts, key: str) -> str:
-    found, where = Case(layer, facts).result(key)
+    found, where = tried(layer, facts, key)
     said = found.get("text") if found.get("ran") else found.get("why")
-    return f'<p class="ran">{page_words.safe(where + said)}.</p>' if said else ""
+    return f'<p class="ran">{safe(where + said)}.</p>' if said else ""
 
 
 def _batch(facts: Facts) -> str:
-    after = title("One batch after another: stateful", facts, "two_batches")
+    after = heading("One batch after another: stateful", facts, "two_batches")
     ran = {
         key: each(facts, lambda layer, key=key: _text(layer, facts, key))
         for key in ("rows_independent", "stateful")
     }
     return (
-        f'<section id="rows">{title("Rows of a batch", facts, "rows")}'
+        f'<section id="rows">{heading("Rows of a batch", facts, "rows")}'
         "<p>Rows are independent sequences, side by side. No arrow leads from one row "
         "to another: three rows of 50 characters are three texts, not one of 150.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Figure: rows of a '
@@ -265,23 +221,23 @@ def _batch(facts: Facts) -> str:
 
 def _beside(facts: Facts) -> str:
     """SimpleRNN, GRU and LSTM of the same size, side by side."""
-    if not any(layer["kind"] in kinds.GATES for layer in facts["layers"]):
+    if not any(layer["kind"] in GATES for layer in facts["layers"]):
         return ""
-    heading = title("Three cells side by side", facts, "side_by_side")
+    title = heading("Three cells side by side", facts, "side_by_side")
     return (
-        f'<section id="beside">{heading}'
+        f'<section id="beside">{title}'
         "<p>All three carry something from step to step. Only the LSTM has a second "
         f"rail.</p>{each(facts, lambda layer: _three(layer, facts))}</section>"
     )
 
 
 def _three(layer: Facts, facts: Facts) -> str:
-    if layer["kind"] not in kinds.GATES:
+    if layer["kind"] not in GATES:
         return "<p>The chosen layer is none of the three.</p>"
     d, u = layer["D"], layer["U"]
     rows = []
     carried = {"SimpleRNN": ["h"], "GRU": ["h"], "LSTM": ["h", "c"]}
-    for kind, gates in kinds.GATES.items():
+    for kind, gates in GATES.items():
         bias = layer["numbers"]["formula"]["bias_rows"] and (2 if kind == "GRU" else 1)
         strips = "".join(
             f'<span class="mini units"><i class="tile"></i>{s}</span>'
@@ -292,7 +248,7 @@ def _three(layer: Facts, facts: Facts) -> str:
             f'<tr><th scope="row">{kind}({u:,}){here}</th><td>{strips}</td>'
             f'<td class="num">{len(carried[kind]) * u:,}</td><td '
             f'class="num">{len(gates)}</td>'
-            f'<td class="num">{kinds.total(kind, d, u, bias):,}</td></tr>'
+            f'<td class="num">{count_weights(kind, d, u, bias):,}</td></tr>'
         )
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Three cells">'
@@ -306,12 +262,12 @@ def _three(layer: Facts, facts: Facts) -> str:
 
 
 def _code(facts: Facts) -> str:
-    found = [Case(one, facts).result("every_step")[0] for one in facts["layers"]]
+    found = [tried(one, facts, "every_step")[0] for one in facts["layers"]]
     code = next((one["code"] for one in found if one.get("code")), None)
     if code is None:
         return ""
     return (
-        f'<section id="code">{title("Using h at every step", facts, "code")}'
+        f'<section id="code">{heading("Using h at every step", facts, "code")}'
         "<p>A cell around the cell sees h at each step, inside the compiled loop. To "
         "copy:</p>"
         f'<pre class="code" tabindex="0"><code>{html.escape(code)}</code></pre>'

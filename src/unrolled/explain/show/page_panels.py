@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import page_layer, page_words
+from . import page_layer
+from .markup import heading, safe
 
 Facts = dict[str, Any]
 
@@ -63,7 +64,7 @@ def bar(facts: Facts) -> str:
     for layer in facts["layers"]:
         words = layer["wrapper"]["name"] if layer["wrapper"] else layer["name"]
         way = f": {layer['direction']}" if layer["wrapper"] else ""
-        options += f"<option>{page_words.safe(words)}{way}</option>"
+        options += f"<option>{safe(words)}{way}</option>"
     one = " hidden" if len(facts["layers"]) < 2 else ""
 
     def number(key: str, axis: str) -> str:
@@ -97,7 +98,7 @@ def panels(facts: Facts) -> str:
     ) -> str:
         intro = f'<p class="lead">{lead}</p>' if lead else ""
         frame = f'<div id="{key}">{inside}</div>'
-        head = page_layer.title(words, facts, views)
+        head = heading(words, facts, views)
         return f'<section class="needs-script">{head}{intro}{frame}</section>'
 
     layers = facts["layers"]

@@ -28,7 +28,6 @@ class Axis(NamedTuple):
     key: str
     letter: str
     label: str
-    question: str
     pattern: str
     glyph: str
     terminal: str
@@ -44,7 +43,6 @@ AXES = {
         "batch",
         "B",
         "batch",
-        "how many sequences side by side?",
         "dots",
         "∴",
         "bright_black",
@@ -55,7 +53,6 @@ AXES = {
         "steps",
         "T",
         "time steps",
-        "how many positions in the sequence?",
         "upright",
         "▥",
         "magenta",
@@ -66,7 +63,6 @@ AXES = {
         "features",
         "D",
         "features",
-        "how many numbers in one step?",
         "leaning",
         "▨",
         "yellow",
@@ -77,7 +73,6 @@ AXES = {
         "units",
         "U",
         "units",
-        "how wide is the state h?",
         "level",
         "▤",
         "green",
@@ -140,19 +135,6 @@ SEQUENTIAL = {
     "dark": ("#1e2026", "#3a3d46", "#5f636e", "#8c919c", "#bcc0c9", "#f0f1f4"),
 }
 
-# What each trace row is called, drawn with, and how it is scaled.
-ARRAYS = {
-    "h": ("h", "hidden state", "diverging"),
-    "c": ("c", "cell state", "diverging"),
-    "i": ("i", "input gate", "sequential"),
-    "f": ("f", "forget gate", "sequential"),
-    "g": ("g", "candidate", "diverging"),
-    "o": ("o", "output gate", "sequential"),
-    "z": ("z", "update gate", "sequential"),
-    "r": ("r", "reset gate", "sequential"),
-    "hh": ("hh", "candidate", "diverging"),
-}
-
 LEVELS = "▁▂▃▄▅▆▇█"
 LEVELS_ASCII = " .:-=+*#"
 FONT = 'ui-sans-serif, "Inter", system-ui, -apple-system, "Segoe UI", sans-serif'
@@ -170,19 +152,6 @@ def ramp(stops: tuple[str, ...], position: float) -> str:
     place = min(max(position, 0.0), 1.0) * (len(stops) - 1)
     low = min(int(place), len(stops) - 2)
     return mix(stops[low], stops[low + 1], place - low)
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance as WCAG 2 defines it."""
-    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    line = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * line[0] + 0.7152 * line[1] + 0.0722 * line[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG contrast ratio of two colours, from 1 to 21."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def css_variables(theme: str) -> str:
