@@ -70,10 +70,18 @@ def test_no_time_steps(row):
 
 
 @ROWS
-@pytest.mark.parametrize("dtype", ["int32", "int64", "bool"])
-def test_integer_input(row, dtype):
+@pytest.mark.parametrize("built", [False, True], ids=["unbuilt", "built"])
+def test_ids_go_through_an_embedding_first(row, built):
+    layer = _layer(row) if built else row.layer(U, **row.kwargs)
     _refuses(
-        lambda: _layer(row)(_x(dtype=dtype)), "sequences", "floating point", "Embedding"
+        lambda: layer(_x(B, T, dtype="int32")), "sequences", "rank 3", "Embedding"
+    )
+
+
+@ROWS
+def test_complex_input(row):
+    _refuses(
+        lambda: _layer(row)(_x(dtype="complex64")), "sequences", "real", "complex64"
     )
 
 

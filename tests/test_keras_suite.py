@@ -41,9 +41,6 @@ DIFFERENCES: dict[str, str] = {
     "rnn_test-test_stateful_batch_size_mismatch_raises": (
         "a smaller last batch continues its own rows; only a larger one is refused"
     ),
-    "bidirectional_test-test_output_shape": (
-        "feeds integers: features are floating point, ids belong in an Embedding"
-    ),
     "bidirectional_test-test_keeps_use_cudnn": _NO_CUDNN,
     "bidirectional_test-test_fused_lstm_eligibility": _NO_CUDNN,
     "bidirectional_test-test_fused_gru_eligibility": _NO_CUDNN,

@@ -3,7 +3,18 @@
 from . import _backend as _backend  # isort: skip  (Keras must not load before)
 
 from .accelerate import accelerate
-from .cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .cells import (
+    Cell,
+    CellWrapper,
+    DropoutWrapper,
+    GRUCell,
+    HighwayWrapper,
+    LSTMCell,
+    ResidualWrapper,
+    SimpleRNNCell,
+    StackedRNNCells,
+    ZoneoutWrapper,
+)
 from .explain import explain
 from .layers import GRU, LSTM, RNN, Bidirectional, SimpleRNN
 from .stream import Stream, stream
@@ -16,12 +27,17 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "CellWrapper",
+    "DropoutWrapper",
     "GRUCell",
+    "HighwayWrapper",
     "LSTMCell",
+    "ResidualWrapper",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
     "Stream",
+    "ZoneoutWrapper",
     "accelerate",
     "explain",
     "stream",

@@ -10,18 +10,57 @@ the argument's name.
 import dataclasses
 import inspect
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field
+from types import SimpleNamespace
 from typing import Any, dataclass_transform
 
+import keras
 from keras import activations, constraints, initializers, regularizers
 
 __all__ = ["KW_ONLY", "Declared", "field"]
 
+
+def _serialize(value: Any) -> Any:
+    """A cell, or a list of cells, as its configuration."""
+    if isinstance(value, (list, tuple)):
+        return [_serialize(each) for each in value]
+    return _unbuilt(keras.saving.serialize_keras_object(value))
+
+
+def _deserialize(value: Any, custom_objects: Any = None) -> Any:
+    """The inverse; what is no configuration stays as it is."""
+    if isinstance(value, list):
+        return [_deserialize(each, custom_objects) for each in value]
+    if not _is_configuration(value):
+        return value
+    return keras.saving.deserialize_keras_object(
+        _unbuilt(value), custom_objects=custom_objects
+    )
+
+
+def _unbuilt(config: Any) -> Any:
+    """A configuration that says nothing of how its parts were built.
+
+    Who holds a cell builds it, and people's own `build` builds what is inside.
+    """
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if k != "build_config"}
+        return {key: _unbuilt(value) for key, value in kept.items()}
+    return [_unbuilt(each) for each in config] if isinstance(config, list) else config
+
+
+def _is_configuration(value: Any) -> bool:
+    return isinstance(value, dict) and {"class_name", "config"} <= set(value)
+
+
+_cells = SimpleNamespace(serialize=_serialize, get=_deserialize)
 # The last word of an argument's name says what it holds.
 _CODECS: dict[str, Any] = {
     "activation": activations,
     "initializer": initializers,
     "regularizer": regularizers,
     "constraint": constraints,
+    "cell": _cells,
+    "cells": _cells,
 }
 # Consumed by keras.layers.Layer itself.
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer")
@@ -34,7 +73,9 @@ class Declared:
     """Base of classes whose annotated fields are their constructor arguments.
 
     Subclasses are Keras layers too, and come before ``keras.layers.Layer`` in the
-    order of resolution. ``__post_init__`` runs once all fields are set.
+    order of resolution. ``__post_init__`` runs once all fields are set. A class that
+    writes an ``__init__`` of its own keeps it; its configuration is what that was
+    called with.
     """
 
     _: KW_ONLY
@@ -45,6 +86,13 @@ class Declared:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _declare(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Remember what a class's own ``__init__`` is called with."""
+        made = super().__new__(cls, *args, **kwargs)
+        if not hasattr(cls.__init__, "declared"):
+            object.__setattr__(made, "_given", _given(cls, made, args, kwargs))
+        return made
 
     def _initialize(self, values: dict[str, Any]) -> None:
         """Hand Keras's own arguments to Keras and set the others."""
@@ -71,17 +119,46 @@ class Declared:
 
     def get_config(self) -> dict[str, Any]:
         """Everything needed to make this object anew, in Keras's format."""
-        config = super().get_config()  # pyright: ignore[reportAttributeAccessIssue]
-        for name in self.argument_names():
-            codec, value = _codec(name), getattr(self, name)
-            config[name] = codec.serialize(value) if codec else value
-        return config
+        layer: Any = super().get_config()  # pyright: ignore[reportAttributeAccessIssue]
+        declared = self.argument_names()
+        given = getattr(self, "_given", None)
+        if given is None:
+            values = {name: getattr(self, name) for name in declared}
+        else:
+            # The class's own __init__ sets the other arguments itself.
+            now = {name: getattr(self, name) for name in declared if name in given}
+            values = {k: v for k, v in {**given, **now}.items() if k not in layer}
+            taken = inspect.signature(type(self).__init__).parameters.values()
+            if not any(p.kind is p.VAR_KEYWORD for p in taken):
+                names = {p.name for p in taken}
+                layer = {k: v for k, v in layer.items() if k in names}
+        codecs = {name: _codec(name) for name in values}
+        encode = lambda k, v: codecs[k].serialize(v) if codecs[k] else v  # noqa: E731
+        return {**layer, **{k: encode(k, v) for k, v in values.items()}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The inverse of `get_config`."""
+        declared = {*cls.argument_names(), *_LAYER_ARGUMENTS}
+        # What is declared `convert` makes of it; of cells and a class's own, this.
+        made = {
+            name: value
+            if name in declared and _codec(name) is not _cells
+            else _deserialize(value, custom_objects)
+            for name, value in config.items()
+        }
+        return cls(**made)
 
 
 def _declare(cls: Any) -> None:
     """Read the annotated fields of `cls`, as `dataclasses` does."""
+    if "__init__" in cls.__dict__:
+        return
+    written = not hasattr(cls.__init__, "declared") and hasattr(cls, "argument_names")
     dataclass(init=False, repr=False, eq=False)(cls)
     fields = dataclasses.fields(cls)
+    if written and not {f.name for f in fields} & set(inspect.get_annotations(cls)):
+        return
     for each in fields:
         # A class attribute would shadow Keras's properties (name, dtype).
         if each.name in cls.__dict__ and each.name in cls.__annotations__:
@@ -98,8 +175,24 @@ def _declare(cls: Any) -> None:
         Declared._initialize(self, dict(list(bound.arguments.items())[1:]))
 
     __init__.__signature__ = signature
+    __init__.declared = True
     __init__.__qualname__ = f"{cls.__qualname__}.__init__"
     cls.__init__ = __init__
+
+
+def _given(cls: Any, made: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """What a class's own ``__init__`` is called with, by name."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind(made, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}: {error}") from None
+    kinds = {name: p.kind for name, p in signature.parameters.items()}
+    given: dict[str, Any] = {}
+    for name, value in list(bound.items())[1:]:
+        many = kinds[name] is inspect.Parameter.VAR_KEYWORD
+        given |= value if many else {name: value}
+    return given
 
 
 def _codec(name: str) -> Any:

@@ -18,3 +18,10 @@ def require(condition: bool, argument: str, rule: str, got: Any, advice: str) ->
     """
     if not condition:
         raise ValueError(f"{argument} {rule}. Got {got}: {advice}.")
+
+
+def fits(have: tuple, need: tuple) -> bool:
+    """Whether two shapes agree wherever both are known."""
+    return len(have) == len(need) and all(
+        n is None or m is None or n == m for n, m in zip(have, need, strict=True)
+    )

@@ -5,5 +5,18 @@ from .gru import GRUCell
 from .lstm import LSTMCell
 from .simple_rnn import SimpleRNNCell
 from .stacked import StackedRNNCells
+from .wrapper import CellWrapper
+from .wrappers import DropoutWrapper, HighwayWrapper, ResidualWrapper, ZoneoutWrapper
 
-__all__ = ["Cell", "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
+__all__ = [
+    "Cell",
+    "CellWrapper",
+    "DropoutWrapper",
+    "GRUCell",
+    "HighwayWrapper",
+    "LSTMCell",
+    "ResidualWrapper",
+    "SimpleRNNCell",
+    "StackedRNNCells",
+    "ZoneoutWrapper",
+]

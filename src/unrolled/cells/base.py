@@ -6,11 +6,16 @@ itself, so that the share of a step that needs no state is computed for all T st
 at once, and random masks are drawn once a sequence.
 """
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import keras
-from jax import numpy as jnp
+
+from ..checks import fits, require
+from .states import by_name, is_tree, names_of, output_shapes, state_shapes, zeros
 
 Tree = Any
 
@@ -18,8 +23,10 @@ Tree = Any
 class Cell(keras.layers.Layer):
     """A step function in parts. Subclass it, or use any Keras-style cell.
 
-    A subclass sets ``state_size`` (a list of widths) and ``output_size``, and
-    overrides either `project_inputs`, `project_state` and `combine`, or `step`.
+    A subclass sets ``state_size`` (the width of each state, in a list, tuple, named
+    tuple or dict) and ``output_size``, and overrides either `project_inputs`,
+    `project_state` and `combine`, or `step`. ``state_names`` may say what the states
+    are called, in the form of ``state_size``: ``("h", "c")``.
 
     Example:
         >>> import unrolled
@@ -40,6 +47,24 @@ class Cell(keras.layers.Layer):
     # Whether `combine` reads no more than the sum of projected inputs and state.
     additive: ClassVar[bool] = False
 
+    # What the states are called; see `unrolled.cells.states.names_of`.
+    state_names: ClassVar[Any] = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A cell that is built once: who holds it may build it again."""
+        cell = super().__new__(cls, *args, **kwargs)
+        build = cell.build
+
+        @functools.wraps(build)
+        def once(*args: Any, **kwargs: Any) -> None:
+            if cell.built:
+                check_built(cell, *args, **kwargs)
+            else:
+                build(*args, **kwargs)
+
+        cell.build = once
+        return cell
+
     @property
     def splits(self) -> bool:
         """Whether a step is `project_state`, then `combine`."""
@@ -51,18 +76,39 @@ class Cell(keras.layers.Layer):
         narrow = ("float16", "bfloat16")
         return "float32" if self.compute_dtype in narrow else self.compute_dtype
 
+    @property
+    def state_shapes(self) -> Tree:
+        """`state_size` as a tree of `unrolled.cells.states.Shape`."""
+        return state_shapes(self.state_size)
+
+    @property
+    def output_shapes(self) -> Tree:
+        """`output_size` as such a tree; if it is not said, the first state's shape."""
+        return output_shapes(getattr(self, "output_size", None), self.state_shapes)
+
+    @property
+    def reads_memory(self) -> str:
+        """How a step reads a memory: ``"no"``, ``"may"`` or ``"must"``."""
+        uses = [memory_use(self, self.get_constants)]
+        built_from = inspect.signature(self.build).parameters.get("memory_shape")
+        if built_from and built_from.default is inspect.Parameter.empty:
+            uses.append("must")
+        return most(uses)
+
     def check_inputs(self, x: Tree) -> None:
         """Raise a ValueError if a step cannot read `x`; only look at its dtype."""
         del x
 
-    def get_initial_state(self, batch_size: int) -> list[jax.Array]:
-        """The states of a fresh sequence: a list of zeros ``(B, width)``."""
-        sizes = self.state_size
-        sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes]
-        return [jnp.zeros((batch_size, size), self.state_dtype) for size in sizes]
+    def get_initial_state(self, batch_size: int) -> Tree:
+        """The states of a fresh sequence: zeros ``(B, width)``, like `state_size`."""
+        return zeros(self.state_size, batch_size, self.state_dtype)
 
     def get_constants(self, batch_size: int, training: bool) -> Tree:
         """What stays the same within one sequence: drawn once a call.
+
+        A cell that reads a memory names it here: ``get_constants(self, batch_size,
+        training, memory, memory_mask)``. What acts on the memory alone, such as a
+        projection of it, is then computed once a sequence.
 
         Args:
             batch_size: B.
@@ -113,20 +159,118 @@ class Cell(keras.layers.Layer):
             f"{type(self).__name__} must define project_state and combine, or step."
         )
 
-    def step(
-        self, x: Tree, states: list[jax.Array], constants: Tree
-    ) -> tuple[Tree, list[jax.Array]]:
+    def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """One step from projected inputs."""
         return self.combine(x, self.project_state(states[0], constants), states)
 
-    def call(self, inputs: Tree, states: Tree, training: bool = False):
+    def call(
+        self,
+        inputs: Tree,
+        states: Tree,
+        training: bool = False,
+        memory: Tree = None,
+        memory_mask: Tree = None,
+    ) -> tuple[Tree, Tree]:
         """One step, as a Keras cell: raw inputs ``(B, D)``, states as a list."""
         batch_size = jax.tree.leaves(inputs)[0].shape[0]
-        constants = self.get_constants(batch_size, training)
+        constants = constants_of(self, batch_size, training, memory, memory_mask)
         x = self.project_inputs(inputs, constants)
-        before = states if isinstance(states, (list, tuple)) else [states]
-        output, after = self.step(x, list(before), constants)
-        output, after = jax.tree.map(
-            lambda a: a.astype(self.compute_dtype), (output, after)
-        )
-        return output, after if before is states else after[0]
+        alone = not is_tree(states)
+        output, after = self.step(x, [states] if alone else states, constants)
+        output, after = jax.tree.map(self._narrowed, (output, after))
+        return output, after[0] if alone and is_tree(after) else after
+
+    def _narrowed(self, array: jax.Array) -> jax.Array:
+        """Floating point in the compute dtype; anything else as it is."""
+        return narrowed(array, self.compute_dtype)
+
+    def named_states(self, states: Tree) -> dict[str, Any]:
+        """States as a dict by name, nested as the cells are.
+
+        Example:
+            >>> import unrolled
+            >>> sorted(unrolled.LSTMCell(2).named_states([1.0, 2.0]).items())
+            [('c', 2.0), ('h', 1.0)]
+        """
+        return by_name(names_of(self), states)
+
+
+def narrowed(array: Any, dtype: Any) -> Any:
+    """Floating point in `dtype`; anything else, a counter or a key, as it is."""
+    floating = jax.numpy.issubdtype(array.dtype, jax.numpy.floating)
+    return array.astype(dtype) if floating else array
+
+
+# --- what a cell's signatures name ---
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the signature of `function` names the argument."""
+    return name in inspect.signature(function).parameters
+
+
+def memory_use(cell: Any, function: Callable[..., Any]) -> str:
+    """How `function` of a cell takes a memory: ``"no"``, ``"may"`` or ``"must"``.
+
+    Further keywords count as naming it if a cell inside reads it.
+    """
+    parameters = inspect.signature(function).parameters
+    if "memory" in parameters:
+        optional = parameters["memory"].default is not inspect.Parameter.empty
+        return "may" if optional else "must"
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return "no"
+    inside = [
+        each
+        for each in cell._flatten_layers(include_self=False)
+        if hasattr(each, "state_size")
+    ]
+    return most(memory_use(each, each.call) for each in inside)
+
+
+def most(uses: Any) -> str:
+    """The strongest of some uses."""
+    return max(uses, key=("no", "may", "must").index, default="no")
+
+
+def constants_of(
+    cell: Any, batch_size: Any, training: Any, memory: Tree, memory_mask: Tree
+) -> Tree:
+    """What `get_constants` gives, called with what its signature names."""
+    given = {"memory": memory, "memory_mask": memory_mask}
+    named = {k: v for k, v in given.items() if takes(cell.get_constants, k)}
+    return cell.get_constants(batch_size, bool(training), **named)
+
+
+def check_built(cell: Any, input_shape: Any, memory_shape: Any = None) -> None:
+    """Check that a cell was built for steps of this shape.
+
+    Raises:
+        ValueError: if it was built for others.
+    """
+    del memory_shape
+    before = built_for(cell)
+    if before is None:
+        return
+    leaves = [jax.tree.leaves(s, is_leaf=is_dims) for s in (before, input_shape)]
+    old, new = ([tuple(shape[1:]) for shape in shapes] for shapes in leaves)
+    require(
+        len(old) == len(new) and all(map(fits, old, new)),
+        "cell",
+        f"was built for steps of shape {before}",
+        f"{input_shape} for {cell.name}",
+        "give this input a cell of its own",
+    )
+
+
+def built_for(cell: Any) -> Any:
+    """The shapes of the steps that a cell was built for; None where Keras has none."""
+    config = cell.get_build_config() or {}
+    return next(iter(config.get("shapes_dict", config).values()), None)
+
+
+def is_dims(shape: Any) -> bool:
+    """Whether this is the shape of one array, not a tree of shapes."""
+    return isinstance(shape, (list, tuple)) and all(
+        isinstance(n, (int, type(None))) for n in shape
+    )

@@ -118,7 +118,8 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             "sequences",
             "must have rank 3, (batch, time steps, features), with features known",
             f"steps of shape {tuple(input_shape)}",
-            "reshape each step to one row of features",
+            "reshape each step to one row of features; for ids, put "
+            "keras.layers.Embedding before the layer",
         )
         width = len(self.gates) * self.units
 
@@ -146,14 +147,14 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         self.built = True
 
     def check_inputs(self, x: Any) -> None:
-        """Raise unless `x` is floating point."""
+        """Raise unless `x` holds real numbers; whole ones and booleans are cast."""
         dtype = keras.backend.standardize_dtype(x.dtype)
         require(
-            "float" in dtype,
+            "complex" not in dtype,
             "sequences",
-            "must be floating point, D features at each step",
+            "must hold real numbers, D features at each step",
             dtype,
-            "put keras.layers.Embedding before the layer, or cast with astype",
+            "pass real and imaginary parts as two features",
         )
 
     def get_constants(self, batch_size: int, training: bool) -> dict[str, jax.Array]:
@@ -187,6 +188,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         return z.reshape(*x.shape[:-1], z.shape[-1])
 
     def _affine(self, x: Any, weight: Any, bias: Any, mask: Any) -> jax.Array:
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.state_dtype)
         if mask is not None:
             x = x * jnp.broadcast_to(mask.astype(x.dtype), x.shape)
         z = self.matmul(x, weight.value)

@@ -1,18 +1,28 @@
 """Run any Keras-style cell through the contract of `Cell`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import keras
 from jax import numpy as jnp
 
 from ..checks import require
-from .base import Cell, Tree
+from .base import Cell, Tree, built_for, memory_use, takes
+from .states import zeros
 
 
-def as_cell(cell: Any, step_shape: Any) -> Any:
-    """The cell itself if it is a `Cell`, else a `KerasStyle` view of it."""
-    return cell if isinstance(cell, Cell) else KerasStyle(cell, step_shape)
+def as_cell(cell: Any) -> Any:
+    """The cell itself if it is a `Cell`, else a `KerasStyle` view of it.
+
+    A class derived from one of ours that says in ``call`` what a step is means that.
+    """
+    ours = isinstance(cell, Cell) and type(cell).call is Cell.call
+    return cell if ours or isinstance(cell, KerasStyle) else KerasStyle(cell)
+
+
+def class_name(cell: Any) -> str:
+    """The name of the class that the user knows."""
+    return type(cell.cell if isinstance(cell, KerasStyle) else cell).__name__
 
 
 def check_cell(cell: Any) -> None:
@@ -35,14 +45,48 @@ class KerasStyle:
     """A view of a Keras-style cell that speaks the contract of `Cell`.
 
     Args:
-        cell: an object with ``state_size`` and
-            ``call(inputs, states[, training]) -> (output, new_states)``.
-        step_shape: shape of one step's input, the batch apart: ``(D,)``.
+        cell: an object with ``state_size`` and ``call(inputs, states) -> (output,
+            new_states)``, which is given ``training``, ``memory`` and ``memory_mask``
+            if it names them.
     """
 
-    def __init__(self, cell: Any, step_shape: Any) -> None:
+    gates: ClassVar[str] = ""
+    additive: ClassVar[bool] = False
+    splits: ClassVar[bool] = False
+
+    def __init__(self, cell: Any) -> None:
         self.cell = cell
-        self.step_shape = step_shape
+
+    @property
+    def name(self) -> str:
+        """The cell's name, or its class's."""
+        return getattr(self.cell, "name", type(self.cell).__name__)
+
+    @property
+    def state_size(self) -> Any:
+        """The cell's own."""
+        return self.cell.state_size
+
+    @property
+    def output_size(self) -> Any:
+        """The cell's own; None where it says none."""
+        return getattr(self.cell, "output_size", None)
+
+    state_shapes = Cell.state_shapes
+    output_shapes = Cell.output_shapes
+
+    @property
+    def state_names(self) -> Any:
+        """The cell's own, if it says any."""
+        return getattr(self.cell, "state_names", None)
+
+    @property
+    def reads_memory(self) -> str:
+        """How the cell's ``call`` takes a memory: ``"no"``, ``"may"`` or ``"must"``."""
+        return memory_use(self.cell, self.cell.call)
+
+    def check_inputs(self, x: Tree) -> None:
+        """Nothing is known of what the cell reads."""
 
     def get_initial_state(self, batch_size: int) -> Tree:
         """The cell's own, or zeros of `state_size`."""
@@ -50,20 +94,27 @@ class KerasStyle:
         if own is not None:
             return own(batch_size=batch_size)
         dtype = getattr(self.cell, "compute_dtype", keras.config.floatx())
+        return zeros(self.cell.state_size, batch_size, dtype)
 
-        def zeros(size: Any) -> Any:
-            if isinstance(size, (list, tuple)):
-                return [zeros(each) for each in size]
-            return jnp.zeros((batch_size, size), dtype)
-
-        return zeros(self.cell.state_size)
-
-    def get_constants(self, batch_size: int, training: bool) -> dict[str, Any]:
-        """The training flag, and the masks of cells that mix in Keras's dropout."""
-        constants: dict[str, Any] = {"training": training}
+    def get_constants(
+        self,
+        batch_size: int,
+        training: bool,
+        memory: Tree = None,
+        memory_mask: Tree = None,
+    ) -> dict[str, Any]:
+        """The arguments of a step, and the masks of Keras's own dropout."""
+        given: dict[str, Any] = {}
+        if self.reads_memory != "no":
+            given = {"memory": memory, "memory_mask": memory_mask}
+        if not takes(self.cell.call, "memory_mask") and takes(self.cell.call, "memory"):
+            given.pop("memory_mask", None)
+        if getattr(self.cell, "_call_has_training_arg", False):
+            given["training"] = training
+        constants: dict[str, Any] = {"arguments": given}
         if training and hasattr(self.cell, "get_dropout_mask"):
             state = jax.tree.leaves(self.get_initial_state(batch_size))[0]
-            inputs = jnp.zeros((batch_size, *self.step_shape), state.dtype)
+            inputs = jnp.zeros((batch_size, *built_for(self.cell)[1:]), state.dtype)
             self._set_masks(None, None)
             constants["masks"] = (
                 self.cell.get_dropout_mask(inputs),
@@ -80,14 +131,12 @@ class KerasStyle:
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """Call the cell."""
         call: Any = self.cell if callable(self.cell) else self.cell.call
-        takes_training = getattr(self.cell, "_call_has_training_arg", False)
-        kwargs = {"training": constants["training"]} if takes_training else {}
         masks = constants.get("masks")
         if masks is None:
-            return call(x, states, **kwargs)
+            return call(x, states, **constants["arguments"])
         try:
             self._set_masks(*masks)
-            return call(x, states, **kwargs)
+            return call(x, states, **constants["arguments"])
         finally:
             # The masks belong to this call; Keras's mixin would keep them.
             self._set_masks(None, None)

@@ -54,6 +54,7 @@ class LSTMCell(LSTMArguments, GatedCell):
 
     gates: ClassVar[str] = "ifco"
     additive: ClassVar[bool] = True
+    state_names: ClassVar[Any] = ("h", "c")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,8 +7,11 @@ import keras
 
 from ..arguments import Declared
 from ..checks import require
-from .base import Cell, Tree
+from .base import Cell, Tree, constants_of, most
+from .built import build_cell, step_shapes
+from .checked import checked
 from .keras_style import as_cell, check_cell
+from .states import initial_states, is_tree, names_of
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -18,7 +21,9 @@ class StackedRNNCells(Declared, Cell):
     Args:
         cells: the cells, lowest first; ours or any Keras-style cell.
 
-    Its states are a list with one entry, the cell's own states, for each cell.
+    Its states are a list with one entry, the cell's own states, for each cell; by
+    name, ``{"0": {"h": ..., "c": ...}, "1": ...}``. A memory goes to each cell that
+    reads one.
 
     Raises:
         ValueError: if `cells` is empty or holds something that is no cell.
@@ -52,108 +57,87 @@ class StackedRNNCells(Declared, Cell):
         return [cell.state_size for cell in self.cells]
 
     @property
-    def output_size(self) -> Any:
-        """The top cell's."""
-        return output_size(self.cells[-1])
+    def state_shapes(self) -> list[Tree]:
+        """Each cell's own, in the form that its states have."""
+        return [self._entry(cell, as_cell(cell).state_shapes) for cell in self.cells]
 
     @property
-    def _parts(self) -> list[Any]:
-        below = [self._step_shape, *((output_size(c),) for c in self.cells[:-1])]
-        return [as_cell(c, s) for c, s in zip(self.cells, below, strict=True)]
+    def state_names(self) -> list[Any]:
+        """Each cell's own; a state that stands alone is called by its cell's place."""
+        return [
+            str(place) if _is_bare(cell) else names_of(as_cell(cell))
+            for place, cell in enumerate(self.cells)
+        ]
 
-    def build(self, input_shape: Any) -> None:
+    def _entry(self, cell: Any, states: Tree) -> Tree:
+        """States of a cell as they stand among the others'."""
+        return states[0] if _is_bare(cell) else states
+
+    @property
+    def output_size(self) -> Any:
+        """The top cell's."""
+        return as_cell(self.cells[-1]).output_size
+
+    @property
+    def output_shapes(self) -> Tree:
+        """The top cell's."""
+        return as_cell(self.cells[-1]).output_shapes
+
+    @property
+    def reads_memory(self) -> str:
+        """As the cell does that needs it most."""
+        return most(as_cell(cell).reads_memory for cell in self.cells)
+
+    def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
         """Build the cells, each for the output of the one below it."""
-        self._step_shape = tuple(input_shape[1:])
         for cell in self.cells:
-            build_cell(cell, input_shape)
-            input_shape = (input_shape[0], output_size(cell))
+            build_cell(cell, input_shape, memory_shape)
+            input_shape = step_shapes(cell, None)
         self.built = True
 
     def check_inputs(self, x: Tree) -> None:
         """As the lowest cell does."""
-        if isinstance(self.cells[0], Cell):
-            self.cells[0].check_inputs(x)
+        as_cell(self.cells[0]).check_inputs(x)
 
     def get_initial_state(self, batch_size: int) -> list[Tree]:
         """Each cell's own."""
-        return [as_cell(c, ()).get_initial_state(batch_size) for c in self.cells]
+        return [
+            self._entry(cell, initial_states(as_cell(cell), batch_size))
+            for cell in self.cells
+        ]
 
-    def get_constants(self, batch_size: int, training: bool) -> list[Tree]:
+    def get_constants(
+        self,
+        batch_size: int,
+        training: bool,
+        memory: Tree = None,
+        memory_mask: Tree = None,
+    ) -> list[Tree]:
         """Each cell's own."""
-        return [part.get_constants(batch_size, training) for part in self._parts]
+        given = (batch_size, training, memory, memory_mask)
+        return [constants_of(as_cell(cell), *given) for cell in self.cells]
 
     def project_inputs(self, x: Tree, constants: Tree) -> Tree:
         """The lowest cell's; the others read what is known only at the step."""
-        return self._parts[0].project_inputs(x, constants[0])
+        return as_cell(self.cells[0]).project_inputs(x, constants[0])
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """One step of every cell."""
         after = []
-        for level, part in enumerate(self._parts):
+        levels = zip(self.cells, states, constants, strict=True)
+        for level, (cell, before, own) in enumerate(levels):
+            view = as_cell(cell)
             if level:
-                x = part.project_inputs(x, constants[level])
-            before = states[level]
-            x, new = part.step(x, as_list(before), constants[level])
-            structure = jax.tree.structure(before)
-            after.append(jax.tree.unflatten(structure, jax.tree.leaves(new)))
+                x = view.project_inputs(x, own)
+            before = [before] if _is_bare(cell) else before
+            x, new = checked(cell, view.step(x, before, own), before)
+            after.append(self._entry(cell, new))
         return x, after
 
-    def get_config(self) -> dict[str, Any]:
-        """The configurations of the cells."""
-        cells = [keras.saving.serialize_keras_object(cell) for cell in self.cells]
-        return {**super().get_config(), "cells": cells}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """The inverse of `get_config`."""
-        cells = [
-            keras.saving.deserialize_keras_object(cell, custom_objects=custom_objects)
-            for cell in config["cells"]
-        ]
-        return cls(**{**config, "cells": cells})
-
-
-def as_list(states: Tree) -> list[Any]:
-    """States as cells read them: always a list."""
-    return list(states) if isinstance(states, (list, tuple)) else [states]
-
-
-def output_size(cell: Any) -> Any:
-    """The cell's ``output_size``, or the width of its first state."""
-    size = getattr(cell, "output_size", None)
-    if size is None:
-        sizes = cell.state_size
-        size = sizes[0] if isinstance(sizes, (list, tuple)) else sizes
-    return size
-
-
-def build_cell(cell: Any, step_shape: Any) -> None:
-    """Build a cell and every layer inside it.
-
-    Args:
-        cell: ours or Keras-style.
-        step_shape: ``(B, D)``; a tree of such shapes for nested inputs.
-    """
-    if not isinstance(cell, keras.layers.Layer):
-        return
-    if not cell.built:
-        cell.build(step_shape)
-        cell.built = True
-    inner = cell._flatten_layers(include_self=False)
-    if isinstance(cell, StackedRNNCells) or all(layer.built for layer in inner):
-        return
-    # Layers that the cell's own `build` left out are built by a symbolic step.
-    shapes = jax.tree.map(lambda s: tuple(s), step_shape, is_leaf=is_shape)
-    inputs = jax.tree.map(keras.KerasTensor, shapes, is_leaf=is_shape)
-    states = jax.eval_shape(lambda: as_cell(cell, ()).get_initial_state(2))
-    symbolic = jax.tree.map(
-        lambda s: keras.KerasTensor((None, *s.shape[1:]), str(s.dtype)), states
-    )
-    cell(inputs, as_list(symbolic))
-
-
-def is_shape(shape: Any) -> bool:
-    """Whether this is one shape, not a tree of shapes."""
-    return isinstance(shape, (list, tuple)) and all(
-        isinstance(n, (int, type(None))) for n in shape
-    )
+def _is_bare(cell: Any) -> bool:
+    """Whether a cell's one state stands in no list of its own, as in Keras."""
+    if is_tree(cell.state_size):
+        return False
+    give = getattr(cell, "get_initial_state", None)
+    return give is None or not is_tree(jax.eval_shape(lambda: give(batch_size=1)))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import keras
+from jax import numpy as jnp
 
 from ..checks import require
 
@@ -22,8 +23,8 @@ def create(initial: Callable[[int], Tree], batch_size: Any, dtype: str) -> Tree:
     Args:
         initial: from a batch size to a tree of ``(B, ...)``.
         batch_size: B; None if unknown.
-        dtype: of states held in less than 32 bits, which are carried as the
-            weights are.
+        dtype: of floating states held in less than 32 bits, which are carried as
+            the weights are; others keep their own.
 
     Raises:
         ValueError: if `batch_size` is None.
@@ -42,7 +43,8 @@ def create(initial: Callable[[int], Tree], batch_size: Any, dtype: str) -> Tree:
             del shape
             return jax.tree.leaves(initial(batch_size))[index].astype(dtype)
 
-        wide = like.dtype if like.dtype.itemsize > 2 else dtype
+        narrow = like.dtype.itemsize <= 2 and jnp.issubdtype(like.dtype, jnp.floating)
+        wide = dtype if narrow else like.dtype
         return keras.Variable(
             initializer, like.shape, wide, trainable=False, name=f"state_{index}"
         )

@@ -5,7 +5,7 @@ variables of their own at every step. Inside a compiled loop such a value must
 travel with the loop; Keras 3.15 leaves it behind and stops with a tracer error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +25,7 @@ class Pure(NamedTuple):
     step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree, Tree]]
     variables: Tree
     finish: Callable[[Tree], None]
+    changed: Sequence[keras.Variable] = ()
 
 
 def purify(
@@ -89,4 +90,6 @@ def purify(
             layer.add_loss(loss)
 
     start = [jnp.asarray(values[index]) for index in changed]
-    return Pure(threaded, (start, jnp.zeros((), keras.config.floatx())), finish)
+    loss = jnp.zeros((), keras.config.floatx())
+    found = [all_variables[index] for index in changed]
+    return Pure(threaded, (start, loss), finish, found)

@@ -1,13 +1,15 @@
 """Two directions over the same sequences."""
 
-import inspect
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
 import keras
 from jax import numpy as jnp
 
-from ..checks import require
+from ..cells.base import is_dims, narrowed, takes
+from ..cells.keras_style import as_cell
+from ..checks import fits, require
 from ..engine import run
 from .rnn import RNN
 
@@ -29,7 +31,8 @@ class Bidirectional(keras.layers.Layer):
         **kwargs: as for ``keras.layers.Layer``.
 
     Call arguments are those of `RNN`. `initial_state` holds the forward states,
-    then the backward ones; so do the states returned. Outputs of both layers are in
+    then the backward ones, or both by name, ``{"forward": ..., "backward": ...}``; so
+    do the states returned. A memory goes to both layers. Outputs of both layers are in
     the order of the input. `resets` mark where a new piece begins: neither
     direction looks beyond it, so that the result equals running the pieces apart.
     On masked steps a layer with return_sequences=True emits zeros, as in Keras.
@@ -130,10 +133,25 @@ class Bidirectional(keras.layers.Layer):
             return None
         return [*self.forward_layer.states, *self.backward_layer.states]
 
-    def reset_state(self) -> None:
-        """Forget the carried states of both layers."""
-        self.forward_layer.reset_state()
-        self.backward_layer.reset_state()
+    @property
+    def state_names(self) -> dict[str, Any]:
+        """What the states of each layer are called."""
+        return {
+            "forward": self.forward_layer.state_names,
+            "backward": self.backward_layer.state_names,
+        }
+
+    def reset_state(self, states: Any = None) -> None:
+        """Forget the carried states of both layers.
+
+        Args:
+            states: what to carry instead, as `initial_state` takes it.
+        """
+        for layer, own in zip(self._layers_of, self._halves(states), strict=True):
+            if own is None:
+                layer.reset_state()
+            else:
+                layer.reset_state(own)
 
     reset_states = reset_state
 
@@ -141,41 +159,127 @@ class Bidirectional(keras.layers.Layer):
     def _time_axis(self) -> int:
         return 0 if getattr(self.forward_layer, "time_major", False) else 1
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    @property
+    def _layers_of(self) -> tuple[Any, Any]:
+        return self.forward_layer, self.backward_layer
+
+    def _halves(self, states: Any, argument: str = "initial_state") -> list[Any]:
+        """What each layer starts from; None for its own."""
+        if states is None:
+            return [None, None]
+        if isinstance(states, Mapping):
+            require(
+                set(states) == {"forward", "backward"},
+                argument,
+                "given by name must have the names ['forward', 'backward']",
+                sorted(map(str, states)),
+                "pass the states of each direction under its name",
+            )
+            return [states["forward"], states["backward"]]
+        half = len(states) // 2
+        require(
+            len(states) == 2 * half,
+            argument,
+            "must hold as many states for each direction",
+            f"{len(states)} states",
+            "pass the forward states, then the backward ones",
+        )
+        return [states[:half] or None, states[half:] or None]
+
+    def build(
+        self,
+        sequences_shape: Any,
+        initial_state_shape: Any = None,
+        memory_shape: Any = None,
+    ) -> None:
         """Build both layers."""
         del initial_state_shape
-        for each in (self.forward_layer, self.backward_layer):
+        for each in self._layers_of:
             if not each.built:
-                each.build(sequences_shape)
+                given = {} if memory_shape is None else {"memory_shape": memory_shape}
+                each.build(sequences_shape, **given)
                 each.built = True
         if self._weights_to_set is not None:
             self.set_weights(self._weights_to_set)
         self.built = True
 
     def compute_output_shape(
-        self, sequences_shape: Any, initial_state_shape: Any = None
+        self,
+        sequences_shape: Any,
+        initial_state_shape: Any = None,
+        memory_shape: Any = None,
     ) -> Any:
         """Shapes of what `call` returns."""
-        del initial_state_shape
+        del initial_state_shape, memory_shape
+        both = [each.compute_output_shape(sequences_shape) for each in self._layers_of]
+        return self._together(self._merged_shape, *map(_as_tuple, both))
+
+    def compute_output_spec(
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        resets: Any = None,
+        lengths: Any = None,
+        memory: Any = None,
+        memory_mask: Any = None,
+    ) -> Any:
+        """What both layers say of symbolic arguments."""
+        del mask, training, resets, lengths
+        given = {"memory": memory, "memory_mask": memory_mask}
+        calls = [self._for(each, given) for each in self._layers_of]
+        self._halves(initial_state)
         both = [
-            _as_tuple(each.compute_output_shape(sequences_shape))
-            for each in (self.forward_layer, self.backward_layer)
+            _as_tuple(layer.compute_output_spec(sequences, **own))
+            for layer, own in zip(self._layers_of, calls, strict=True)
         ]
-        (forward, *forward_rest), (backward, *backward_rest) = both
-        if self.merge_mode is None:
-            outputs = [forward, backward]
-        elif self.merge_mode == "concat":
-            outputs = [(*forward[:-1], forward[-1] + backward[-1])]
-        else:
-            outputs = [forward]
-        shapes = [*outputs, *self._interleave(forward_rest, backward_rest)]
-        return tuple(shapes) if len(shapes) > 1 else shapes[0]
+
+        def merged(forward: Any, backward: Any) -> Any:
+            shape = self._merged_shape(tuple(forward.shape), tuple(backward.shape))
+            return keras.KerasTensor(shape, forward.dtype)
+
+        def cast(spec: Any) -> Any:
+            floating = "float" in spec.dtype
+            dtype = self.compute_dtype if floating else spec.dtype
+            return keras.KerasTensor(spec.shape, dtype)
+
+        return jax.tree.map(cast, self._together(merged, *both))
+
+    def _together(self, merge: Any, forward: Any, backward: Any) -> Any:
+        """What is returned, from what each layer returns."""
+        outputs = [forward[0], backward[0]]
+        if self.merge_mode is not None:
+            forms = [jax.tree.structure(each, is_leaf=is_dims) for each in outputs]
+            require(
+                forms[0] == forms[1],
+                "merge_mode",
+                "can merge only outputs of the same structure",
+                f"{forms[0]} and {forms[1]}",
+                "pass merge_mode=None to have both apart",
+            )
+            outputs = [jax.tree.map(merge, *outputs, is_leaf=is_dims)]
+        returned = [*outputs, *self._interleave(forward[1:], backward[1:])]
+        return tuple(returned) if len(returned) > 1 else returned[0]
+
+    def _merged_shape(self, forward: tuple, backward: tuple) -> tuple:
+        """The shape of one merged output."""
+        apart = self.merge_mode == "concat"
+        alike = slice(-1) if apart else slice(None)
+        require(
+            fits(forward[alike], backward[alike]),
+            "merge_mode",
+            f"{self.merge_mode!r} needs outputs of both directions of one shape",
+            f"{forward} and {backward}",
+            "make both layers as wide, or pass merge_mode=None",
+        )
+        return (*forward[:-1], forward[-1] + backward[-1]) if apart else forward
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask goes on with the outputs of every step."""
         passed = self.forward_layer.compute_mask(inputs, mask)
-        passed = passed[0] if isinstance(passed, list) else passed
-        return [passed, passed] if self.merge_mode is None else [passed]
+        passed = passed if isinstance(passed, list) else [passed]
+        return [*passed, *passed] if self.merge_mode is None else passed
 
     def call(
         self,
@@ -185,51 +289,51 @@ class Bidirectional(keras.layers.Layer):
         training: bool | None = None,
         resets: Any = None,
         lengths: Any = None,
+        memory: Any = None,
+        memory_mask: Any = None,
     ) -> Any:
         """Run both layers and merge; see the class."""
-        half = len(initial_state) // 2 if initial_state is not None else 0
-        require(
-            initial_state is None or len(initial_state) == 2 * half,
-            "initial_state",
-            "must hold as many states for each direction",
-            f"{2 * half + 1} states",
-            "pass the forward states, then the backward ones",
-        )
-        layers = (self.forward_layer, self.backward_layer)
-        states = initial_state or []
         given = {"mask": mask, "resets": resets, "lengths": lengths}
+        given |= {"memory": memory, "memory_mask": memory_mask}
+        halves = zip(self._layers_of, self._halves(initial_state), strict=True)
         calls = [
-            self._arguments(layer, own or None, training, given)
-            for layer, own in zip(layers, (states[:half], states[half:]), strict=True)
+            {
+                "initial_state": own,
+                "training": training,
+                **self._turned(layer, self._for(layer, given)),
+            }
+            for layer, own in halves
         ]
-        returned = self._run(layers, sequences, calls)
-        forward, backward = map(self._in_order, layers, returned)
-        merged = self._merge(forward[0], backward[0])
-        returned = [*merged, *self._interleave(forward[1:], backward[1:])]
-        returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
-        return tuple(returned) if len(returned) > 1 else returned[0]
+        returned = self._run(self._layers_of, sequences, calls)
+        both = map(self._in_order, self._layers_of, returned)
+        returned = self._together(self._merge, *both)
+        return jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
 
-    def _arguments(
-        self, layer: Any, states: Any, training: Any, given: dict[str, Any]
-    ) -> dict[str, Any]:
-        """What `layer` is called with, apart from the sequences."""
+    def _for(self, layer: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """Of the arguments given those for `layer`; a memory if its cell reads one."""
         given = {name: value for name, value in given.items() if value is not None}
-        taken = inspect.signature(layer.call).parameters
+        reads = [reads_memory(each) for each in self._layers_of]
+        if any(reads) and not reads_memory(layer):
+            given = {k: v for k, v in given.items() if not k.startswith("memory")}
         for name in given:
             require(
-                name in taken,
+                takes(layer.call, name),
                 name,
                 f"can only go to layers that take {name}",
                 f"{name} for {type(layer).__name__}",
                 "use unrolled's layers inside Bidirectional",
             )
+        return given
+
+    def _turned(self, layer: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """The same, with resets as `layer` meets them."""
         if "resets" in given and layer.go_backwards:
             # A piece that begins at t ends, read backwards, after t: before t - 1.
             resets = jnp.roll(jnp.asarray(given["resets"], bool), -1, self._time_axis)
             last = [slice(None), slice(None)]
             last[self._time_axis] = slice(-1, None)
             given["resets"] = resets.at[tuple(last)].set(False)
-        return {"initial_state": states, "training": training, **given}
+        return given
 
     def _run(self, layers: Any, sequences: Any, calls: list[dict[str, Any]]) -> Any:
         """What the layers return; their time loops run at once where they can."""
@@ -274,15 +378,14 @@ class Bidirectional(keras.layers.Layer):
             return [*final, *forward[half:], *backward[half:]]
         return [*forward, *backward]
 
-    def _merge(self, forward: Any, backward: Any) -> list[Any]:
-        if self.merge_mode is None:
-            return [forward, backward]
+    def _merge(self, forward: Any, backward: Any) -> Any:
+        self._merged_shape(forward.shape, backward.shape)
         if self.merge_mode == "concat":
-            return [jnp.concatenate([forward, backward], axis=-1)]
+            return jnp.concatenate([forward, backward], axis=-1)
         if self.merge_mode == "mul":
-            return [forward * backward]
+            return forward * backward
         total = forward + backward
-        return [total / 2 if self.merge_mode == "ave" else total]
+        return total / 2 if self.merge_mode == "ave" else total
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, both layers among them."""
@@ -305,12 +408,22 @@ class Bidirectional(keras.layers.Layer):
         return cls(**config)
 
 
+def reads_memory(layer: Any) -> bool:
+    """Whether a layer's cell may read a memory; only ours hand one on."""
+    return isinstance(layer, RNN) and as_cell(layer.cell).reads_memory != "no"
+
+
 def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
     """A layer like `layer`, without its weights, for one direction."""
     config = keras.saving.serialize_keras_object(layer)
     config["config"]["go_backwards"] = go_backwards
     config["config"]["name"] = f"{direction}_{layer.name.removeprefix(direction + '_')}"
-    custom = {type(layer).__name__: type(layer)}
+    # Classes of the user's need not be registered to be made twice.
+    parts = layer._flatten_layers()
+    custom = {type(part).__name__: type(part) for part in parts}
+    custom = {
+        name: k for name, k in custom.items() if not k.__module__.startswith("keras.")
+    }
     return keras.saving.deserialize_keras_object(config, custom_objects=custom)
 
 

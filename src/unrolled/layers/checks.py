@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from jax.core import Tracer
 
-from ..checks import require
+from ..cells.base import is_dims
+from ..checks import fits, require
 
 Tree = Any
 
@@ -63,9 +64,9 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
     """
     axes = "time steps, batch" if time_major else "batch, time steps"
     arrays = jax.tree.leaves(sequences)
-    steps = jax.tree.leaves(step_shape, is_leaf=lambda s: isinstance(s, tuple))
+    steps = jax.tree.leaves(step_shape, is_leaf=is_dims)
     if step_shape is None:
-        steps = [tuple(array.shape[2:]) or (None,) for array in arrays]
+        steps = [_step_of(array) for array in arrays]
     require(
         len(arrays) == len(steps),
         "sequences",
@@ -80,7 +81,9 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
             "sequences",
             f"must have rank {len(step) + 2}, ({axes}, features)",
             f"shape {shape}",
-            "add the missing axis, for example x[None] for a single sequence",
+            "put keras.layers.Embedding before the layer, if these are ids"
+            if _are_ids(array)
+            else "add the missing axis, for example x[None] for a single sequence",
         )
         require(
             shape[0 if time_major else 1] != 0,
@@ -90,12 +93,36 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
             "leave empty sequences out, or pad them and pass a mask",
         )
         require(
-            _fits(shape[2:], step),
+            fits(shape[2:], step),
             "sequences",
             f"must have {_features(step)} at each step, as when the layer was built",
             f"shape {shape}, with {_features(shape[2:])}",
             "give this input a layer of its own",
         )
+
+
+def arrays(sequences: Tree) -> Tree:
+    """`sequences` with a shape and a dtype each, also where plain numbers came."""
+    return jax.tree.map(
+        lambda a: a if hasattr(a, "dtype") else np.asarray(a), sequences
+    )
+
+
+def symbol(shape: tuple) -> keras.KerasTensor:
+    """Sequences of this shape; of rank 2 only ids can be."""
+    return keras.KerasTensor(shape, "int32" if len(shape) == 2 else "float32")
+
+
+def _step_of(array: Any) -> tuple:
+    """The shape of one step; of ids, no axis is left."""
+    step = tuple(array.shape[2:])
+    return step if _are_ids(array) else step or (None,)
+
+
+def _are_ids(array: Any) -> bool:
+    """Whether a step may be a whole number for each row."""
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    return len(array.shape) == 2 and "int" in dtype
 
 
 def check_per_step(name: str, value: Any, sequences: Tree, time_major: bool) -> None:
@@ -109,7 +136,7 @@ def check_per_step(name: str, value: Any, sequences: Tree, time_major: bool) -> 
     want = tuple(jax.tree.leaves(sequences)[0].shape[:2])
     axes = "(time steps, batch)" if time_major else "(batch, time steps)"
     require(
-        _fits(tuple(value.shape), want),
+        fits(tuple(value.shape), want),
         name,
         f"must have shape {axes} = {want}",
         tuple(value.shape),
@@ -126,14 +153,14 @@ def check_lengths(lengths: Any, sequences: Tree, time_major: bool) -> None:
     shape = jax.tree.leaves(sequences)[0].shape
     batch, length = (shape[1], shape[0]) if time_major else (shape[0], shape[1])
     require(
-        _fits(tuple(lengths.shape), (batch,))
+        fits(tuple(lengths.shape), (batch,))
         and "int" in keras.backend.standardize_dtype(lengths.dtype),
         "lengths",
         f"must be whole numbers of shape (batch,) = ({batch},)",
         f"{keras.backend.standardize_dtype(lengths.dtype)} {tuple(lengths.shape)}",
         "one number of valid steps for each sequence",
     )
-    if length is None or not _is_concrete(lengths):
+    if length is None or not is_concrete(lengths):
         return
     values = np.asarray(lengths)
     require(
@@ -143,39 +170,6 @@ def check_lengths(lengths: Any, sequences: Tree, time_major: bool) -> None:
         values.tolist(),
         "count the valid steps, padding apart",
     )
-
-
-def pack_states(states: Any, like: Tree, argument: str = "initial_state") -> Tree:
-    """Give `states` the structure of `like`, after checking number and shapes.
-
-    Args:
-        states: arrays, flat or nested.
-        like: tree of arrays or shapes ``(B, ...)``; None in a shape is unknown.
-        argument: its name in the error.
-
-    Raises:
-        ValueError: if the number of states or a shape differs.
-    """
-    leaves = jax.tree.leaves(states)
-    shapes, structure = jax.tree.flatten(like)
-    want = [tuple(each.shape) for each in shapes]
-    got = [tuple(np.shape(each)) for each in leaves]
-    require(
-        len(got) == len(want),
-        argument,
-        f"must hold {len(want)} state(s), of shapes {want}",
-        f"{len(got)}, of shapes {got}",
-        "pass the states that return_state=True returns",
-    )
-    for index, (have, need) in enumerate(zip(got, want, strict=True)):
-        require(
-            _fits(have, need),
-            f"{argument}[{index}]",
-            f"must have shape (batch, ...) = {need}",
-            have,
-            "one row for each sequence, one column for each unit",
-        )
-    return jax.tree.unflatten(structure, leaves)
 
 
 def check_float64(dtype: str, layer: str) -> None:
@@ -193,16 +187,10 @@ def check_float64(dtype: str, layer: str) -> None:
     )
 
 
-def _is_concrete(array: Any) -> bool:
+def is_concrete(array: Any) -> bool:
     """Whether the values can be looked at: not symbolic, not traced."""
     symbolic = isinstance(array, keras.KerasTensor)
     return not symbolic and not isinstance(array, Tracer)
-
-
-def _fits(have: tuple, need: tuple) -> bool:
-    return len(have) == len(need) and all(
-        n is None or m is None or n == m for n, m in zip(have, need, strict=True)
-    )
 
 
 def _features(shape: tuple) -> str:

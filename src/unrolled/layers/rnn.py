@@ -1,6 +1,6 @@
 """The recurrent layer: masks, resets, carried state, and what is returned."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import keras
@@ -9,18 +9,15 @@ from keras.src import backend
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from ..arguments import KW_ONLY, Declared
-from ..cells.base import Cell
+from ..cells.base import constants_of, is_dims, narrowed
+from ..cells.built import build_cell, step_shapes, step_spec
 from ..cells.keras_style import as_cell, check_cell
-from ..cells.stacked import (
-    StackedRNNCells,
-    as_list,
-    build_cell,
-    is_shape,
-    output_size,
-)
+from ..cells.stacked import StackedRNNCells
+from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop, run
-from ..engine.run import Ready
-from . import checks
+from ..engine.run import Job
+from . import checks, plans
+from . import memory as memories
 
 Tree = Any
 
@@ -46,7 +43,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     Args:
         cell: what is applied at each step: one of `unrolled`'s cells, a
-            `StackedRNNCells`, or any Keras-style cell.
+            `StackedRNNCells` or a list of cells, or any Keras-style cell.
         return_sequences: return the output of every step ``(B, T, U)``, not only
             the last ``(B, U)``. Default False.
         return_state: return the final states after the output. Default False.
@@ -61,19 +58,26 @@ class RNN(SequenceArguments, keras.layers.Layer):
         time_major: sequences, masks and resets are ``(T, B, ...)``. Default False.
 
     Call arguments:
-        sequences: ``(B, T, D)``, or a tree of ``(B, T, ...)``.
-        initial_state: the states to start from, each ``(B, U)``. Default: the
-            cell's own, zeros.
+        sequences: ``(B, T, D)``, or a tree of ``(B, T, ...)``; ids ``(B, T)`` for a
+            cell that looks them up.
+        initial_state: the states to start from, each ``(B, U)``: in a row, as
+            returned, or in a dict by name, ``{"h": h, "c": c}``. Default: the cell's
+            own, zeros.
         mask: ``[B, T]``. Where false, the row's states are carried over, and its
             output repeats the last one emitted (zeros before the first).
         training: whether dropout is on.
         resets: ``[B, T]``. Where true, the row starts afresh before that step, as
             if a new sequence began there.
         lengths: ``[B]``: short for a mask that is true on so many first steps.
+        memory: what every step may read and no step changes, such as the ``(B, S, D)``
+            outputs of an encoder: a tree of ``(B, ...)``, also if `time_major`. Only
+            for cells that read one.
+        memory_mask: which entries of the memory count: a tree like it, or one mask for
+            all of it, ``[B, S]``. Default: the masks that Keras attached to it.
 
     Returns:
         The output; with `return_state` or `return_all_states`, a tuple that begins
-        with it.
+        with it. States of integers, keys or complex numbers keep their dtype.
 
     Raises:
         ValueError: before any compute, if an argument does not fit.
@@ -89,94 +93,176 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     cell: Any
 
+    # Shapes of one step and of the memory, B apart, and the carried states.
+    step_shape: ClassVar[Tree] = None
+    memory_shape: ClassVar[Tree] = None
+    states: ClassVar[Tree] = None
+
     def convert(self, name: str, value: Any) -> Any:
         """A list of cells becomes one cell, as in Keras."""
+        value = super().convert(name, value)
         if name == "cell" and isinstance(value, (list, tuple)):
             return StackedRNNCells(list(value))
-        return super().convert(name, value)
+        return value
 
-    @no_automatic_dependency_tracking
     def __post_init__(self) -> None:
         check_cell(self.cell)
         checks.check_float64(self.compute_dtype, type(self).__name__)
         self.supports_masking = True
-        self.step_shape: Tree = None
-        self.states: Any = None
 
     # --- shapes and building ---
 
     @property
-    def state_size(self) -> list[Any]:
-        """The cell's, as a list."""
-        return as_list(self.cell.state_size)
+    def state_size(self) -> Any:
+        """The cell's; one size alone as a list."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, (list, tuple)) else as_list(size)
 
-    @no_automatic_dependency_tracking
-    def build(self, sequences_shape: Tree, initial_state_shape: Any = None) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Keras layer; see the class."""
+        # Building sees shapes alone; dtypes say whether rank 2 is ids or lacks an axis.
+        if self.step_shape is None:
+            sequences = args[0] if args else kwargs.get("sequences")
+            checks.check_sequences(checks.arrays(sequences), None, self.time_major)
+        return super().__call__(*args, **kwargs)
+
+    def build(
+        self,
+        sequences_shape: Tree,
+        initial_state_shape: Any = None,
+        memory_shape: Tree = None,
+    ) -> None:
         """Build the cell, and the carried states if `stateful`."""
         del initial_state_shape
-        shapes = jax.tree.map(tuple, sequences_shape, is_leaf=is_shape)
-        symbolic = jax.tree.map(keras.KerasTensor, shapes, is_leaf=is_shape)
+        shapes = jax.tree.map(tuple, sequences_shape, is_leaf=is_dims)
+        symbolic = jax.tree.map(checks.symbol, shapes, is_leaf=is_dims)
         checks.check_sequences(symbolic, None, self.time_major)
         batch_axis = 1 if self.time_major else 0
-        steps = jax.tree.map(
-            lambda s: (s[batch_axis], *s[2:]), shapes, is_leaf=is_shape
-        )
-        self.step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_shape)
-        build_cell(self.cell, steps)
-        if self.stateful and self.states is None:
-            batch = jax.tree.leaves(steps, is_leaf=is_shape)[0][0]
-            self.states = carried.create(
-                self.get_initial_state, batch, self.variable_dtype
-            )
+        steps = jax.tree.map(lambda s: (s[batch_axis], *s[2:]), shapes, is_leaf=is_dims)
+        memory_shape = jax.tree.map(tuple, memory_shape, is_leaf=is_dims)
+        build_cell(self.cell, steps, memory_shape)
+        states = self.states
+        if self.stateful and states is None:
+            batch = jax.tree.leaves(steps, is_leaf=is_dims)[0][0]
+            states = carried.create(self.get_initial_state, batch, self.variable_dtype)
+        step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_dims)
+        self._remember(step_shape, memory_shape, states)
         self.built = True
 
+    @no_automatic_dependency_tracking
+    def _remember(self, step_shape: Tree, memory_shape: Tree, states: Tree) -> None:
+        """Keep shapes as they are, and carried states out of `weights`."""
+        self.step_shape = step_shape
+        self.memory_shape = memory_shape
+        self.states = states
+
     def compute_output_shape(
-        self, sequences_shape: Tree, initial_state_shape: Any = None
+        self,
+        sequences_shape: Tree,
+        initial_state_shape: Any = None,
+        memory_shape: Tree = None,
     ) -> Any:
         """Shapes of what `call` returns; None where unknown."""
-        del initial_state_shape
-        leading = jax.tree.leaves(sequences_shape, is_leaf=is_shape)[0][:2]
-        batch = leading[1 if self.time_major else 0]
-        size = output_size(self.cell)
-        size = tuple(size) if isinstance(size, (list, tuple)) else (size,)
-        states = jax.eval_shape(lambda: self.get_initial_state(2))
-        rows = [s.shape[1:] for s in jax.tree.leaves(states)]
-        output = (*(leading if self.return_sequences else (batch,)), *size)
-        structure = jax.tree.structure(states)
-        shapes = [output]
-        if self.return_state:
-            shapes += jax.tree.unflatten(structure, [(batch, *r) for r in rows])
-        if self.return_all_states:
-            shapes += jax.tree.unflatten(structure, [(*leading, *r) for r in rows])
-        return tuple(shapes) if len(shapes) > 1 else output
+        del initial_state_shape, memory_shape
+        leading = jax.tree.leaves(sequences_shape, is_leaf=is_dims)[0][:2]
+        states = as_cell(self.cell).state_shapes
+        return self._returned(
+            step_shapes(self.cell),
+            jax.tree.map(lambda shape: shape.sizes, states),
+            lambda sizes, steps: self._with_axes(leading, sizes, steps),
+        )
 
-    def compute_output_spec(self, sequences: Tree, **kwargs: Any) -> Any:
-        """Check symbolic arguments as real ones are checked."""
-        given = {k: v for k, v in kwargs.items() if k != "training"}
-        self._check(sequences, **given)
-        return super().compute_output_spec(sequences, **kwargs)
+    def _with_axes(self, leading: Any, sizes: tuple, steps: bool) -> tuple:
+        batch = leading[1 if self.time_major else 0]
+        return (*leading, *sizes) if steps else (batch, *sizes)
+
+    def _returned(self, output: Tree, states: Tree, make: Any) -> Any:
+        """What `call` returns, made of one step's by ``make(each, with_steps)``."""
+
+        def made(tree: Tree, steps: bool) -> Tree:
+            return jax.tree.map(lambda each: make(each, steps), tree, is_leaf=is_dims)
+
+        returned = [made(output, self.return_sequences)]
+        if self.return_state:
+            returned += in_a_row(made(states, False))
+        if self.return_all_states:
+            returned += in_a_row(made(states, True))
+        return tuple(returned) if len(returned) > 1 else returned[0]
+
+    def compute_output_spec(
+        self,
+        sequences: Tree,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool = False,
+        resets: Any = None,
+        lengths: Any = None,
+        memory: Tree = None,
+        memory_mask: Tree = None,
+    ) -> Any:
+        """Check symbolic arguments as real ones are, and trace one step."""
+        del training
+        self._check(
+            sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
+        )
+        leading = jax.tree.leaves(sequences)[0].shape[:2]
+        rows = leading[1 if self.time_major else 0] or 2
+
+        def known(symbol: Any, first: int) -> Any:
+            # What is unknown may be anything: a step is traced for some size.
+            sizes = (rows, *(n or 2 for n in symbol.shape[first:]))
+            return jax.ShapeDtypeStruct(sizes, symbol.dtype)
+
+        def masks(memory: Tree) -> Tree:
+            if memory_mask is None or memory is None:
+                return None
+            ones = [
+                None if m is None else jnp.ones(known(m, 1).shape, bool)
+                for m in jax.tree.leaves(memory_mask, is_leaf=lambda m: m is None)
+            ]
+            return memories.masks(memory, ones)
+
+        output, states = step_spec(
+            self.cell,
+            jax.tree.map(lambda s: known(s, 2), sequences),
+            jax.tree.map(lambda m: known(m, 1), memory),
+            masks,
+        )
+
+        def symbolic(each: Any, steps: bool) -> keras.KerasTensor:
+            shape = self._with_axes(leading, each.shape[1:], steps)
+            floating = jnp.issubdtype(each.dtype, jnp.floating)
+            dtype = self.compute_dtype if floating else str(each.dtype)
+            return keras.KerasTensor(shape, dtype)
+
+        return self._returned(output, states, symbolic)
 
     def compute_mask(self, inputs: Tree, mask: Any) -> Any:
         """The mask goes on with the output of every step; states have none."""
         del inputs
         masks = [m for m in jax.tree.leaves(mask) if m is not None]
-        passed = _all_of(masks) if self.return_sequences else None
-        if self.return_state or self.return_all_states:
-            return [passed]
+        passed = all_of(masks) if self.return_sequences else None
+        outputs = as_cell(self.cell).output_shapes
+        if self.return_state or self.return_all_states or not is_one(outputs):
+            return [passed] * len(jax.tree.leaves(outputs))
         return passed
 
     # --- states ---
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
-        """The states of fresh sequences: the cell's own, as a list."""
-        cell = as_cell(self.cell, self.step_shape)
-        return as_list(cell.get_initial_state(batch_size))
+    def get_initial_state(self, batch_size: int) -> Any:
+        """The states of fresh sequences: the cell's, in the form of `state_size`."""
+        return initial_states(as_cell(self.cell), batch_size)
+
+    @property
+    def state_names(self) -> Any:
+        """What the states are called, in the form that they have."""
+        return names_of(as_cell(self.cell))
 
     def reset_state(self, states: Any = None) -> None:
         """Forget the carried states of a `stateful` layer.
 
         Args:
-            states: what to carry instead, one array for each state; default, the
+            states: what to carry instead, as `initial_state` takes it; default, the
                 cell's initial state.
 
         Raises:
@@ -188,7 +274,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         if states is None:
             states = self.get_initial_state(variables[0].shape[0])
         else:
-            states = checks.pack_states(states, self.states, "states")
+            states = pack(states, self.states, self.state_names, "states")
         for variable, value in zip(variables, jax.tree.leaves(states), strict=True):
             variable.assign(value)
 
@@ -212,10 +298,21 @@ class RNN(SequenceArguments, keras.layers.Layer):
         training: bool = False,
         resets: Any = None,
         lengths: Any = None,
+        memory: Tree = None,
+        memory_mask: Tree = None,
     ) -> Any:
         """Run the cell over `sequences`; see the class."""
-        ready = self.prepare(sequences, initial_state, mask, training, resets, lengths)
-        return self.hand_out(ready, run.run([self], [ready])[0])
+        job = self.prepare(
+            sequences,
+            initial_state,
+            mask,
+            training,
+            resets,
+            lengths,
+            memory,
+            memory_mask,
+        )
+        return self.hand_out(job, run.run([self], [job])[0])
 
     def prepare(
         self,
@@ -225,24 +322,32 @@ class RNN(SequenceArguments, keras.layers.Layer):
         training: bool | None = False,
         resets: Any = None,
         lengths: Any = None,
-    ) -> Ready:
+        memory: Tree = None,
+        memory_mask: Tree = None,
+    ) -> Job:
         """What `call` does before the time loop; takes what that takes."""
-        self._check(sequences, initial_state, mask=mask, resets=resets, lengths=lengths)
+        self._check(
+            sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
+        )
         mask = self._mask(sequences, mask, lengths)
         flip = self._swap_if_time_major
         inputs = jax.tree.map(flip, sequences)
         rows = jax.tree.leaves(inputs)[0].shape[0]
 
-        fresh = self.get_initial_state(rows)
+        fresh = jax.tree.map(jnp.asarray, self.get_initial_state(rows))
         if initial_state is not None:
-            states = checks.pack_states(initial_state, fresh)
+            states = pack(initial_state, fresh, self.state_names)
         else:
             states = carried.take(self.states, rows) if self.stateful else fresh
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
-        constants = as_cell(self.cell, self.step_shape).get_constants(
-            rows, bool(training)
+        if memory is not None:
+            if memory_mask is None:
+                memory_mask = jax.tree.map(backend.get_keras_mask, memory)
+            memory_mask = memories.masks(memory, memory_mask)
+        constants = constants_of(
+            as_cell(self.cell), rows, training, memory, memory_mask
         )
-        return Ready(
+        return Job(
             inputs,
             states,
             fresh,
@@ -252,58 +357,70 @@ class RNN(SequenceArguments, keras.layers.Layer):
             constants,
         )
 
-    def hand_out(self, ready: Ready, result: loop.Result) -> Any:
+    def hand_out(self, job: Job, result: loop.Result) -> Any:
         """What `call` returns once the time loop has run."""
         flip = self._swap_if_time_major
         if self.stateful:
-            rows = jax.tree.leaves(ready.inputs)[0].shape[0]
+            rows = jax.tree.leaves(job.inputs)[0].shape[0]
             carried.put(self.states, result.states, rows)
         returned = [result.outputs if self.return_sequences else result.last]
         if self.return_state:
-            returned += result.states
+            returned += in_a_row(result.states)
         if self.return_all_states:
-            returned += jax.tree.map(flip, result.all_states)
-        returned = jax.tree.map(lambda a: a.astype(self.compute_dtype), returned)
+            returned += in_a_row(jax.tree.map(flip, result.all_states))
+        returned = jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
         if self.return_sequences:
             returned[0] = jax.tree.map(flip, returned[0])
-            if ready.given_mask is not None:
+            if job.given_mask is not None:
                 for output in jax.tree.leaves(returned[0]):
-                    backend.set_keras_mask(output, ready.given_mask)
+                    backend.set_keras_mask(output, job.given_mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
-    def plan(self, input_shape: Tree = None) -> str:
-        """Say what will run this layer here, and why.
+    def plan(
+        self,
+        input_shape: Tree = None,
+        training: bool = False,
+        memory_shape: Tree = None,
+    ) -> str:
+        """Say what will run this layer here, and why; nothing is built, drawn or set.
 
         Args:
-            input_shape: ``(B, T, D)``; the answer is the same for all shapes, so it
-                may be left out.
+            input_shape: ``(B, T, D)``; may be left out once the layer is built.
+            training: whether training is meant, or inference.
+            memory_shape: of the memory, where the cell reads one.
 
         Returns:
             One sentence.
+
+        Raises:
+            ValueError: if the layer is not built and `input_shape` is left out, or
+                the shapes do not fit the layer.
 
         Example:
             >>> import unrolled
             >>> class Mine(unrolled.SimpleRNNCell):
             ...     pass
-            >>> unrolled.RNN(Mine(4)).plan()
+            >>> unrolled.RNN(Mine(4)).plan((32, 10, 3))
             'the scan: Mine has no fused kernel.'
         """
-        del input_shape
-        fused = run.fused(self)
-        return f"the scan: {fused}" if isinstance(fused, str) else str(fused)
+        return plans.plan(self, input_shape, training, memory_shape)
 
-    def _check(self, sequences: Tree, initial_state: Any = None, **given: Any) -> None:
+    def _check(
+        self,
+        sequences: Tree,
+        initial_state: Any = None,
+        memory: Tree = None,
+        **given: Any,
+    ) -> None:
         checks.check_call(sequences, self.step_shape, self.time_major, **given)
-        if isinstance(self.cell, Cell):
-            self.cell.check_inputs(sequences)
+        view = as_cell(self.cell)
+        view.check_inputs(sequences)
+        batch = jax.tree.leaves(sequences)[0].shape[1 if self.time_major else 0]
+        memories.check(memory, view, self.memory_shape, batch)
         if initial_state is not None:
-            batch = jax.tree.leaves(sequences)[0].shape[1 if self.time_major else 0]
-            fresh = jax.eval_shape(lambda: self.get_initial_state(batch or 1))
-            if batch is None:
-                fresh = jax.tree.map(
-                    lambda s: keras.KerasTensor((None, *s.shape[1:])), fresh
-                )
-            checks.pack_states(initial_state, fresh)
+            shapes = view.state_shapes
+            like = jax.tree.map(lambda s: keras.KerasTensor((batch, *s.sizes)), shapes)
+            pack(initial_state, like, self.state_names)
 
     def _mask(self, sequences: Tree, mask: Any, lengths: Any) -> Any:
         """One mask from those given, attached to the inputs, or meant by lengths."""
@@ -315,35 +432,30 @@ class RNN(SequenceArguments, keras.layers.Layer):
         if mask is None:
             # Keras hands on attached masks only where there is one tensor argument.
             mask = jax.tree.map(backend.get_keras_mask, sequences)
-        return _all_of(jax.tree.leaves(mask))
+        return all_of(jax.tree.leaves(mask))
 
     def _swap_if_time_major(self, array: Any) -> Any:
         if array is None or not self.time_major:
             return array
         return jnp.swapaxes(array, 0, 1)
 
-    # --- configuration ---
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, the cell among them."""
-        config = super().get_config()
-        if "cell" in config:
-            config["cell"] = keras.saving.serialize_keras_object(self.cell)
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """The inverse of `get_config`."""
-        config = dict(config)
-        if "cell" in config:
-            config["cell"] = keras.saving.deserialize_keras_object(
-                config["cell"], custom_objects=custom_objects
-            )
-            return cls(config.pop("cell"), **config)
-        return cls(**config)
+def in_a_row(states: Tree) -> list[Any]:
+    """States as they are returned: one after the other; a dict as it is."""
+    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
-def _all_of(masks: list[Any]) -> Any:
+def is_one(outputs: Tree) -> bool:
+    """Whether there is one output, not a tree of them."""
+    return jax.tree.structure(outputs) == jax.tree.structure(0)
+
+
+def as_list(size: Any) -> Any:
+    """One size alone as a list."""
+    return size if isinstance(size, dict) else [size]
+
+
+def all_of(masks: list[Any]) -> Any:
     """A step counts where all masks say so; None where there is none."""
     if not masks:
         return None

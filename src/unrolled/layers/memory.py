@@ -1,0 +1,105 @@
+"""What every step may read and no step changes: checked, and given its masks."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from ..cells.base import is_dims
+from ..checks import fits, require
+
+Tree = Any
+
+
+def check(memory: Tree, cell: Any, built: Tree, batch: Any) -> None:
+    """Check a memory against the cell, the shapes it was built for, and the batch.
+
+    Args:
+        memory: tree of ``(B, ...)``, or None.
+        cell: the view of the cell that may read it.
+        built: tree of the shapes that the layer was built for, or None.
+        batch: B of the sequences; None if unknown.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    kind = cell.name
+    if memory is None:
+        require(
+            cell.reads_memory != "must",
+            "memory",
+            f"must be given: the cell {kind} reads it at every step",
+            "none",
+            "call the layer with memory=...",
+        )
+        return
+    require(
+        cell.reads_memory != "no",
+        "memory",
+        "can only go to a cell that reads one, in get_constants or (Keras-style) call",
+        f"a memory for {kind}, which names none",
+        "leave it out, or write the cell with a memory",
+    )
+    shapes = [tuple(each.shape) for each in jax.tree.leaves(memory)]
+    require(
+        all(shape and fits(shape[:1], (batch,)) for shape in shapes),
+        "memory",
+        f"must hold arrays (batch, ...), with the batch size of sequences, {batch}",
+        f"shapes {shapes}",
+        "one entry for each row of sequences",
+    )
+    if built is None:
+        return
+    want = jax.tree.leaves(built, is_leaf=is_dims)
+    alike = [
+        fits(shape[1:], (None, *need[2:])) if len(need) > 2 else fits(shape, need)
+        for shape, need in zip(shapes, (tuple(w) for w in want), strict=False)
+    ]
+    require(
+        len(shapes) == len(want) and all(alike),
+        "memory",
+        f"must have the shapes that the layer was built for, {list(map(tuple, want))}; "
+        "the second axis of three or more may differ",
+        f"shapes {shapes}",
+        "give this memory a layer of its own",
+    )
+
+
+def masks(memory: Tree, mask: Any) -> Tree:
+    """Masks as the cell reads them: a tree like `memory`, None where there is none.
+
+    Args:
+        memory: tree of ``(B, ...)``.
+        mask: a tree of the same structure, or one mask for all of it; each has the
+            first axes of its array.
+
+    Raises:
+        ValueError: if a mask fits no array.
+    """
+    arrays, structure = jax.tree.flatten(memory)
+    whole = [tuple(array.shape) for array in arrays]
+    given = jax.tree.leaves(mask, is_leaf=lambda each: each is None)
+    if all(each is None for each in given):
+        return None
+    if len(given) == 1 and len(arrays) > 1:
+        given = [given[0] if _masks(given[0], shape) else None for shape in whole]
+    require(
+        len(given) == len(arrays)
+        and any(each is not None for each in given)
+        and all(
+            each is None or _masks(each, s)
+            for each, s in zip(given, whole, strict=True)
+        ),
+        "memory_mask",
+        f"must have the first axes of the memory, of shapes {whole}",
+        [None if m is None else tuple(np.shape(m)) for m in jax.tree.leaves(mask)],
+        "for a memory (B, S, ...) pass (B, S), true where an entry counts",
+    )
+    kept = [None if each is None else jnp.asarray(each).astype(bool) for each in given]
+    return jax.tree.unflatten(structure, kept)
+
+
+def _masks(mask: Any, shape: tuple) -> bool:
+    have = tuple(np.shape(mask))
+    return 0 < len(have) <= len(shape) and fits(have, shape[: len(have)])

@@ -1,0 +1,71 @@
+"""What will run a layer, in a sentence: nothing is built, drawn or assigned for it."""
+
+from typing import Any
+
+import jax
+import keras
+
+from ..cells.base import constants_of, is_dims
+from ..cells.keras_style import as_cell
+from ..cells.states import initial_states
+from ..checks import require
+from ..engine import run
+from ..engine.pure import purify
+from . import checks
+
+Tree = Any
+
+
+def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> str:
+    """See `RNN.plan`."""
+    require(
+        layer.built or input_shape is not None,
+        "input_shape",
+        "must be given for a layer that is not built, (batch, time steps, features)",
+        f"none for '{layer.name}'",
+        "for example plan((32, 10, 3))",
+    )
+    if input_shape is not None:
+        symbols = jax.tree.map(checks.symbol, input_shape, is_leaf=is_dims)
+        checks.check_sequences(symbols, layer.step_shape, layer.time_major)
+    fused = run.fused(layer)
+    if not isinstance(fused, str):
+        return str(fused)
+    scan = f"the scan: {fused.rstrip('.')}"
+    if not layer.built:
+        return f"{scan}."
+    memory_shape = layer.memory_shape if memory_shape is None else memory_shape
+    own, other = (_changes(layer, t, memory_shape) for t in (training, not training))
+    if own:
+        scan += f"; each step changes {', '.join(own)}"
+    if own != other:
+        scan += f"; in {'inference' if training else 'training'} each step changes "
+        scan += ", ".join(other) or "nothing"
+    return f"{scan}."
+
+
+def _changes(layer: Any, training: bool, memory_shape: Tree) -> list[str]:
+    """Names of the variables that a step of the cell assigns."""
+    view, rows = as_cell(layer.cell), 2
+    found: list[str] = []
+
+    def array(shape: tuple) -> jax.ShapeDtypeStruct:
+        kind = "float32" if shape else "int32"
+        return jax.ShapeDtypeStruct((rows, *(n or 2 for n in shape)), kind)
+
+    x = jax.tree.map(array, layer.step_shape, is_leaf=is_dims)
+    memory = jax.tree.map(lambda s: array(s[1:]), memory_shape, is_leaf=is_dims)
+
+    def trace(memory: Tree) -> None:
+        states = initial_states(view, rows)
+        constants = constants_of(view, rows, training, memory, None)
+
+        def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
+            return view.step(view.project_inputs(x, constants), states, constants)
+
+        pure = purify(step, layer.cell, x, states)
+        found.extend(variable.name for variable in pure.changed)
+
+    with keras.StatelessScope():
+        jax.eval_shape(trace, memory)
+    return found
