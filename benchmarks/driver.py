@@ -6,22 +6,22 @@ import contextlib
 import json
 import os
 import shlex
+import statistics
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
+import environments
+from cases import Case, View
+from environments import Who
 
-from cases import Case
-
-HERE = Path(__file__).resolve().parent
-PEERS = ("unrolled", "keras", "flax", "torch", "onnxruntime", "tensorflow")
 # glibc keeps freed memory instead of returning it to the kernel page by page
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 TUNED["MALLOC_TOP_PAD_"] = "67108864"
 THREAD_LIMITS = (
+    "BENCH_THREADS",
+    "UNROLLED_THREADS",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -30,76 +30,97 @@ THREAD_LIMITS = (
 )
 
 
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """First quartile, median, third quartile."""
+    if len(values) == 1:
+        return (values[0],) * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
 @dataclass
 class Timing:
     """What became of one peer in one case."""
 
     seconds: list[float] = field(default_factory=list)
+    # what it saw in the same rounds
+    beside: dict[str, list[float]] = field(default_factory=dict)
     note: str = ""  # why there is no figure
     difference: float | None = None  # from the first peer's results
     idle_load: float = 0.0  # largest share of a core burnt while others were timed
 
-    def quartiles(self) -> tuple[float, float, float]:
-        """First quartile, median, third quartile, in seconds."""
-        low, middle, high = np.percentile(self.seconds, [25, 50, 75])
-        return float(low), float(middle), float(high)
+
+@dataclass
+class Row:
+    """A case, what became of each peer in it, and the gauge before and after."""
+
+    case: Case | View
+    timings: dict[str, Timing]
+    gauged: list = field(default_factory=list)
 
 
 class Peer:
     """The far end of a worker process; a dead worker answers with an error."""
 
-    def __init__(
-        self, name: str, threads: int, here: bool, source: Path | None, tuned: bool
-    ):
-        self.name = name
-        own = HERE.parent / ".venv-bench" / name / "bin" / "python"
-        self.python = str(own) if own.exists() and not here else sys.executable
-        environment = {
-            **os.environ,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "JAX_PLATFORMS": "cpu",
-        }
-        environment |= {key: str(threads) for key in THREAD_LIMITS}
-        environment |= TUNED if tuned else {}
+    def __init__(self, who: Who, threads: int, here: bool, tuned: bool):
+        self.who, self.name = who, who.name
+        self.process, self.about = None, {}
+        try:
+            python = environments.python(who, here)
+        except environments.SetupError as error:
+            self.about = {"error": str(error)}
+            return
+        environment = {key: str(threads) for key in THREAD_LIMITS}
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+        environment |= {"BENCH_OPTION": who.option, "BENCH_CHECKOUT": str(who.checkout)}
+        environment = {**os.environ, **environment, **(TUNED if tuned else {})}
         environment.pop("PYTHONPATH", None)
-        if name == "unrolled":
-            if source:
-                environment["PYTHONPATH"] = str(source.resolve())
-            environment["UNROLLED_THREADS"] = str(threads)
-        self.log = HERE / "results" / f"{name}.log"
-        self.log.parent.mkdir(exist_ok=True)
-        with self.log.open("w") as log:
+        who.log.parent.mkdir(exist_ok=True)
+        with who.log.open("w") as log:
             self.process = subprocess.Popen(
-                [self.python, str(HERE / "worker.py"), name, str(threads)],
+                [python, str(environments.HERE / "worker.py"), who.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
                 text=True,
             )
-        self.about = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether it could be set up and started."""
+        return "error" not in self.about
 
     def send(self, do: str, **request) -> None:
         """Ask for something; the answer is read by `answer`."""
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            self.process.stdin.flush()
+        if self.process:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+                self.process.stdin.flush()
 
     def answer(self) -> dict:
         """Wait for what was asked for."""
+        if self.process is None:
+            return self.about
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
         code = self.process.wait()
-        return {"error": f"worker ended with status {code} (see {self.log.name})"}
+        return {"error": f"worker ended with status {code} (see {self.who.log})"}
 
     def ask(self, do: str, **request) -> dict:
         """Send and wait."""
         self.send(do, **request)
         return self.answer()
 
+    def call(self, name: str, **arguments) -> dict:
+        """Ask for any other figure that the peer has."""
+        return self.ask("call", name=name, arguments=arguments)
+
     def stop(self) -> None:
         """Close its input, upon which it ends."""
+        if self.process is None:
+            return
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -127,9 +148,9 @@ def hold(command: str | None):
         holder.wait()
 
 
-def start(names, threads, here, source, tuned) -> list[Peer]:
+def start(wanted: list[Who], threads: int, here: bool, tuned: bool) -> list[Peer]:
     """Start every peer; those that cannot say hello carry the reason."""
-    peers = [Peer(name, threads, here, source, tuned) for name in names]
+    peers = [Peer(who, threads, here, tuned) for who in wanted]
     for peer in peers:
         peer.send("hello")
     for peer in peers:
@@ -137,84 +158,63 @@ def start(names, threads, here, source, tuned) -> list[Peer]:
     return peers
 
 
-def compare(reference: Path, other: Path) -> float:
-    """Largest difference over the named arrays, relative to the largest value."""
-    with np.load(reference) as a, np.load(other) as b:
-        shared = set(a.files) & set(b.files)
-        return max(
-            float(np.abs(a[k] - b[k]).max() / max(np.abs(a[k]).max(), 1e-30))
-            for k in shared
-        )
-
-
-def build(peers: list[Peer], case: Case, scratch: Path) -> dict[str, Timing]:
+def build(peers: list[Peer], case: Case | View, scratch: Path) -> Row:
     """Build a case in every peer at once, then compare their results."""
     timings = {peer.name: Timing() for peer in peers}
-    alive = [peer for peer in peers if "error" not in peer.about]
-    for peer in alive:
-        path = scratch / f"{peer.name}.npz"
+    paths = {peer.name: scratch / f"{n}.npz" for n, peer in enumerate(peers)}
+    for peer in peers:
+        path = paths[peer.name]
         path.unlink(missing_ok=True)
-        peer.send("build", case=asdict(case), save=str(path))
+        if peer.alive:
+            kind = type(case).__name__
+            peer.send("build", kind=kind, case=asdict(case), save=str(path))
     for peer in peers:
-        answer = peer.answer() if peer in alive else peer.about
+        answer = peer.answer() if peer.alive else peer.about
         timings[peer.name].note = answer.get("unsupported") or failure(answer)
-    saved = [p for p in (scratch / f"{peer.name}.npz" for peer in peers) if p.exists()]
-    if not case.recurrent_dropout:
-        for path in saved[1:]:
-            timings[path.stem].difference = compare(saved[0], path)
-    return timings
+    saved = [peer for peer in peers if paths[peer.name].exists()]
+    if case.compared and len(saved) > 1:
+        files = [str(paths[peer.name]) for peer in saved]
+        found = saved[0].ask("compare", paths=files).get("differences", ())
+        for peer, difference in zip(saved[1:], found, strict=False):
+            timings[peer.name].difference = difference
+    return Row(case, timings)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long to measure, and how to share the machine meanwhile."""
-
-    rounds: int = 11
-    budget: float = 20.0  # seconds of rounds a case
-    target: float = 0.06  # seconds of a peer's turn
-    alone: str | None = None  # command held while timing
-    shared: str | None = None  # command held while building
-
-
-def measure(
-    peers: list[Peer], cases: list[Case], scratch: Path, plan: Plan
-) -> list[dict[str, Timing]]:
-    """Build some cases, then time one after the other."""
-    with hold(plan.shared):
-        tables = [build(peers, case, scratch) for case in cases]
-    with hold(plan.alone):
-        for number, timings in enumerate(tables):
-            rounds(peers, number, timings, plan)
-    for peer in peers:
-        peer.ask("forget")
-    return tables
-
-
-def rounds(
-    peers: list[Peer], number: int, timings: dict[str, Timing], plan: Plan
+def take_turns(
+    peers: list[Peer], row: Row, rounds: int, budget: float, turn: float
 ) -> None:
-    """Time a built case: each peer once a round, the order rotated."""
+    """Time what was built last: each peer once a round, the order rotated.
+
+    Args:
+        peers: all of them.
+        row: where the times go.
+        rounds: how many at most.
+        budget: seconds after which no round begins, but for the first three.
+        turn: seconds of a peer's turn.
+    """
+    timings = row.timings
     iterations = {}
     for peer in peers:
         if not timings[peer.name].note:
-            answer = peer.ask("calibrate", number=number, target=plan.target)
+            answer = peer.ask("calibrate", target=turn)
             timings[peer.name].note = failure(answer)
             iterations[peer.name] = answer.get("iterations")
     started = time.perf_counter()
-    for n in range(plan.rounds):
-        if n >= 3 and time.perf_counter() - started > plan.budget:
+    for n in range(rounds):
+        if n >= 3 and time.perf_counter() - started > budget:
             break
         ready = [peer for peer in peers if not timings[peer.name].note]
         first = n % max(len(ready), 1)
         for peer in ready[first:] + ready[:first]:
             timing = timings[peer.name]
-            count = iterations[peer.name]
-            answer = peer.ask("time", number=number, iterations=count)
+            answer = peer.ask("time", iterations=iterations[peer.name])
             timing.note = failure(answer)
             if timing.note:
                 timing.seconds = []
                 continue
             timing.seconds.append(answer["seconds"])
+            for name, value in answer.get("beside", {}).items():
+                timing.beside.setdefault(name, []).append(value)
             if n:
                 timing.idle_load = max(timing.idle_load, answer["idle_load"])
 

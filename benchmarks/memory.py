@@ -8,60 +8,50 @@ T outputs (or T projections of the input) are stored on the way to the last one.
 
 from __future__ import annotations
 
-import argparse
-import os
+import sys
+from dataclasses import asdict
 
-os.environ["KERAS_BACKEND"] = "jax"
-
-import unrolled
-
-import jax
-import keras
-
+import report
+import session
 from cases import GATES, Case
-from peers.on_keras import make_layer
 
 MIB = 2**20
+LEGEND = "Scratch memory in MiB; the last three columns at the largest T."
 
 
-def scratch(layers, case: Case) -> int:
-    """Bytes of temporary buffers in the compiled forward pass."""
-    layer = make_layer(layers, case)
-    weights = [v.value for v in layer.trainable_variables]
-    frozen = [v.value for v in layer.non_trainable_variables]
-    x = jax.ShapeDtypeStruct(case.shape[:3], "float32")
+def main(argv: list[str] | None = None) -> int:
+    """Show one row a cell and batch size; 1 if any peer failed anywhere."""
+    p = session.parser(__doc__)
+    p.add_argument("--steps", nargs="+", type=int, default=[100, 10_000])
+    p.add_argument("--units", type=int, default=128)
+    p.add_argument("--features", type=int, default=28)
+    p.add_argument("--batch", nargs="+", type=int, default=[1, 32])
+    args = session.parse(p, argv)
+    peers = [session.peer(name) for name in ("unrolled", "keras")]
+    d, u, last = args.features, args.units, max(args.steps)
+    rows = []
+    with session.Session(args, "memory", peers, LEGEND) as run:
 
-    def forward(x, weights):
-        return layer.stateless_call(weights, frozen, x, training=False)[0]
+        def scratch(peer, case: Case) -> str:
+            answer = peer.call("scratch", case=asdict(case))
+            run.failed |= "error" in answer
+            return f"{answer['value'] / MIB:.3f}" if "value" in answer else "FAILED"
 
-    compiled = jax.jit(forward).lower(x, weights).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
-
-
-def main() -> None:
-    """Print one row a cell and batch size."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", nargs="+", type=int, default=[100, 10_000])
-    parser.add_argument("--units", type=int, default=128)
-    parser.add_argument("--features", type=int, default=28)
-    parser.add_argument("--batch", nargs="+", type=int, default=[1, 32])
-    args = parser.parse_args()
-    titles = ["cell, B,D,U"]
-    titles += [f"{who}, T={t:,}" for who in ("unrolled", "keras") for t in args.steps]
-    titles += ["its input", "its T outputs", "its T projections"]
-    print("Scratch memory in MiB; the last three columns at the largest T.\n")
-    print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|")
-    for name, gates in GATES.items():
-        for b in args.batch:
-            d, u, last = args.features, args.units, max(args.steps)
-            row = [f"{name}, {b},{d},{u}"]
-            for layers in (unrolled, keras.layers):
-                for t in args.steps:
-                    used = scratch(layers, Case(name, "forward", (b, t, d, u)))
-                    row.append(f"{used / MIB:.3f}")
-            row += [f"{4 * b * last * n / MIB:.1f}" for n in (d, u, gates * u)]
-            print("| " + " | ".join(row) + " |", flush=True)
+        columns = [(peer, t) for peer in run.running for t in args.steps]
+        for name, gates in GATES.items():
+            for b in args.batch:
+                row = [f"{name}, {b},{d},{u}"]
+                row += [
+                    scratch(peer, Case(name, "forward", (b, t, d, u)))
+                    for peer, t in columns
+                ]
+                row += [f"{4 * b * last * n / MIB:.1f}" for n in (d, u, gates * u)]
+                rows.append(row)
+        titles = ["cell, B,D,U", *(f"{peer.name}, T={t:,}" for peer, t in columns)]
+        titles += ["its input", "its T outputs", "its T projections"]
+        run.say("\n" + report.markdown(titles, rows))
+    return int(run.failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,17 +1,15 @@
-"""The figures as Markdown: a header that says on what, then one table a mode."""
+"""The figures as Markdown: a header that says on what, then the tables."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
-from cases import Case
-from driver import Peer, Timing
+from driver import Peer, Row, Timing, quartiles
+from environments import OURS, Who, commit
 
 FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd")
 
@@ -32,82 +30,88 @@ def machine() -> list[str]:
         f"{kind} (family {family[0]}, model {family[1]}), {os.cpu_count()} cores",
         "instruction sets: " + ", ".join(f for f in FEATURES if f in flags),
         f"{platform.system()} {platform.machine()}, {libc}",
+        f"load at the start: {os.getloadavg()[0]:.1f}",
     ]
 
 
-def header(peers: Iterable[Peer], command: str, threads: int, allocator: str) -> str:
+def header(peers: Iterable[Peer], command: str, settings: str) -> str:
     """What was measured, on what, and how."""
     lines = [f"# Benchmark, {date.today().isoformat()}", "", f"`{command}`", ""]
-    lines += [f"- {line}" for line in machine()]
-    lines.append(f"- {threads} threads for every peer, {allocator} allocator")
+    lines += [f"- {line}" for line in [*machine(), settings]]
     for peer in peers:
-        if "error" in peer.about:
+        if not peer.alive:
             lines.append(f"- **{peer.name}: FAILED to start: {peer.about['error']}**")
             continue
-        named = ", ".join(f"{k} {v}" for k, v in peer.about["versions"].items())
+        named = [f"{k} {v}" for k, v in peer.about["versions"].items()]
+        at = commit(peer.who.checkout) if peer.who.module in OURS else ""
+        named[:0] = [f"commit {at}"] if at else []
+        named = ", ".join(named)
         lines.append(f"- {peer.name}: {named}; Python {peer.about['python']}")
-    legend = (
-        "Milliseconds per call (`fit`: per step): median, and half the interquartile "
-        "range. In brackets: that peer's time over the first column's, median of the "
-        "rounds, with its quartiles. Input (B,T,D), all outputs (B,T,U) returned; "
-        "training is forward and the gradients of input, weights and initial states."
-    )
-    return "\n".join([*lines, "", legend])
+    return "\n".join(lines)
 
 
-def cell(timing: Timing, first: Timing) -> str:
-    """One peer's figure in one row."""
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """One table."""
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def figure(timing: Timing, base: Timing, scale: float) -> str:
+    """One peer's figure in one row, and its ratios to another's, round by round."""
     if not timing.seconds:
         return "FAILED" if timing.note.startswith("FAILED") else "-"
-    low, middle, high = (1e3 * s for s in timing.quartiles())
+    low, middle, high = (scale * s for s in quartiles(timing.seconds))
     text = f"{middle:.3g} ±{(high - low) / 2:.2g}"
-    if timing is first or not first.seconds:
+    if timing is base or not base.seconds:
         return text
-    n = min(len(timing.seconds), len(first.seconds))
-    ratios = np.array(timing.seconds[:n]) / np.array(first.seconds[:n])
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    pairs = zip(timing.seconds, base.seconds, strict=False)
+    low, middle, high = quartiles([a / b for a, b in pairs])
     return f"{text} [{middle:.2f}; {low:.2f}-{high:.2f}]"
 
 
-def table(
-    names: list[str],
-    rows: list[tuple[Case, dict[str, Timing]]],
-    sgemm: float | None,
+def tables(
+    peers: Sequence[Who], rows: Sequence[Row], beside: Callable[[Row], dict[str, str]]
 ) -> str:
-    """A table for each cell and mode, and a line for whatever is not a figure."""
-    lines = []
-    groups = dict.fromkeys((case.cell, case.mode) for case, _ in rows)
-    for name, mode in groups:
-        share = ["% of sgemm"] if sgemm and mode != "fit" else []
-        titles = [f"{name} {mode}", *names, *share, "difference"]
-        lines += ["", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-        for case, timings in rows:
-            if (case.cell, case.mode) == (name, mode):
-                lines.append(_row(case, timings, names, share, sgemm))
-    notes = dict.fromkeys(
-        f"- {peer}, {case.cell} {case.mode} {case.label}: {timing.note}"
-        if timing.note.startswith("FAILED")
-        else f"- {peer}: {timing.note}"
-        for case, timings in rows
-        for peer, timing in timings.items()
-        if timing.note
-    )
+    """A table for each group of cases, and a line for whatever is not a figure."""
+    made = []
+    for group in dict.fromkeys(row.case.group for row in rows):
+        mine = [row for row in rows if row.case.group == group]
+        titles = [group, *(peer.name for peer in peers), *beside(mine[0])]
+        lines = []
+        for row in mine:
+            named = row.timings
+            figures = [
+                figure(
+                    named[peer.name], named[peer.over or peers[0].name], row.case.scale
+                )
+                for peer in peers
+            ]
+            lines.append([row.case.label, *figures, *beside(row).values()])
+        made += ["", markdown(titles, lines)]
+    found = notes(rows)
+    return "\n".join([*made, *(["", "Notes:", *found] if found else [])])
+
+
+def difference(row: Row) -> str:
+    """The largest difference of any peer from the first."""
+    found = [t.difference for t in row.timings.values() if t.difference is not None]
+    return f"{max(found):.0e}" if found else "-"
+
+
+def notes(rows: Iterable[Row]) -> list[str]:
+    """Who failed or has no such thing, and who was busy out of turn."""
+    found = {}
     busy: dict[str, float] = {}
-    for _, timings in rows:
-        for peer, timing in timings.items():
+    for row in rows:
+        for peer, timing in row.timings.items():
             busy[peer] = max(busy.get(peer, 0.0), timing.idle_load)
+            if timing.note.startswith("FAILED"):
+                label = f"{row.case.group} {row.case.label}"
+                found[f"- {peer}, {label}: {timing.note}"] = None
+            elif timing.note:
+                found[f"- {peer}: {timing.note}"] = None
     for peer, load in busy.items():
         if load > 0.05:
-            notes[f"- {peer} burnt {load:.0%} of a core while others were timed"] = None
-    return "\n".join([*lines, *(["", "Notes:", *notes] if notes else [])])
-
-
-def _row(case, timings, names, share, sgemm) -> str:
-    first = timings[names[0]]
-    figures = [cell(timings[name], first) for name in names]
-    if share:
-        done = first.seconds and case.flops / first.quartiles()[1] / sgemm
-        figures.append(f"{done:.0%}" if done else "-")
-    differences = [t.difference for t in timings.values() if t.difference is not None]
-    figures.append(f"{max(differences):.0e}" if differences else "-")
-    return "| " + " | ".join([case.label, *figures]) + " |"
+            found[f"- {peer} burnt {load:.0%} of a core while others were timed"] = None
+    return list(found)

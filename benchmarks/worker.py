@@ -1,7 +1,7 @@
 """One peer in a process of its own, driven by one JSON object a line.
 
-Started as `python worker.py PEER THREADS`. Requests come on standard input and each
-gets one line in answer; anything a library prints goes to standard error.
+Started as `python worker.py PEER`. Requests come on standard input and each gets one
+line in answer; anything a library prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -12,121 +12,112 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
 
+import cases
+from peers import THREADS, Ready, UnsupportedError
 
-@dataclass
-class Built:
-    """A case ready to be timed."""
-
-    run: Callable[[], object]
-    steps: int = 1  # training steps in one call
-    warms: bool = True  # whether an uncounted call opens each round
+BUILDERS = {"fit": "build_fit", "stream": "build_stream"}
 
 
 class Worker:
-    """Holds the built cases between requests."""
+    """Holds the case that was built between requests."""
 
-    def __init__(self, peer: str, threads: int):
+    def __init__(self, peer: str):
         self.peer = importlib.import_module(f"peers.{peer}")
-        self.threads = threads
-        if hasattr(self.peer, "start"):
-            self.peer.start(threads)
-        self.built: list[Built] = []
+        self.ready: Ready | None = None
         self.left_at = (time.perf_counter(), time.process_time())
 
     def hello(self) -> dict:
         """Versions of what is measured."""
         return {"versions": self.peer.versions(), "python": sys.version.split()[0]}
 
-    def build(self, case: dict, save: str | None) -> dict:
-        """Compile a case, run it twice, keep its first result if asked to."""
-        import numpy as np
+    def call(self, name: str, arguments: dict) -> dict:
+        """Any other figure that the peer has."""
+        return {"value": getattr(self.peer, name)(**arguments)}
 
-        from cases import FIT_STEPS, Case, UnsupportedError
-
-        case["shape"] = tuple(case["shape"])
-        made = Case(**case)
-        self.built.append(Built(lambda: None))  # keeps the numbering if this fails
+    def build(self, kind: str, case: dict, save: str) -> dict:
+        """Compile a case, run it, keep its first result if there is one to compare."""
+        made = getattr(cases, kind)(**case)
+        self.ready = None  # frees the last one
         try:
-            if made.mode == "fit":
-                if not hasattr(self.peer, "build_fit"):
-                    raise UnsupportedError("no training loop is measured")
-                run = self.peer.build_fit(made)
-                self.built[-1] = Built(run, steps=FIT_STEPS)
-                run()
-                return {}
-            run, results = self.peer.build(made)
-            self.built[-1] = Built(run)
-            result = run()
-            run()
-            if save:
-                np.savez(save, **results(result))
+            builder = getattr(self.peer, BUILDERS.get(made.mode, "build"), None)
+            if builder is None:
+                raise UnsupportedError(f"{made.mode} is not measured")
+            self.ready = ready = builder(made)
+            result = ready.run()
+            if ready.results:
+                import numpy as np
+
+                np.savez(save, **ready.results(result))
         except UnsupportedError as reason:
             return {"unsupported": str(reason)}
         return {}
 
-    def forget(self) -> dict:
-        """Free what was built."""
-        self.built.clear()
-        return {}
+    def compare(self, paths: list[str]) -> dict:
+        """How far arrays of files are from the first one's, over its largest value."""
+        import numpy as np
 
-    def calibrate(self, number: int, target: float) -> dict:
+        def difference(a, b):
+            return float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-30))
+
+        first, *others = (dict(np.load(path)) for path in paths)
+        shared = [[k for k in first if k in other] for other in others]
+        return {
+            "differences": [
+                max(difference(first[k], other[k]) for k in names)
+                for names, other in zip(shared, others, strict=True)
+            ]
+        }
+
+    def calibrate(self, target: float) -> dict:
         """How many calls fill `target` seconds."""
-        built = self.built[number]
+        ready = self.ready
+        if ready.timed:
+            return {"iterations": 1}
         each = float("inf")
         for _ in range(3):
             started = time.perf_counter()
-            built.run()
+            ready.run()
             each = min(each, time.perf_counter() - started)
             if each > target:
                 break
-        built.warms = each < target  # a long call has no need of a call before it
+        ready.warms = each < target  # a long call has no need of a call before it
         return {"iterations": max(1, round(target / each))}
 
-    def time(self, number: int, iterations: int) -> dict:
+    def time(self, iterations: int) -> dict:
         """One round; also how busy this process was since its last one."""
-        built = self.built[number]
+        ready, run = self.ready, self.ready.run
         wall, cpu = self.left_at
         waited = max(time.perf_counter() - wall, 1e-9)
         # too short a wait says nothing but how long a pool takes to fall asleep
         idle_load = (time.process_time() - cpu) / waited if waited > 0.1 else 0.0
-        if built.warms:
-            built.run()  # brings caches and sleeping threads back; not counted
-        started = time.perf_counter()
-        for _ in range(iterations):
-            built.run()
-        took = time.perf_counter() - started
+        if ready.timed:
+            answer = run()
+        else:
+            if ready.warms:
+                run()  # brings caches and sleeping threads back; not counted
+            started = time.perf_counter()
+            for _ in range(iterations):
+                run()
+            took = time.perf_counter() - started
+            answer = {"seconds": took / iterations / ready.steps}
         time.sleep(0.005)  # lets a thread pool stop spinning before the next peer
         self.left_at = (time.perf_counter(), time.process_time())
-        return {"seconds": took / iterations / built.steps, "idle_load": idle_load}
-
-    def sgemm(self, size: int) -> dict:
-        """Best rate of a square float32 product, in floating operations a second."""
-        product = self.peer.sgemm(size)
-        product()
-        best = float("inf")
-        for _ in range(5):
-            started = time.perf_counter()
-            product()
-            best = min(best, time.perf_counter() - started)
-        return {"flops": 2 * size**3 / best}
+        return {**answer, "idle_load": idle_load}
 
 
 def main() -> None:
     """Answer requests until standard input closes."""
-    peer, threads = sys.argv[1], int(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # prints of libraries must not look like answers
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     worker = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if worker is None:
-                worker = Worker(peer, threads)
+                worker = Worker(sys.argv[1])
             answer = getattr(worker, request.pop("do"))(**request)
         except Exception as error:
             traceback.print_exc()

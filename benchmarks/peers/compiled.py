@@ -7,19 +7,18 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from peers import Ready
 
-def build(mode: str, forward: Callable, x, weights, states, dy) -> tuple:
-    """Jit forward(x, weights, states), or it and all its gradients.
 
-    Returns what to time, and what names the arrays of its result.
-    """
+def build(mode: str, forward: Callable, x, weights, states, dy) -> Ready:
+    """Jit forward(x, weights, states), or it and all its gradients."""
     if mode == "forward":
         compiled = jax.jit(forward)
 
         def run():
             return jax.block_until_ready(compiled(x, weights, states))
 
-        return run, lambda y: {"y": np.asarray(y, "float32")}
+        return Ready(run, lambda y: {"y": np.asarray(y, "float32")})
 
     def forward_and_gradients(x, weights, states, dy):
         y, backward = jax.vjp(forward, x, weights, states)
@@ -37,4 +36,4 @@ def build(mode: str, forward: Callable, x, weights, states, dy) -> tuple:
             named |= {"dkernel": dweights[0], "drecurrent": dweights[1]}
         return {k: np.asarray(v, "float32") for k, v in named.items()}
 
-    return run, results
+    return Ready(run, results)

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from cases import GATES, Case, UnsupportedError, arrays
-from peers import compiled
+from cases import GATES, Case
+from peers import Ready, UnsupportedError, compiled
+from peers.given import arrays
 
 CELLS = {
     "SimpleRNN": nn.SimpleCell,
@@ -43,7 +44,7 @@ def parameters(case: Case, given) -> dict:
     return {"params": {"cell": jax.tree.map(jax.numpy.asarray, made)}}
 
 
-def build(case: Case):
+def build(case: Case) -> Ready:
     """Jit the forward pass, or the forward pass and all its gradients."""
     if case.recurrent_dropout:
         raise UnsupportedError("no recurrent dropout")

@@ -9,8 +9,9 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import keras
 
-from cases import Case, arrays
-from peers import compiled
+from cases import Case
+from peers import Ready, compiled
+from peers.given import arrays
 from peers.on_keras import make_layer, make_model
 
 
@@ -24,7 +25,7 @@ def prepare(dtype: str) -> None:
     jax.config.update("jax_enable_x64", dtype == "float64")
 
 
-def build(layers, case: Case):
+def build(layers, case: Case) -> Ready:
     """Jit the forward pass, or the forward pass and all its gradients."""
     prepare(case.dtype)
     given = arrays(case)
@@ -47,7 +48,22 @@ def build(layers, case: Case):
     return compiled.build(case.mode, forward, x, weights, states, dy)
 
 
-def build_fit(layers, case: Case):
+def build_fit(layers, case: Case) -> Ready:
     """One epoch of the main job."""
     prepare(case.dtype)
     return make_model(layers, case)
+
+
+def scratch(layers, case: dict) -> int:
+    """Bytes of XLA's temporary buffers in a forward pass to the last output alone."""
+    made = Case(**case)
+    layer = make_layer(layers, made)
+    weights = [v.value for v in layer.trainable_variables]
+    frozen = [v.value for v in layer.non_trainable_variables]
+
+    def forward(x, weights):
+        return layer.stateless_call(weights, frozen, x, training=False)[0]
+
+    x = jax.ShapeDtypeStruct(tuple(made.shape[:3]), "float32")
+    compiled = jax.jit(forward).lower(x, weights).compile()
+    return compiled.memory_analysis().temp_size_in_bytes

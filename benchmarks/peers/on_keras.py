@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from cases import Case, arrays, digits
+from cases import EXAMPLES, Case
+from peers import Ready
+from peers.given import arrays, digits
 
 
 def policy(dtype: str) -> str:
@@ -26,7 +28,7 @@ def make_layer(layers, case: Case, **kwargs):
     return layer
 
 
-def make_model(layers, case: Case):
+def make_model(layers, case: Case) -> Ready:
     """One epoch of the main job with Keras's own `fit`."""
     keras.config.set_dtype_policy(policy(case.dtype))
     x, y = digits()
@@ -34,4 +36,8 @@ def make_model(layers, case: Case):
     model = keras.Sequential([layer, keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss)
-    return lambda: model.fit(x, y, batch_size=case.shape[0], epochs=1, verbose=0)
+    b = case.shape[0]
+    return Ready(
+        lambda: model.fit(x, y, batch_size=b, epochs=1, verbose=0),
+        steps=-(-EXAMPLES // b),
+    )

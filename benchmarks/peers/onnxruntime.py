@@ -6,18 +6,12 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from cases import Case, UnsupportedError, arrays
+from cases import Case
+from peers import THREADS, Ready, UnsupportedError
+from peers.given import arrays
 
 OPS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
 ORDER = {"SimpleRNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [0, 1, 2]}  # of Keras's gates
-
-_threads = 2
-
-
-def start(threads: int) -> None:
-    """Remember how many threads a session may use."""
-    global _threads
-    _threads = threads
 
 
 def versions() -> dict[str, str]:
@@ -73,13 +67,13 @@ def model(case: Case, given, states_out: bool = False) -> bytes:
 def session(serialized: bytes) -> ort.InferenceSession:
     """Two threads (or as many as asked), which sleep once a run is over."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = _threads
+    options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return ort.InferenceSession(serialized, options, ["CPUExecutionProvider"])
 
 
-def build(case: Case):
+def build(case: Case) -> Ready:
     """Forward only."""
     if case.mode != "forward":
         raise UnsupportedError("inference only")
@@ -99,4 +93,21 @@ def build(case: Case):
     def run():
         return ready.run(["Y"], feed)[0]
 
-    return run, lambda y: {"y": y[:, 0].swapaxes(0, 1)}
+    return Ready(run, lambda y: {"y": y[:, 0].swapaxes(0, 1)})
+
+
+def build_stream(case: Case) -> Ready:
+    """The operator over one step, its final states fed back."""
+    given = arrays(case)
+    ready = session(model(case, given, states_out=True))
+    names = ("h0", "c0")[: len(given.states)]
+    feed = {name: s[None] for name, s in zip(names, given.states, strict=True)}
+    feed["X"] = given.x[:, 0][None]
+    wanted = [name.replace("0", "n") for name in names]
+
+    def run():
+        states = ready.run(wanted, feed)
+        feed.update(zip(names, states, strict=True))
+        return states[0][0]
+
+    return Ready(run, lambda y: {"y": y})

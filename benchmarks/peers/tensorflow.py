@@ -10,14 +10,13 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
 
-from cases import Case, arrays
+from cases import Case
+from peers import THREADS, Ready
+from peers.given import arrays
 from peers.on_keras import make_layer, make_model
 
-
-def start(threads: int) -> None:
-    """Use exactly this many threads."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def versions() -> dict[str, str]:
@@ -45,7 +44,7 @@ def faster(function, args):
     return chosen
 
 
-def build(case: Case):
+def build(case: Case) -> Ready:
     """Forward, or forward and all gradients."""
     given = arrays(case)
     layer = make_layer(keras.layers, case, return_sequences=True)
@@ -65,7 +64,7 @@ def build(case: Case):
             y.numpy()  # waits
             return y
 
-        return run, lambda y: {"y": tf.cast(y, "float32").numpy()}
+        return Ready(run, lambda y: {"y": tf.cast(y, "float32").numpy()})
 
     dy = tf.constant(given.dy, layer.compute_dtype)
     weights = [v.value for v in layer.trainable_variables]
@@ -89,9 +88,9 @@ def build(case: Case):
         named = {"y": y, "dx": gradients[0]}
         return {k: tf.cast(v, "float32").numpy() for k, v in named.items()}
 
-    return run, results
+    return Ready(run, results)
 
 
-def build_fit(case: Case):
+def build_fit(case: Case) -> Ready:
     """One epoch of the main job with Keras's own `fit`."""
     return make_model(keras.layers, case)

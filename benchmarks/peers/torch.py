@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 
-from cases import Case, UnsupportedError, arrays, digits
+from cases import EXAMPLES, Case
+from peers import THREADS, Ready, UnsupportedError
+from peers.given import arrays, digits
+
+torch.set_num_threads(THREADS)
+torch.set_num_interop_threads(1)
 
 LAYERS = {"SimpleRNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
 ORDER = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # of Keras's gates
-
-
-def start(threads: int) -> None:
-    """Use exactly this many threads."""
-    torch.set_num_threads(threads)
-    torch.set_num_interop_threads(1)
 
 
 def versions() -> dict[str, str]:
@@ -22,10 +23,15 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "mkl": str(torch.backends.mkl.is_available())}
 
 
-def sgemm(size: int):
-    """A square float32 product."""
+def sgemm(size: int) -> float:
+    """Best rate of a square float32 product, in floating operations a second."""
     a, b, out = (torch.rand(size, size) for _ in range(3))
-    return lambda: torch.mm(a, b, out=out)
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        torch.mm(a, b, out=out)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
 
 
 def make_layer(case: Case):
@@ -50,7 +56,7 @@ def make_layer(case: Case):
     return layer.to(getattr(torch, case.dtype)), given
 
 
-def build(case: Case):
+def build(case: Case) -> Ready:
     """Forward in inference mode, or forward and all gradients."""
     if case.mask == "random":
         raise UnsupportedError("packed sequences are right-padded only")
@@ -78,7 +84,7 @@ def build(case: Case):
             with torch.inference_mode():
                 return forward()
 
-        return run, lambda y: {"y": y.float().numpy()}
+        return Ready(run, lambda y: {"y": y.float().numpy()})
 
     wanted = [x, *layer.parameters(), *states]
     dy = torch.tensor(given.dy, dtype=dtype)
@@ -91,10 +97,10 @@ def build(case: Case):
         y, gradients = result
         return {"y": y.detach().float().numpy(), "dx": gradients[0].float().numpy()}
 
-    return run, results
+    return Ready(run, results)
 
 
-def build_fit(case: Case):
+def build_fit(case: Case) -> Ready:
     """One epoch: slice a batch, forward, loss, backward, Adam; nothing else."""
     x, y = (torch.tensor(a) for a in digits())
     y = y.long()
@@ -111,4 +117,24 @@ def build_fit(case: Case):
             loss.backward()
             optimizer.step()
 
-    return run
+    return Ready(run, steps=-(-EXAMPLES // batch))
+
+
+def build_stream(case: Case) -> Ready:
+    """torch.nn's cell in inference mode, NumPy in and out."""
+    layer, given = make_layer(case)
+    cells = {"LSTM": torch.nn.LSTMCell, "GRU": torch.nn.GRUCell}
+    cell = cells.get(case.cell, torch.nn.RNNCell)(case.shape[2], case.shape[3])
+    weights = layer.state_dict().items()
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in weights})
+    states = [torch.tensor(s) for s in given.states]
+    state = tuple(states) if len(states) == 2 else states[0]
+    x = given.x[:, 0]
+
+    def run():
+        nonlocal state
+        with torch.inference_mode():
+            state = cell(torch.from_numpy(x), state)
+            return (state[0] if isinstance(state, tuple) else state).numpy()
+
+    return Ready(run, lambda y: {"y": y})

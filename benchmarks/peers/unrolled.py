@@ -1,4 +1,4 @@
-"""Our layers."""
+"""Our layers, of this checkout or of another."""
 
 import os
 from functools import partial
@@ -6,16 +6,34 @@ from functools import partial
 os.environ["KERAS_BACKEND"] = "jax"
 
 import unrolled
-from unrolled import _native
 
-from peers import on_jax
+from cases import Case
+from peers import OPTION, Ready, UnsupportedError, on_jax
+from peers.given import arrays
+from peers.on_keras import make_layer
 
-build = partial(on_jax.build, unrolled)
-build_fit = partial(on_jax.build_fit, unrolled)
+scratch = partial(on_jax.scratch, unrolled)
+if not OPTION:  # weights in fewer bits are for streams alone
+    build = partial(on_jax.build, unrolled)
+    build_fit = partial(on_jax.build_fit, unrolled)
 
 
 def versions() -> dict[str, str]:
     """Ours first, and which of its kernels run; then what it stands on."""
-    kernels = _native.variant() or "not built"
-    own = {"unrolled": unrolled.__version__, "kernels": kernels}
+    kernels = unrolled.LSTM(8).plan((1, 1, 8)).rstrip(".")
+    own = {"unrolled": unrolled.__version__, "LSTM(8) in": kernels}
     return {**own, **on_jax.versions()}
+
+
+def build_stream(case: Case) -> Ready:
+    """Our stepper, NumPy in and out; the option says how weights are stored."""
+    layer = make_layer(unrolled, case)
+    stream = unrolled.stream(layer, case.shape[0], weights=OPTION or "float32")
+    if "native" not in stream.plan():
+        raise UnsupportedError("no compiled core here: see `unrolled doctor`")
+    given = arrays(case)
+    stream.states = {layer.name: given.states}
+    # a function of C: at 3 µs a step one of Python would show
+    run = partial(stream.step, given.x[:, 0])
+    # numbers of rounded weights are others
+    return Ready(run, None if OPTION else lambda y: {"y": y})
