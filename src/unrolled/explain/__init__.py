@@ -1,7 +1,8 @@
 """Explain what units, cells and time steps are in your own model.
 
-`describe` runs the model and returns plain facts; text, figure and page are drawn
-from those facts alone.
+`facts/` runs the model and writes plain facts (schema.md); `show/` makes text, figure
+and page of those facts alone. Neither imports the other: what both need lies beneath
+them, in gates.py, blobs.py and words.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Numbers as short text: blobs that a page decodes with what browsers have.
 
+Beneath both rooms: facts are stored in them, the figure and the words read them.
 A blob is a dict: `code` (how each number is stored), `shape`, `min`, `max`,
 `precision` (the largest rounding error of a finite value) and `data`: base64 of a
 zlib stream. Four codes:

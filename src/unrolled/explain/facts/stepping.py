@@ -16,6 +16,7 @@ import numpy as np
 
 from ..gates import GATES, SIGMOID
 from . import kinds
+from .together import variables
 
 States = list[np.ndarray]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
@@ -113,8 +114,6 @@ def formula_step(cell: Any, kind: str, weights: dict[str, np.ndarray]) -> Step:
 def cell_step(cell: Any) -> Step:
     """The step of any cell: the cell itself, compiled once for each batch size."""
     import keras
-
-    from .together import variables
 
     holders = list({id(v): v for v in variables(cell)}.values())
     structure: Any = None

@@ -5,6 +5,7 @@ Letters: B T D U. Time runs to the right, units run down.
 
 from __future__ import annotations
 
+import textwrap
 from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
@@ -44,8 +45,6 @@ def text(x: float, y: float, words: Any, css: str = "", anchor: str = "start") -
 
 
 def wrap(words: str, characters: int) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(clean(words), characters) or [""]
 
 
