@@ -73,4 +73,4 @@ def lines() -> list[str]:
 if __name__ == "__main__":
     import pytest
 
-    sys.exit(pytest.main(["-q", "tests/test_rnn_values.py"]))
+    sys.exit(pytest.main(["-q", "tests/layers/test_values.py"]))

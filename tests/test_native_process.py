@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from .core import VARIANTS, need_core, run, run_on
-from .test_kernels import KINDS, make
+from .engine.test_kernels import KINDS, make
 
 pytestmark = need_core
 
 CHECK = """
-from tests.test_kernels import KINDS, check, make
+from tests.engine.test_kernels import KINDS, check, make
 from unrolled.engine import native
 from unrolled.engine.foreign import Spec
 for kind in KINDS:
@@ -135,7 +135,7 @@ def test_fork():
     import ctypes, os, sys
     import numpy as np
     from unrolled.engine import native
-    from tests.test_kernels import check, make
+    from tests.engine.test_kernels import check, make
     from unrolled.engine.foreign import Spec
     check(Spec("lstm", flip=True), make("lstm", 16, 20, 32, 64))
     core = native.library()[0]
@@ -157,7 +157,7 @@ def test_batch_parallel():
     import re
     import jax, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-    from tests.test_kernels import KINDS, make
+    from tests.engine.test_kernels import KINDS, make
     from unrolled.engine.foreign import Spec
     from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
@@ -193,7 +193,7 @@ def test_batch_parallel_in_forward_mode():
     code = """
     import jax, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-    from tests.test_kernels import KINDS, make
+    from tests.engine.test_kernels import KINDS, make
     from unrolled.engine.foreign import Spec
     from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
@@ -231,7 +231,7 @@ def test_shard_map():
     code = """
     import jax, numpy as np
     from jax.sharding import Mesh, PartitionSpec as P
-    from tests.test_kernels import make
+    from tests.engine.test_kernels import make
     from unrolled.engine.foreign import Spec
     from unrolled.engine.kernels import Fused
     mesh = Mesh(np.array(jax.devices()), ("batch",))
@@ -251,7 +251,7 @@ def test_memory_shortage_is_an_error():
     code = """
     import resource
     import jax, numpy as np
-    from tests.test_kernels import make
+    from tests.engine.test_kernels import make
     from unrolled.engine.foreign import Spec
     from unrolled.engine.kernels import Fused
     case = make("lstm", 64, 2, 2, 700)

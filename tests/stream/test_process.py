@@ -1,0 +1,173 @@
+"""The stepper as a guest in a process: variants, forks, memory, no core at all."""
+
+import pytest
+
+from ..core import VARIANTS, need_core, run, run_on
+
+CHECK = """
+import keras, numpy as np, unrolled
+from keras import layers
+from tests.stream.test_stream import every_step, inputs, max_relative, randomize
+from tests.stream.test_stream import run as steps
+from unrolled.engine import native
+from unrolled.stream.interpreted import Interpreted
+
+def model(*parts, features):
+    return randomize(keras.Sequential([keras.Input((None, features)), *parts]))
+
+for U in (3, 17, 129):
+    m = model(
+        unrolled.LSTM(U, return_sequences=True),
+        layers.LayerNormalization(),
+        unrolled.GRU(U, return_sequences=True),
+        layers.Dense(U, activation="gelu"),
+        unrolled.GRU(U, reset_after=False, return_sequences=True),
+        unrolled.SimpleRNN(U, activation="relu"),
+        layers.Dense(3, activation="softmax"),
+        features=U + 2,
+    )
+    for B in (1, 5):
+        x = inputs(B, 4, U + 2)
+        for weights in ("float32", "bfloat16", "int8"):
+            stream = unrolled.stream(m, batch_size=B, weights=weights)
+            got = steps(stream, x)
+            want = Interpreted(stream._program, B, weights, np.asarray)
+            limit = 2e-3 if weights == "int8" else 4e-6
+            assert max_relative(got, steps(want, x)) < limit, (U, B, weights)
+            if weights == "float32" and (U, B) == (17, 5):
+                assert max_relative(got, every_step(m, x)) < 4e-6
+print(native.variant())
+"""
+
+
+@need_core
+@pytest.mark.parametrize("isa", VARIANTS)
+def test_every_variant(isa):
+    assert run_on(isa, CHECK).split()[-1] == isa
+
+
+@need_core
+@pytest.mark.parametrize("threads", ["1", "2", "5", "16"])
+def test_any_number_of_threads(threads):
+    """As many as there are, and more, give the same numbers to the last bit."""
+    code = """
+    import hashlib, keras, numpy as np, unrolled
+    from tests.stream.test_stream import inputs, randomize
+    layers = [unrolled.GRU(500, reset_after=False, return_sequences=True),
+              unrolled.LSTM(400), keras.layers.Dense(300)]
+    model = randomize(keras.Sequential([keras.Input((None, 64)), *layers]))
+    x = inputs(2, 60, 64)
+    digest = hashlib.sha1()
+    for weights in ("float32", "bfloat16", "int8"):
+        stream = unrolled.stream(model, batch_size=2, weights=weights)
+        for t in range(60):
+            digest.update(stream.step(x[:, t]).tobytes())
+    print(digest.hexdigest())
+    """
+    one = run(code, UNROLLED_THREADS="1")
+    assert run(code, UNROLLED_THREADS=threads) == one
+
+
+@need_core
+def test_fork():
+    """A child goes on from its parent's states, with helper threads of its own."""
+    code = """
+    import os
+    import numpy as np, unrolled
+    layer = unrolled.LSTM(600)
+    layer.build((None, None, 600))
+    x = np.ones((1, 600), "float32")
+    stream = unrolled.stream(layer)
+    for _ in range(20):
+        stream.step(x)
+    same = unrolled.stream(layer)
+    same.states = stream.states
+    child = os.fork()
+    y = [stream.step(x) for _ in range(20)]
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    for each in y:
+        np.testing.assert_array_equal(same.step(x), each)
+    """
+    run(code, UNROLLED_THREADS="2")
+
+
+@need_core
+def test_memory_shortage_is_an_error():
+    code = """
+    import resource
+    import numpy as np, unrolled
+    layer = unrolled.LSTM(700)
+    layer.build((None, None, 700))
+    stream = unrolled.stream(layer)
+    x = np.ones((1, 700), "float32")
+    stream.step(x)
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), -1))
+    try:
+        streams = [unrolled.stream(layer) for _ in range(100)]
+    except Exception as error:
+        assert "memory" in f"{type(error)} {error}".lower(), error
+        print("refused")
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    stream.step(x)
+    try:
+        unrolled.stream(layer, batch_size=1 << 60)
+    except MemoryError as error:
+        print(error)
+    """
+    lines = run(code, UNROLLED_THREADS="1").splitlines()
+    assert lines == ["refused", "not enough memory for a stream's weights and states"]
+
+
+@need_core
+def test_memory_is_given_back():
+    code = """
+    import gc, resource, weakref
+    import numpy as np, unrolled
+    layer = unrolled.LSTM(400)
+    layer.build((None, None, 400))
+    x = np.ones((1, 400), "float32")
+    def use():
+        for _ in range(20):
+            stream = unrolled.stream(layer)
+            stream.refresh()
+            for _ in range(50):
+                stream.step(x)
+            stream.states
+            try:
+                stream.step(x[0])
+            except ValueError:
+                pass
+    def used():
+        pages = int(open("/proc/self/statm").read().split()[1])
+        return pages * resource.getpagesize()
+    use()
+    before = used()
+    use()
+    # 200 MB of weights were packed since; the allocator may keep some.
+    assert used() - before < 90e6, used() - before
+    gc.disable()
+    stream = unrolled.stream(layer)
+    seen = weakref.ref(stream)
+    del stream
+    assert seen() is None
+    """
+    run(code)
+
+
+def test_without_the_core():
+    """The same numbers in plain NumPy, and the reason in the plan."""
+    code = """
+    import keras, unrolled, warnings
+    from tests.stream.test_stream import check, inputs, sequence
+    from unrolled.engine import native
+    native.library = lambda: (None, "the native kernels were not built")
+    warnings.simplefilter("ignore")
+    model = sequence(unrolled.LSTM(7), keras.layers.Dense(2))
+    stream = check(model, inputs(3, 4, 5))
+    print(stream.plan())
+    """
+    want = "plain NumPy, with float32 weights: the native kernels were not built."
+    assert run(code).splitlines()[-1] == want
