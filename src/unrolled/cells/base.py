@@ -8,7 +8,7 @@ at once, and random masks are drawn once a sequence.
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import jax
@@ -209,37 +209,48 @@ def takes(function: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
+def takes_more(function: Callable[..., Any]) -> bool:
+    """Whether `function` takes further keywords."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 def memory_use(cell: Any, function: Callable[..., Any]) -> str:
     """How `function` of a cell takes a memory: ``"no"``, ``"may"`` or ``"must"``.
 
     Further keywords count as naming it if a cell inside reads it.
     """
-    parameters = inspect.signature(function).parameters
-    if "memory" in parameters:
-        optional = parameters["memory"].default is not inspect.Parameter.empty
-        return "may" if optional else "must"
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    named = inspect.signature(function).parameters.get("memory")
+    if named is not None:
+        return "must" if named.default is inspect.Parameter.empty else "may"
+    if not takes_more(function) or not isinstance(cell, keras.layers.Layer):
         return "no"
-    inside = [
-        each
-        for each in cell._flatten_layers(include_self=False)
-        if hasattr(each, "state_size")
-    ]
-    return most(memory_use(each, each.call) for each in inside)
+    inside = cell._flatten_layers(include_self=False)
+    return most(map(_use, (each for each in inside if hasattr(each, "state_size"))))
 
 
-def most(uses: Any) -> str:
+def _use(cell: Any) -> str:
+    ours = isinstance(cell, Cell) and type(cell).call is Cell.call
+    return cell.reads_memory if ours else memory_use(cell, cell.call)
+
+
+def most(uses: Iterable[str]) -> str:
     """The strongest of some uses."""
     return max(uses, key=("no", "may", "must").index, default="no")
 
 
 def constants_of(
-    cell: Any, batch_size: Any, training: Any, memory: Tree, memory_mask: Tree
+    cell: Any,
+    batch_size: Any,
+    training: Any,
+    memory: Tree = None,
+    memory_mask: Tree = None,
 ) -> Tree:
     """What `get_constants` gives, called with what its signature names."""
     given = {"memory": memory, "memory_mask": memory_mask}
-    named = {k: v for k, v in given.items() if takes(cell.get_constants, k)}
-    return cell.get_constants(batch_size, bool(training), **named)
+    if not takes_more(cell.get_constants):
+        given = {k: v for k, v in given.items() if takes(cell.get_constants, k)}
+    return cell.get_constants(batch_size, bool(training), **given)
 
 
 def check_built(cell: Any, input_shape: Any, memory_shape: Any = None) -> None:

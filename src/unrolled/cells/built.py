@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import keras
 from jax import numpy as jnp
+from keras.src.backend import compute_output_spec
 from keras.src.utils.python_utils import is_default
 
 from ..checks import require
@@ -61,8 +62,9 @@ def _step_symbolically(cell: Any, step_shape: Tree, memory_shape: Tree) -> None:
     given = {}
     if memory_shape is not None and view.reads_memory != "no":
         given["memory"] = symbols(memory_shape)
-    with in_words(cell):
-        cell(symbols(step_shape), states, **given)
+    # Not `cell(...)`: Keras cannot trace a call with further keywords.
+    with in_words(cell), cell._open_name_scope():
+        compute_output_spec(cell.call, symbols(step_shape), states, **given)
 
 
 def _symbol(shape: Any) -> keras.KerasTensor:

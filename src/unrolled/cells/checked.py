@@ -125,8 +125,14 @@ def in_words(cell: Any) -> Iterator[None]:
     """
     try:
         yield
-    except _DECISIONS as error:
-        frames = traceback.extract_tb(error.__traceback__)
+    except Exception as error:
+        # Keras, where it adds arguments to such an error, raises another from it.
+        found: BaseException | None = error
+        while found is not None and not isinstance(found, _DECISIONS):
+            found = found.__context__
+        if found is None:
+            raise
+        frames = traceback.extract_tb(found.__traceback__)
         theirs = [f for f in frames if not _is_library(Path(f.filename))]
         if not theirs:
             raise

@@ -7,7 +7,7 @@ import keras
 
 from ..arguments import Declared
 from ..checks import require
-from .base import Cell, Tree, constants_of, most
+from .base import Cell, Tree, constants_of
 from .built import build_cell, step_shapes
 from .checked import checked
 from .keras_style import as_cell, check_cell
@@ -83,11 +83,6 @@ class StackedRNNCells(Declared, Cell):
         """The top cell's."""
         return as_cell(self.cells[-1]).output_shapes
 
-    @property
-    def reads_memory(self) -> str:
-        """As the cell does that needs it most."""
-        return most(as_cell(cell).reads_memory for cell in self.cells)
-
     def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
         """Build the cells, each for the output of the one below it."""
         for cell in self.cells:
@@ -107,15 +102,13 @@ class StackedRNNCells(Declared, Cell):
         ]
 
     def get_constants(
-        self,
-        batch_size: int,
-        training: bool,
-        memory: Tree = None,
-        memory_mask: Tree = None,
+        self, batch_size: int, training: bool, **given: Any
     ) -> list[Tree]:
         """Each cell's own."""
-        given = (batch_size, training, memory, memory_mask)
-        return [constants_of(as_cell(cell), *given) for cell in self.cells]
+        return [
+            constants_of(as_cell(cell), batch_size, training, **given)
+            for cell in self.cells
+        ]
 
     def project_inputs(self, x: Tree, constants: Tree) -> Tree:
         """The lowest cell's; the others read what is known only at the step."""

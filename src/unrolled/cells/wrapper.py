@@ -101,11 +101,6 @@ class CellWrapper(Declared, Cell):
         """The cell's."""
         return as_cell(self.cell).output_shapes
 
-    @property
-    def reads_memory(self) -> str:
-        """As the cell."""
-        return as_cell(self.cell).reads_memory
-
     def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
         """Build the cell."""
         build_cell(self.cell, input_shape, memory_shape)
@@ -121,16 +116,9 @@ class CellWrapper(Declared, Cell):
         own = dict(zip(self.own_states, own, strict=True))
         return self.join(initial_states(as_cell(self.cell), batch_size), own)
 
-    def get_constants(
-        self,
-        batch_size: int,
-        training: bool,
-        memory: Tree = None,
-        memory_mask: Tree = None,
-    ) -> Tree:
+    def get_constants(self, batch_size: int, training: bool, **given: Any) -> Tree:
         """The cell's."""
-        view = as_cell(self.cell)
-        return constants_of(view, batch_size, training, memory, memory_mask)
+        return constants_of(as_cell(self.cell), batch_size, training, **given)
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """The cell's step, from inputs as they are and the cell's states."""

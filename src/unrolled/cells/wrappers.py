@@ -80,14 +80,10 @@ class DropoutWrapper(CellWrapper):
         return [bool(mark) for mark in marks]
 
     def get_constants(
-        self,
-        batch_size: int,
-        training: bool,
-        memory: Tree = None,
-        memory_mask: Tree = None,
+        self, batch_size: int, training: bool, **given: Any
     ) -> dict[str, Any]:
         """The cell's, and the masks that serve a whole sequence."""
-        inner = super().get_constants(batch_size, training, memory, memory_mask)
+        inner = super().get_constants(batch_size, training, **given)
         draws = training and not self.every_step
         masks = self._draw(batch_size) if draws else None
         return {"cell": inner, "training": training, "masks": masks}
@@ -184,14 +180,10 @@ class ZoneoutWrapper(CellWrapper):
         return [rate or 0.0 for rate in choose(names, self.zoneout, "zoneout")]
 
     def get_constants(
-        self,
-        batch_size: int,
-        training: bool,
-        memory: Tree = None,
-        memory_mask: Tree = None,
+        self, batch_size: int, training: bool, **given: Any
     ) -> dict[str, Any]:
         """The cell's, and whether to draw."""
-        inner = super().get_constants(batch_size, training, memory, memory_mask)
+        inner = super().get_constants(batch_size, training, **given)
         return {"cell": inner, "training": training}
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:

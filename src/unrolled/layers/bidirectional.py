@@ -11,6 +11,7 @@ from ..cells.base import is_dims, narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import fits, require
 from ..engine import run
+from . import checks
 from .rnn import RNN
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
@@ -185,6 +186,11 @@ class Bidirectional(keras.layers.Layer):
             "pass the forward states, then the backward ones",
         )
         return [states[:half] or None, states[half:] or None]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Keras layer; see the class."""
+        checks.build_at_first_call(self, self._time_axis == 0, args, kwargs)
+        return super().__call__(*args, **kwargs)
 
     def build(
         self,

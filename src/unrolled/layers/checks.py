@@ -1,5 +1,6 @@
 """Checks of what a recurrent layer is called with, before any compute."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -101,11 +102,30 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
         )
 
 
-def arrays(sequences: Tree) -> Tree:
-    """`sequences` with a shape and a dtype each, also where plain numbers came."""
-    return jax.tree.map(
-        lambda a: a if hasattr(a, "dtype") else np.asarray(a), sequences
+def build_at_first_call(
+    layer: Any, time_major: bool, args: tuple, kwargs: dict[str, Any]
+) -> None:
+    """Build `layer` for what it is called with, the memory included.
+
+    Keras would build it from shapes alone: they do not say whether rank 2 is ids or
+    lacks an axis; and only if `call` names whatever `build` names, which a class that
+    derives from ours need not.
+
+    Raises:
+        ValueError: if the sequences cannot be such.
+    """
+    if layer.built:
+        return
+    given = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
+    given = {**given.pop("kwargs", {}), **given}
+    sequences, memory = (
+        jax.tree.map(lambda a: a if hasattr(a, "dtype") else np.asarray(a), tree)
+        for tree in (next(iter(given.values()), None), given.get("memory"))
     )
+    check_sequences(sequences, None, time_major)
+    shape = lambda array: tuple(array.shape)  # noqa: E731
+    shapes = {} if memory is None else {"memory_shape": jax.tree.map(shape, memory)}
+    layer.build(jax.tree.map(shape, sequences), **shapes)
 
 
 def symbol(shape: tuple) -> keras.KerasTensor:

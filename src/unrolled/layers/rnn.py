@@ -120,10 +120,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
-        # Building sees shapes alone; dtypes say whether rank 2 is ids or lacks an axis.
-        if self.step_shape is None:
-            sequences = args[0] if args else kwargs.get("sequences")
-            checks.check_sequences(checks.arrays(sequences), None, self.time_major)
+        checks.build_at_first_call(self, self.time_major, args, kwargs)
         return super().__call__(*args, **kwargs)
 
     def build(
