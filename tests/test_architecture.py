@@ -1,6 +1,7 @@
 """The house rules of the source: imports run one way, files stay small."""
 
 import ast
+import graphlib
 import inspect
 from pathlib import Path
 
@@ -10,85 +11,117 @@ import pytest
 
 ROOT = Path(unrolled.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-# The rooms, lowest first; a room may import from itself and from those below.
+# The rooms, lowest first: a room imports from itself and from floors below.
 FLOORS = [
-    {"_partition", "deferred", "foreign"},
-    {
-        *("arguments", "carried", "checks", "loop", "pure", "samplers", "losses"),
-        *("_backend", "_native"),
-    },
+    {"_backend", "_borrowed", "arguments", "checks"},
     {"cells"},
-    {"kernels", "parts", "wrappers", "attention"},
-    {"running"},
-    {"rnn"},
-    {"layers", "bidirectional", "decoding"},
-    {"accelerate", "doctor"},
-    {"explain", "interop", "stream"},
-    {"cli", "__main__"},
-    {"__init__"},
+    {"engine"},
+    {"layers"},
+    {"accelerate", "doctor", "explain", "stream"},
+    {"cli"},
+    {"__main__", "__init__"},
 ]
-LEAVES = {"deferred", "foreign", "samplers"}
-# Rooms on one floor that know each other.
-NEIGHBOURS = {
-    ("carried", "arguments"),
-    ("checks", "arguments"),
-    ("wrappers", "attention"),
-    ("attention", "wrappers"),
-    ("explain", "interop"),
-    ("bidirectional", "layers"),
-    ("__main__", "cli"),
-    ("wrappers", "kernels"),
-}
+# In explain: words and pixels are made of plain facts.
+EXPLAIN = [{"blobs", "gates"}, {"words"}, {"facts", "show"}, {"__init__"}]
 
 
-def _room(file):
-    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+def _name(file):
+    """A file as its path inside the package: ``("cells", "lstm")``."""
+    return file.relative_to(ROOT).with_suffix("").parts
 
 
-def _floor(room):
-    floors = [n for n, rooms in enumerate(FLOORS) if room in rooms]
-    assert floors, f"{room}: say in FLOORS on which floor this room is"
-    return floors[0]
+NAMES = {_name(file): file for file in FILES}
 
 
 def _imports(file):
-    """Rooms of ours that `file` imports, wherever the import stands."""
-    package = file.relative_to(ROOT).parts[:-1]
+    """The files of ours that `file` imports, wherever the import stands."""
+    package = _name(file)[:-1]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
+            ours = (node.module or "").split(".")
             if node.level:
-                base = list(package)[: len(package) - (node.level - 1)]
-            elif (node.module or "").split(".")[0] == "unrolled":
-                base = []
+                base = package[: len(package) - node.level + 1]
+                path = (*base, *(part for part in ours if part))
+            elif ours[0] == "unrolled":
+                path = tuple(ours[1:])
             else:
                 continue
-            parts = [p for p in (node.module or "").split(".") if p != "unrolled" and p]
-            path = base + parts
             for alias in node.names:
-                yield (path or [alias.name])[0]
+                yield _file((*path, alias.name), path)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "unrolled":
-                    yield ([*alias.name.split("."), "__init__"])[1]
+                    yield _file(tuple(alias.name.split(".")[1:]))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def _file(*paths):
+    """The first of some paths that is a file, a package standing for its own."""
+    tried = [each for path in paths for each in (path, (*path, "__init__"))]
+    return next(NAMES[path] for path in tried if path in NAMES)
+
+
+IMPORTS = {file: set(_imports(file)) - {file} for file in FILES}
+EACH = pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+
+
+def _floor(room, floors):
+    found = [n for n, rooms in enumerate(floors) if room in rooms]
+    assert found, f"{room}: say on which floor this room is"
+    return found[0]
+
+
+def _hold(file, floors, depth):
+    room = _name(file)[depth]
+    for other in IMPORTS[file]:
+        if len(_name(other)) > depth and (there := _name(other)[depth]) != room:
+            below = _floor(there, floors) < _floor(room, floors)
+            assert below, f"{room} must not import {there}"
+
+
+@EACH
 def test_imports_run_one_way(file):
-    room = _room(file)
-    for other in set(_imports(file)) - {room}:
-        allowed = _floor(other) < _floor(room) or (room, other) in NEIGHBOURS
-        assert allowed, f"{room} must not import {other}"
-        assert room not in LEAVES, f"{room} is a leaf and imports nothing of ours"
+    _hold(file, FLOORS, 0)
+    if _name(file)[0] == "explain":
+        inside = {f for f in IMPORTS[file] if _name(f)[0] == "explain"}
+        assert inside <= set(NAMES.values())
+        for other in inside:
+            here, there = _name(file)[1], _name(other)[1]
+            below = _floor(there, EXPLAIN) < _floor(here, EXPLAIN)
+            assert here == there or below, f"{here} must not import {there}"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_every_room_is_on_one_floor():
+    rooms = {_name(file)[0] for file in FILES}
+    listed = [room for floor in FLOORS for room in floor]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == rooms
+
+
+def test_no_files_import_each_other_in_a_circle():
+    # A package that gathers its own files is no step of a circle.
+    graph = {
+        file: {other for other in others if other.stem != "__init__"}
+        for file, others in IMPORTS.items()
+        if file.stem != "__init__"
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_a_circle_would_be_found():
+    a, b, c = "abc"
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter({a: {b}, b: {c}, c: {a}}).static_order())
+
+
+@EACH
 def test_files_stay_small(file):
     assert len(file.read_text().splitlines()) <= 450
 
 
 def test_loop_knows_neither_keras_nor_cells():
-    assert list(_imports(ROOT / "loop.py")) == ["deferred"]
-    assert "keras" not in _modules(ROOT / "loop.py")
+    loop = NAMES["engine", "loop"]
+    assert IMPORTS[loop] <= {NAMES["engine", "deferred"], NAMES["engine", "__init__"]}
+    assert "keras" not in _modules(loop)
 
 
 def _modules(file):
@@ -99,57 +132,41 @@ def _modules(file):
             yield node.module.split(".")[0]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
-def test_only_interop_names_other_engines(file):
-    if _room(file) != "interop":
-        foreign = {"torch", "tensorflow", "flax", "onnx", "onnxruntime"}
-        assert not foreign & set(_modules(file))
+@EACH
+def test_nothing_names_other_engines(file):
+    foreign = {"torch", "tensorflow", "flax", "onnx", "onnxruntime"}
+    assert not foreign & set(_modules(file))
 
 
-# What runs the model; all else in explain/ reads the plain facts it wrote down.
-DESCRIBERS = {
-    "capture",
-    "claims",
-    "describe",
-    "everystep",
-    "experiments",
-    "layer_facts",
-    "shapes",
-    "stepping",
-    "together",
-    "trace",
-}
+@EACH
+def test_what_makes_words_and_pixels_never_sees_keras(file):
+    if _name(file)[0] == "explain" and _name(file)[1] not in ("facts", "__init__"):
+        assert not {"keras", "jax"} & set(_modules(file))
 
 
-def test_explain_renderers_never_see_keras():
-    files = [f for f in FILES if _room(f) == "explain" and f.stem not in DESCRIBERS]
-    assert {"text", "svg"} <= {f.stem for f in files}
-    for file in files:
-        if file.stem != "__init__":
-            assert not {"keras", "jax"} & set(_modules(file)), file.stem
-            drawn = {"describe", *DESCRIBERS} & set(_within(file))
-            assert file.stem in ("kinds", "ledger", "pack", "walk") or not drawn
-
-
-def _within(file):
-    """Files of explain/ that a file of explain/ imports."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and "explain" in (node.module or ""):
-            yield node.module.split(".")[-1]
-            yield from (alias.name for alias in node.names)
+def test_explain_has_both_rooms():
+    rooms = {_name(file)[1] for file in FILES if _name(file)[0] == "explain"}
+    assert {"facts", "show"} <= rooms
+    assert rooms == set().union(*EXPLAIN)
 
 
 def test_the_time_axis_is_walked_in_one_place():
-    """One loop in all of the package (decoding stops on data)."""
+    """One loop in all of the package."""
     walkers = {
-        str(file.relative_to(ROOT))
+        _name(file)
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute)
         and node.attr in ("scan", "fori_loop", "while_loop", "associative_scan")
     }
-    assert "loop.py" in walkers
-    assert walkers <= {"loop.py", "deferred.py", "decoding.py"}
+    assert walkers == {("engine", "loop"), ("engine", "deferred")}
+
+
+def test_tests_stand_in_the_rooms_of_what_they_test():
+    here = Path(__file__).parent
+    rooms = {path.name for path in here.iterdir() if list(path.glob("test_*.py"))}
+    folders = {path.name for path in ROOT.iterdir() if list(path.glob("*.py"))}
+    assert rooms == folders
 
 
 def test_everything_exported_exists_and_is_documented():

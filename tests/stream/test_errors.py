@@ -13,10 +13,6 @@ def sequence(*parts):
     return keras.Sequential([keras.Input((None, 5)), *parts])
 
 
-class Mine(unrolled.LSTMCell):
-    """A cell of a user."""
-
-
 class MyDense(layers.Dense):
     """A layer of a user."""
 
@@ -85,9 +81,6 @@ REFUSED = {
     ),
     r"LSTM 'l', which has return_all_states=True": (
         lambda: _built(LSTM(3, return_all_states=True, name="l"))
-    ),
-    r"RNN 'r', which has the cell Mine, which has no compiled form": (
-        lambda: sequence(unrolled.RNN(Mine(3), name="r"))
     ),
     r"LSTM 'l', which has the activation softsign.*use one of tanh, sigmoid": (
         lambda: sequence(LSTM(3, activation="softsign", name="l"))

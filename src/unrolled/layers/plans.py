@@ -35,7 +35,11 @@ def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> s
     if not layer.built:
         return f"{scan}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
-    own, other = (_changes(layer, t, memory_shape) for t in (training, not training))
+    memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)
+    own, other = (
+        changes(layer.cell, layer.step_shape, memory, each)
+        for each in (training, not training)
+    )
     if own:
         scan += f"; each step changes {', '.join(own)}"
     if own != other:
@@ -44,26 +48,39 @@ def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> s
     return f"{scan}."
 
 
-def _changes(layer: Any, training: bool, memory_shape: Tree) -> list[str]:
-    """Names of the variables that a step of the cell assigns."""
-    view, rows = as_cell(layer.cell), 2
+_ROWS = 2
+
+
+def _array(shape: tuple) -> jax.ShapeDtypeStruct:
+    """An array of this shape, for some number of rows and whatever else is unknown."""
+    kind = "float32" if len(shape) > 1 else "int32"
+    return jax.ShapeDtypeStruct((_ROWS, *(n or 2 for n in shape[1:])), kind)
+
+
+def changes(
+    cell: Any, step_shape: Tree, memory: Tree = None, training: bool = False
+) -> list[str]:
+    """Names of the variables that a step of a built cell assigns.
+
+    Args:
+        cell: ours or Keras-style.
+        step_shape: of one step's inputs, B apart.
+        memory: a tree of arrays or their shapes ``(B, ...)``, or None.
+        training: whether training is meant.
+    """
+    view = as_cell(cell)
     found: list[str] = []
-
-    def array(shape: tuple) -> jax.ShapeDtypeStruct:
-        kind = "float32" if shape else "int32"
-        return jax.ShapeDtypeStruct((rows, *(n or 2 for n in shape)), kind)
-
-    x = jax.tree.map(array, layer.step_shape, is_leaf=is_dims)
-    memory = jax.tree.map(lambda s: array(s[1:]), memory_shape, is_leaf=is_dims)
+    x = jax.tree.map(lambda s: _array((None, *s)), step_shape, is_leaf=is_dims)
+    memory = jax.tree.map(lambda m: _array(tuple(m.shape)), memory)
 
     def trace(memory: Tree) -> None:
-        states = initial_states(view, rows)
-        constants = constants_of(view, rows, training, memory, None)
+        states = initial_states(view, _ROWS)
+        constants = constants_of(view, _ROWS, training, memory)
 
         def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
             return view.step(view.project_inputs(x, constants), states, constants)
 
-        pure = purify(step, layer.cell, x, states)
+        pure = purify(step, cell, x, states)
         found.extend(variable.name for variable in pure.changed)
 
     with keras.StatelessScope():

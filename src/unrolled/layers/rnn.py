@@ -10,13 +10,13 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from ..arguments import KW_ONLY, Declared
 from ..cells.base import constants_of, is_dims, narrowed
-from ..cells.built import build_cell, step_shapes, step_spec
+from ..cells.built import build_cell, step_shapes
 from ..cells.keras_style import as_cell, check_cell
 from ..cells.stacked import StackedRNNCells
 from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop, run
 from ..engine.run import Job
-from . import checks, plans
+from . import checks, plans, symbolic
 from . import memory as memories
 
 Tree = Any
@@ -203,36 +203,16 @@ class RNN(SequenceArguments, keras.layers.Layer):
             sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
         )
         leading = jax.tree.leaves(sequences)[0].shape[:2]
-        rows = leading[1 if self.time_major else 0] or 2
+        rows = leading[1 if self.time_major else 0]
+        output, states = symbolic.step(self.cell, rows, sequences, memory, memory_mask)
 
-        def known(symbol: Any, first: int) -> Any:
-            # What is unknown may be anything: a step is traced for some size.
-            sizes = (rows, *(n or 2 for n in symbol.shape[first:]))
-            return jax.ShapeDtypeStruct(sizes, symbol.dtype)
-
-        def masks(memory: Tree) -> Tree:
-            if memory_mask is None or memory is None:
-                return None
-            ones = [
-                None if m is None else jnp.ones(known(m, 1).shape, bool)
-                for m in jax.tree.leaves(memory_mask, is_leaf=lambda m: m is None)
-            ]
-            return memories.masks(memory, ones)
-
-        output, states = step_spec(
-            self.cell,
-            jax.tree.map(lambda s: known(s, 2), sequences),
-            jax.tree.map(lambda m: known(m, 1), memory),
-            masks,
-        )
-
-        def symbolic(each: Any, steps: bool) -> keras.KerasTensor:
+        def spec(each: Any, steps: bool) -> keras.KerasTensor:
             shape = self._with_axes(leading, each.shape[1:], steps)
             floating = jnp.issubdtype(each.dtype, jnp.floating)
             dtype = self.compute_dtype if floating else str(each.dtype)
             return keras.KerasTensor(shape, dtype)
 
-        return self._returned(output, states, symbolic)
+        return self._returned(output, states, spec)
 
     def compute_mask(self, inputs: Tree, mask: Any) -> Any:
         """The mask goes on with the output of every step; states have none."""

@@ -56,17 +56,17 @@ class Interpreted:
         self._steps = [_as_stored(step, storage) for step in program.steps]
         self._convert = convert
         self._lock = threading.Lock()
-        self._states = [
-            [np.zeros((rows, step.units), np.float32)] * STATES.get(step.kind, 0)
-            for step in self._steps
-        ]
+        self._rows = rows
+        self._states = self._fresh()
 
     def step(self, x: Any) -> Array:
         """One time step."""
         y = self._convert(x)
         with self._lock, np.errstate(all="ignore"):
             for n, step in enumerate(self._steps):
-                if step.kind in STATES:
+                if step.cell is not None:
+                    y, self._states[n] = step.cell(y, self._states[n])
+                elif step.kind in STATES:
                     self._states[n] = _recur(step, y, self._states[n])
                     y = self._states[n][0]
                 else:
@@ -75,12 +75,18 @@ class Interpreted:
 
     def reset(self, rows: Array | None) -> None:
         """See `Compiled.reset`."""
-        keep = np.zeros((1, 1), bool) if rows is None else ~rows[:, None]
+        marks = np.ones(self._rows, bool) if rows is None else rows
+
+        def mixed(fresh: Array, state: Array) -> Array:
+            chosen = marks.reshape(-1, *[1] * (state.ndim - 1))
+            return np.where(chosen, fresh, state)
+
         with self._lock:
-            self._states = [
-                [np.where(keep, s, np.float32(0)) for s in states]
-                for states in self._states
-            ]
+            pairs = zip(self._fresh(), self._states, strict=True)
+            self._states = [list(map(mixed, *each)) for each in pairs]
+
+    def _fresh(self) -> list[list[Array]]:
+        return [step.fresh(self._rows) for step in self._steps]
 
     def read(self) -> list[Array]:
         """See `Compiled.read`."""

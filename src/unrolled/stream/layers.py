@@ -1,15 +1,27 @@
 """What each layer does at a step, read from its weights and options."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import keras
 import numpy as np
 
 from .. import cells, layers
-from ..layers import RNN
+from ..cells.keras_style import as_cell
+from ..layers import RNN, memory, plans
 from .program import Array, Step
+from .traced import CellStep
 
 RECURRENT = (RNN, keras.layers.RNN)
+
+
+class Start(NamedTuple):
+    """What a stream is made for."""
+
+    rows: int = 1
+    storage: str = "float32"
+    memory: Any = None
+    memory_mask: Any = None
 
 
 def refuse(layer: Any, why: str, advice: str) -> ValueError:
@@ -73,7 +85,7 @@ def _activation(layer: Any, owner: Any, role: str, known: dict[str, Any]) -> Any
     )
 
 
-def _recurrent(layer: Any, features: int) -> list[Step]:
+def _recurrent(layer: Any, features: int, start: Start) -> list[Step]:
     for option in ("go_backwards", "return_state", "return_all_states"):
         if getattr(layer, option, False):
             advice = {
@@ -87,7 +99,7 @@ def _recurrent(layer: Any, features: int) -> list[Step]:
             )
     steps = []
     for cell in cells_of(layer.cell):
-        steps.append(_cell(layer, cell, features))
+        steps.append(_cell(layer, cell, features, start))
         features = steps[-1].units
     return steps
 
@@ -99,16 +111,12 @@ def cells_of(cell: Any) -> list[Any]:
     return [inner for each in cell.cells for inner in cells_of(each)]
 
 
-def _cell(layer: Any, cell: Any, features: int) -> Step:
+def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
     kinds = {"SimpleRNNCell": "simple_rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
     name = type(cell).__name__
     stock = getattr(keras.layers, name, None)
     if name not in kinds or type(cell) not in (getattr(cells, name), stock):
-        raise refuse(
-            layer,
-            f"has the cell {name}, which has no compiled form",
-            "use SimpleRNNCell, LSTMCell or GRUCell, or step the cell itself",
-        )
+        return _traced(layer, cell, features, start)
     check_dtype(cell)
     kind = kinds[name]
     if kind == "gru":
@@ -128,6 +136,37 @@ def _cell(layer: Any, cell: Any, features: int) -> Step:
         _array(cell.recurrent_kernel),
         _array(cell.bias),
     )
+
+
+def _traced(layer: Any, cell: Any, features: int, start: Start) -> Step:
+    """A cell of another class, compiled by JAX."""
+    name = type(cell).__name__
+    if start.storage != "float32":
+        raise refuse(
+            layer,
+            f"has the cell {name}, which has no form to store in {start.storage}",
+            "leave weights at float32",
+        )
+    view = as_cell(cell)
+    given = (start.memory, start.memory_mask)
+    given = given if view.reads_memory != "no" else (None, None)
+    memory.check(given[0], view, None, start.rows)
+    changed = plans.changes(cell, (features,), given[0])
+    if changed:
+        raise refuse(
+            layer,
+            f"has the cell {name}, whose step changes {', '.join(changed)}",
+            "keep in states whatever a step carries to the next",
+        )
+    output = jax.tree.leaves(view.output_shapes)
+    if len(output) != 1 or len(output[0].sizes) != 1:
+        raise refuse(
+            layer,
+            f"has the cell {name}, whose output is not one row of numbers",
+            "stream a cell whose output_size is a number",
+        )
+    step = CellStep(cell, start.rows, features, *given)
+    return Step("cell", layer.name, features, output[0].sizes[0], cell=step)
 
 
 def _dense(layer: Any, features: int) -> list[Step]:

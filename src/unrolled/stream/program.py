@@ -1,6 +1,6 @@
 """A model as a program: layers in a row, as plain data."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +23,25 @@ class Step(NamedTuple):
     recurrent: Array | None = None
     bias: Array | None = None
     numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    cell: Any = None  # of kind "cell": a `CellStep`
+
+    def fresh(self, rows: int) -> list[Array]:
+        """The states of fresh sequences; none where nothing is carried."""
+        if self.cell is not None:
+            return [np.array(state) for state in self.cell.fresh]
+        zeros = np.zeros((rows, self.units), np.float32)
+        return [zeros.copy() for _ in range(STATES.get(self.kind, 0))]
 
 
 class Program(NamedTuple):
     """The steps of a model, lowest first."""
 
     steps: list[Step]
+
+    @property
+    def traced(self) -> list[str]:
+        """Names of the layers whose cells run in JAX."""
+        return list(dict.fromkeys(s.name for s in self.steps if s.cell is not None))
 
     @property
     def takes_ids(self) -> bool:

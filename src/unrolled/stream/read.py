@@ -6,13 +6,19 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 
+from ..cells.keras_style import as_cell
 from ..checks import require
-from .layers import READERS, RECURRENT, cells_of, check_dtype, refuse
+from ..layers import RNN
+from .layers import READERS, RECURRENT, Start, cells_of, check_dtype, refuse
 from .program import Program, Step
 
 
-def read(model: Any) -> Program:
+def read(model: Any, start: Start) -> Program:
     """Read a model's weights and options.
+
+    Args:
+        model: what to step.
+        start: what the stream is made for.
 
     Raises:
         ValueError: naming the layer that a stream cannot step, and why.
@@ -34,7 +40,20 @@ def read(model: Any) -> Program:
         if steps and isinstance(layer, keras.layers.Embedding):
             raise refuse(layer, "is not the first layer", "stream the model from it on")
         width = steps[-1].units if steps else _features(layer, model)
-        steps += READERS[type(layer)](layer, width)
+        given = (start,) if isinstance(layer, RECURRENT) else ()
+        steps += READERS[type(layer)](layer, width, *given)
+    readers = [
+        layer
+        for layer in _chain(model)
+        if isinstance(layer, RECURRENT) and as_cell(layer.cell).reads_memory != "no"
+    ]
+    require(
+        start.memory is None or bool(readers),
+        "memory",
+        "can only go to a model with a cell that reads one",
+        f"a memory for '{model.name}'",
+        "leave it out",
+    )
     require(
         bool(steps),
         "model",
@@ -83,20 +102,33 @@ def _chain(model: Any) -> Iterator[Any]:
         yield model
 
 
+def _sequences(model: Any) -> list[Any]:
+    """The inputs of a functional model, but for those that are a layer's memory."""
+    memories = [
+        tensor
+        for operation in model.operations
+        for node in operation._inbound_nodes
+        for tensor in keras.tree.flatten(node.arguments.kwargs.get("memory"))
+    ]
+    return [i for i in model.inputs if not any(i is m for m in memories)]
+
+
 def _functional_chain(model: Any) -> list[Any]:
     """The layers between a functional model's one input and its one output."""
+    inputs = _sequences(model)
     require(
-        len(model.inputs) == len(model.outputs) == 1,
+        len(inputs) == len(model.outputs) == 1,
         "model",
-        "must have one input and one output to be stepped",
-        f"{len(model.inputs)} and {len(model.outputs)} in '{model.name}'",
+        "must have one input and one output to be stepped, memory apart",
+        f"{len(inputs)} and {len(model.outputs)} in '{model.name}'",
         "stream a part of it that has",
     )
     tensor, chain = model.outputs[0], []
-    while tensor is not model.inputs[0]:
+    while tensor is not inputs[0]:
         layer, node_index, _ = tensor._keras_history
         node = layer._inbound_nodes[node_index]
-        given = node.input_tensors
+        beside = [i for i in model.inputs if i is not inputs[0]]
+        given = [t for t in node.input_tensors if not any(t is b for b in beside)]
         alone = "a stream steps layers in a single row; stream the parts apart"
         if not isinstance(layer, keras.layers.Layer):
             raise refuse(layer, "is an operation, not a layer", alone)
@@ -135,7 +167,10 @@ def _why_unknown(layer: Any) -> tuple[str, str]:
 
 def _features(layer: Any, model: Any) -> int:
     """Width of what the first layer reads: from its weights, or the model's input."""
-    shape = getattr(model, "input_shape", None)
+    if type(model) is Functional:
+        shape = tuple(_sequences(model)[0].shape)
+    else:
+        shape = getattr(model, "input_shape", None)
     embedding = isinstance(layer, keras.layers.Embedding)
     if shape is not None and len(shape) != (2 if embedding else 3):
         raise refuse(
@@ -148,6 +183,8 @@ def _features(layer: Any, model: Any) -> int:
         return layer.input_dim
     if shape is not None and shape[-1] is not None:
         return shape[-1]
+    if isinstance(layer, RNN) and len(layer.step_shape) == 1:
+        return layer.step_shape[0]
     owner = cells_of(layer.cell)[0] if isinstance(layer, RECURRENT) else layer
     for name in ("kernel", "moving_mean", "gamma", "beta", "scale"):
         held: Any = getattr(owner, name, None)

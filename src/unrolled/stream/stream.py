@@ -10,26 +10,36 @@ from ..checks import require
 from ..engine import native
 from .compiled import Compiled
 from .interpreted import Interpreted
-from .program import STATES
+from .layers import Start
 from .read import read
 from .storage import STORAGES
 
 Array = np.ndarray
 
 
-def stream(model: Any, batch_size: int = 1, weights: str = "float32") -> "Stream":
+def stream(
+    model: Any,
+    batch_size: int = 1,
+    weights: str = "float32",
+    memory: Any = None,
+    memory_mask: Any = None,
+) -> "Stream":
     """A stepper for a model: one time step a call, NumPy in, NumPy out.
 
     Args:
         model: a built Sequential or functional model whose layers form a single row,
             or one layer. It may hold SimpleRNN, LSTM and GRU of this package or of
-            ``keras.layers``, RNN and StackedRNNCells of their cells, Dense,
+            ``keras.layers``, RNN and StackedRNNCells of their cells or of any other
+            (which JAX then steps, more slowly: `Stream.plan` says so), Dense,
             Embedding (first), activations, layer, batch and RMS normalization,
             dropout, and TimeDistributed of those.
         batch_size: B, how many sequences are stepped side by side.
         weights: how the matrices are stored: ``"float32"``, ``"bfloat16"`` (half the
             memory) or ``"int8"`` (a quarter, one scale for each output column).
             Sums, states and outputs are float32 whatever is chosen.
+        memory: what the cells read at every step, a tree of ``(B, ...)``, handed over
+            once; only for a model with a cell that reads one.
+        memory_mask: which of its entries count, as `RNN` takes it.
 
     Returns:
         A `Stream`, every row at the start of a sequence.
@@ -48,7 +58,7 @@ def stream(model: Any, batch_size: int = 1, weights: str = "float32") -> "Stream
         >>> bool(np.allclose(y, model(np.ones((1, 5, 3))), atol=1e-6))
         True
     """
-    return Stream(model, batch_size, weights)
+    return Stream(model, batch_size, weights, memory, memory_mask)
 
 
 class Stream:
@@ -68,7 +78,12 @@ class Stream:
     """
 
     def __init__(
-        self, model: Any, batch_size: int = 1, weights: str = "float32"
+        self,
+        model: Any,
+        batch_size: int = 1,
+        weights: str = "float32",
+        memory: Any = None,
+        memory_mask: Any = None,
     ) -> None:
         require(
             isinstance(batch_size, (int, np.integer))
@@ -89,11 +104,13 @@ class Stream:
         self._model = model
         self.batch_size = int(batch_size)
         self.weights = weights
+        self._memory = (memory, memory_mask)
         self._prepare()
 
     def _prepare(self) -> None:
-        self._program = read(self._model)
-        engine = Interpreted if _reason() else Compiled
+        start = Start(self.batch_size, self.weights, *self._memory)
+        self._program = read(self._model, start)
+        engine = Interpreted if _reason() or self._program.traced else Compiled
         B, D = self.batch_size, self._program.features
         convert = functools.partial(_convert, B, self._program.takes_ids, D)
         self._engine = engine(self._program, B, self.weights, convert)
@@ -145,13 +162,14 @@ class Stream:
     def states(self) -> dict[str, list[Array]]:
         """Copies of the states, ``(B, U)`` each, by the recurrent layer's name.
 
-        ``[h]``, or ``[h, c]`` for an LSTM; of stacked cells one after another. What
+        ``[h]``, or ``[h, c]`` for an LSTM; of stacked cells one after another; of
+        another cell in the order of its ``state_names``. What
         was read can be assigned later, here or in another stream of the same model.
         """
         arrays = iter(self._engine.read())
         states: dict[str, list[Array]] = {}
         for step in self._program.steps:
-            count = STATES.get(step.kind, 0)
+            count = len(step.fresh(1))
             if count:
                 states.setdefault(step.name, []).extend(
                     next(arrays) for _ in range(count)
@@ -179,7 +197,8 @@ class Stream:
                 shapes,
                 "make the stream with the same batch_size",
             )
-            arrays += [np.ascontiguousarray(a, np.float32) for a in got]
+            pairs = zip(got, want, strict=True)
+            arrays += [np.ascontiguousarray(a, w.dtype) for a, w in pairs]
         self._engine.write(arrays)
 
     def refresh(self) -> None:
@@ -198,6 +217,10 @@ class Stream:
         """Say in one sentence what runs the steps here, and why."""
         reason = _reason()
         with_weights = f"with {self.weights} weights"
+        traced = self._program.traced
+        if traced:
+            names = ", ".join(map(repr, traced))
+            return f"NumPy, and JAX for {names}, whose cell has no compiled form."
         if isinstance(self._engine, Interpreted):
             return f"plain NumPy, {with_weights}: {reason}."
         return f"the native stepper ({native.variant()}), {with_weights}."
