@@ -1,6 +1,10 @@
-"""Cells as users write them: Keras style, awkward on purpose."""
+"""Cells as users write them: Keras style, awkward on purpose, and with a memory."""
 
+import unrolled
+
+import jax
 import keras
+from jax import numpy as jnp
 from keras import ops
 
 
@@ -104,3 +108,97 @@ class Noisy(keras.layers.Layer):
     def get_config(self):
         """The arguments."""
         return {**super().get_config(), "units": self.units, "kinds": self.kinds}
+
+
+@keras.saving.register_keras_serializable("users")
+class Attending(unrolled.Cell):
+    """h' = tanh(x W + h R + what h finds in the memory by dot products)."""
+
+    def __init__(self, units=4, **kwargs):
+        """Hold h of `units` numbers."""
+        super().__init__(**kwargs)
+        self.units = self.output_size = units
+        self.state_size = [units]
+
+    def build(self, input_shape, memory_shape):
+        """W (D, U), R (U, U), and the projection of the memory (M, U)."""
+        width = {"W": input_shape[-1], "R": self.units, "keys": memory_shape[-1]}
+        for name, rows in width.items():
+            setattr(self, name, self.add_weight(name=name, shape=(rows, self.units)))
+
+    def get_constants(self, batch_size, training, memory, memory_mask):
+        """The keys (B, S, U), once a sequence."""
+        del batch_size, training
+        return memory @ self.keys.value, memory_mask
+
+    def project_inputs(self, x, constants):
+        """The share that needs no state."""
+        del constants
+        return x @ self.W.value
+
+    def step(self, x, states, constants):
+        """Look into the memory with h."""
+        (h,), (keys, mask) = states, constants
+        scores = jnp.einsum("bu,bsu->bs", h, keys)
+        scores = scores if mask is None else jnp.where(mask, scores, -1e9)
+        found = jnp.einsum("bs,bsu->bu", jax.nn.softmax(scores), keys)
+        h = jnp.tanh(x + h @ self.R.value + found)
+        return h, [h]
+
+
+@keras.saving.register_keras_serializable("users")
+class Attend(unrolled.CellWrapper):
+    """Hands what h finds in the memory to the cell inside, beside the inputs."""
+
+    def build(self, input_shape, memory_shape):
+        """Build the projection of the memory, and the cell for wider inputs."""
+        units = self.cell.output_size
+        self.keys = self.add_weight(name="keys", shape=(memory_shape[-1], units))
+        super().build((input_shape[0], input_shape[-1] + units))
+
+    def get_constants(self, batch_size, training, memory, memory_mask):
+        """The cell's, and the keys (B, S, U)."""
+        inner = super().get_constants(batch_size, training)
+        return inner, memory @ self.keys.value, memory_mask
+
+    def step(self, x, states, constants):
+        """Find, and step."""
+        inner, keys, mask = constants
+        scores = jnp.einsum("bu,bsu->bs", jax.tree.leaves(states)[0], keys)
+        scores = scores if mask is None else jnp.where(mask, scores, -1e9)
+        found = jnp.einsum("bs,bsu->bu", jax.nn.softmax(scores), keys)
+        return super().step(jnp.concatenate([x, found], -1), states, inner)
+
+
+@keras.saving.register_keras_serializable("users")
+class Looks(keras.layers.Layer):
+    """Keras style: the mean of the memory, where it counts, beside x and h."""
+
+    def __init__(self, units=4, **kwargs):
+        """A layer inside, without a `build`."""
+        super().__init__(**kwargs)
+        self.state_size = self.output_size = units
+        self.dense = keras.layers.Dense(units, use_bias=False)
+
+    def call(self, inputs, states, memory=None, memory_mask=None):
+        """h' = tanh([x, h, mean] W)."""
+        weight = ops.ones_like(memory[..., :1])
+        if memory_mask is not None:
+            weight = weight * ops.cast(memory_mask[..., None], weight.dtype)
+        mean = ops.sum(memory * weight, 1) / ops.sum(weight, 1)
+        h = ops.tanh(self.dense(ops.concatenate([inputs, states[0], mean], -1)))
+        return h, [h]
+
+
+class Hands(keras.layers.Layer):
+    """Keras style: whatever else it is given, it hands on to the cell inside."""
+
+    def __init__(self, cell, **kwargs):
+        """States and output are the cell's."""
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.state_size, self.output_size = cell.state_size, cell.output_size
+
+    def call(self, inputs, states, **kwargs):
+        """The cell's."""
+        return self.cell(inputs, states, **kwargs)

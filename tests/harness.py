@@ -160,3 +160,17 @@ def randomise(layer, row, rng, features, units):
     params = row.params(rng, features, units)
     assign(layer.trainable_variables, params)
     return stock_params(layer)
+
+
+def scatter(layer, rng):
+    """Give a built layer, whatever is in it, random weights."""
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape).astype("float32"))
+    return layer
+
+
+def close(actual, expected) -> None:
+    """Assert that two trees are the same numbers but for float32's rounding."""
+    pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)

@@ -180,6 +180,41 @@ def gru(
     return y, [y], pull
 
 
+def attending(params, x, states, *, memory_mask=None):
+    """h' = tanh(x W + h R + a K); a = softmax of h K over the memory, K = memory keys.
+
+    The memory (B, S, M) is among the params, so that it has a gradient.
+    """
+    (h,) = states
+    memory, weight = params["memory"], params["keys"]
+    keys = memory @ weight
+    scores = np.einsum("bu,bsu->bs", h, keys)
+    if memory_mask is not None:
+        scores = np.where(memory_mask, scores, -1e9)
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    share = raised / raised.sum(1, keepdims=True)
+    found = np.einsum("bs,bsu->bu", share, keys)
+    y = np.tanh(x @ params["W"] + h @ params["R"] + found)
+
+    def pull(dy, dstates):
+        da = (dy + dstates[0]) * (1.0 - y * y)
+        d_share = np.einsum("bu,bsu->bs", da, keys)
+        d_scores = share * (d_share - (share * d_share).sum(1, keepdims=True))
+        if memory_mask is not None:
+            d_scores = np.where(memory_mask, d_scores, 0.0)
+        d_keys = share[..., None] * da[:, None] + d_scores[..., None] * h[:, None]
+        dh = da @ params["R"].T + np.einsum("bs,bsu->bu", d_scores, keys)
+        grads = {
+            "W": x.T @ da,
+            "R": h.T @ da,
+            "keys": np.einsum("bsm,bsu->mu", memory, d_keys),
+            "memory": d_keys @ weight.T,
+        }
+        return da @ params["W"].T, [dh], grads
+
+    return y, [y], pull
+
+
 @dataclass
 class Run:
     """What one pass over a sequence gives; sequences in processing order.

@@ -65,6 +65,21 @@ class Cell(keras.layers.Layer):
         cell.build = once
         return cell
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Keras layer; built for the inputs and the memory.
+
+        Keras would do so only if `call` had an argument for each of `build`.
+        """
+        if not self.built and takes(self.build, "memory_shape"):
+            given = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
+            # While Keras traces a model for any batch, B is no number.
+            inputs, memory = jax.tree.map(
+                lambda a: tuple(n if isinstance(n, int) else None for n in a.shape),
+                (next(iter(given.values())), given.get("memory")),
+            )
+            self.build(inputs, memory)
+        return super().__call__(*args, **kwargs)
+
     @property
     def splits(self) -> bool:
         """Whether a step is `project_state`, then `combine`."""
@@ -215,23 +230,30 @@ def takes_more(function: Callable[..., Any]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def memory_use(cell: Any, function: Callable[..., Any]) -> str:
+def memory_use(cell: Any, function: Callable[..., Any], name: str = "memory") -> str:
     """How `function` of a cell takes a memory: ``"no"``, ``"may"`` or ``"must"``.
 
-    Further keywords count as naming it if a cell inside reads it.
+    Further keywords count as naming it if a cell inside reads it. So for the mask.
     """
-    named = inspect.signature(function).parameters.get("memory")
+    named = inspect.signature(function).parameters.get(name)
     if named is not None:
         return "must" if named.default is inspect.Parameter.empty else "may"
     if not takes_more(function) or not isinstance(cell, keras.layers.Layer):
         return "no"
     inside = cell._flatten_layers(include_self=False)
-    return most(map(_use, (each for each in inside if hasattr(each, "state_size"))))
+    return most(_use(each, name) for each in inside if hasattr(each, "state_size"))
 
 
-def _use(cell: Any) -> str:
+def _use(cell: Any, name: str) -> str:
     ours = isinstance(cell, Cell) and type(cell).call is Cell.call
-    return cell.reads_memory if ours else memory_use(cell, cell.call)
+    reads = name == "memory" and ours
+    return cell.reads_memory if reads else memory_use(cell, cell.call, name)
+
+
+def memory_arguments(cell: Any, memory: Tree, memory_mask: Tree) -> dict[str, Any]:
+    """Of a memory and its mask what a cell's ``call`` takes."""
+    given = {"memory": memory, "memory_mask": memory_mask}
+    return {k: v for k, v in given.items() if memory_use(cell, cell.call, k) != "no"}
 
 
 def most(uses: Iterable[str]) -> str:

@@ -10,7 +10,15 @@ from keras.src.backend import compute_output_spec
 from keras.src.utils.python_utils import is_default
 
 from ..checks import require
-from .base import Tree, check_built, constants_of, is_dims, takes
+from .base import (
+    Tree,
+    check_built,
+    constants_of,
+    is_dims,
+    memory_arguments,
+    takes,
+    takes_more,
+)
 from .checked import checked, in_words
 from .keras_style import as_cell
 from .states import initial_states
@@ -61,8 +69,12 @@ def _step_symbolically(cell: Any, step_shape: Tree, memory_shape: Tree) -> None:
     )
     given = {}
     if memory_shape is not None and view.reads_memory != "no":
-        given["memory"] = symbols(memory_shape)
-    # Not `cell(...)`: Keras cannot trace a call with further keywords.
+        given = memory_arguments(cell, symbols(memory_shape), None)
+    # Not `cell(...)`: Keras cannot trace a call with further keywords. Nor would it
+    # inside, where the call itself builds what it calls.
+    for each in cell._flatten_layers(include_self=False):
+        if is_default(each.build) and takes_more(each.call):
+            each.built = True
     with in_words(cell), cell._open_name_scope():
         compute_output_spec(cell.call, symbols(step_shape), states, **given)
 

@@ -7,7 +7,7 @@ import keras
 from jax import numpy as jnp
 
 from ..checks import require
-from .base import Cell, Tree, built_for, memory_use, takes
+from .base import Cell, Tree, built_for, memory_arguments, memory_use
 from .states import zeros
 
 
@@ -104,11 +104,7 @@ class KerasStyle:
         memory_mask: Tree = None,
     ) -> dict[str, Any]:
         """The arguments of a step, and the masks of Keras's own dropout."""
-        given: dict[str, Any] = {}
-        if self.reads_memory != "no":
-            given = {"memory": memory, "memory_mask": memory_mask}
-        if not takes(self.cell.call, "memory_mask") and takes(self.cell.call, "memory"):
-            given.pop("memory_mask", None)
+        given = memory_arguments(self.cell, memory, memory_mask)
         if getattr(self.cell, "_call_has_training_arg", False):
             given["training"] = training
         constants: dict[str, Any] = {"arguments": given}

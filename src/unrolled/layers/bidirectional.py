@@ -12,7 +12,7 @@ from ..cells.keras_style import as_cell
 from ..checks import fits, require
 from ..engine import run
 from . import checks
-from .rnn import RNN
+from .rnn import RNN, in_a_row
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
 _IN_COMMON = ("return_sequences", "return_state", "stateful")
@@ -132,7 +132,7 @@ class Bidirectional(keras.layers.Layer):
         """The carried states, forward first; None if there are none."""
         if self.forward_layer.states is None:
             return None
-        return [*self.forward_layer.states, *self.backward_layer.states]
+        return [each for layer in self._layers_of for each in in_a_row(layer.states)]
 
     @property
     def state_names(self) -> dict[str, Any]:
@@ -202,7 +202,8 @@ class Bidirectional(keras.layers.Layer):
         del initial_state_shape
         for each in self._layers_of:
             if not each.built:
-                given = {} if memory_shape is None else {"memory_shape": memory_shape}
+                reads = memory_shape is not None and reads_memory(each)
+                given = {"memory_shape": memory_shape} if reads else {}
                 each.build(sequences_shape, **given)
                 each.built = True
         if self._weights_to_set is not None:

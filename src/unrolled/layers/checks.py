@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from ..cells.base import is_dims
 from ..checks import fits, require
+from .memory import check_arrays
 
 Tree = Any
 
@@ -123,6 +124,8 @@ def build_at_first_call(
         for tree in (next(iter(given.values()), None), given.get("memory"))
     )
     check_sequences(sequences, None, time_major)
+    batch = jax.tree.leaves(sequences)[0].shape[1 if time_major else 0]
+    check_arrays(memory, batch)
     shape = lambda array: tuple(array.shape)  # noqa: E731
     shapes = {} if memory is None else {"memory_shape": jax.tree.map(shape, memory)}
     layer.build(jax.tree.map(shape, sequences), **shapes)

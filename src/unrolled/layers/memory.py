@@ -41,14 +41,7 @@ def check(memory: Tree, cell: Any, built: Tree, batch: Any) -> None:
         f"a memory for {kind}, which names none",
         "leave it out, or write the cell with a memory",
     )
-    shapes = [tuple(each.shape) for each in jax.tree.leaves(memory)]
-    require(
-        all(shape and fits(shape[:1], (batch,)) for shape in shapes),
-        "memory",
-        f"must hold arrays (batch, ...), with the batch size of sequences, {batch}",
-        f"shapes {shapes}",
-        "one entry for each row of sequences",
-    )
+    shapes = check_arrays(memory, batch)
     if built is None:
         return
     want = jax.tree.leaves(built, is_leaf=is_dims)
@@ -56,14 +49,32 @@ def check(memory: Tree, cell: Any, built: Tree, batch: Any) -> None:
         fits(shape[1:], (None, *need[2:])) if len(need) > 2 else fits(shape, need)
         for shape, need in zip(shapes, (tuple(w) for w in want), strict=False)
     ]
+    keys = _keys(built, is_dims)
     require(
-        len(shapes) == len(want) and all(alike),
+        len(shapes) == len(want) and all(alike) and _keys(memory, None) == keys,
         "memory",
-        f"must have the shapes that the layer was built for, {list(map(tuple, want))}; "
-        "the second axis of three or more may differ",
-        f"shapes {shapes}",
+        f"must have the shapes that the layer was built for, {built}; the second axis "
+        "of three or more may differ",
+        jax.tree.map(lambda array: tuple(array.shape), memory),
         "give this memory a layer of its own",
     )
+
+
+def check_arrays(memory: Tree, batch: Any) -> list[tuple]:
+    """The shapes of what a memory holds.
+
+    Raises:
+        ValueError: unless they are ``(B, ...)``.
+    """
+    shapes = [tuple(np.shape(each)) for each in jax.tree.leaves(memory)]
+    require(
+        all(shape and fits(shape[:1], (batch,)) for shape in shapes),
+        "memory",
+        f"must hold arrays (batch, ...), with the batch size of sequences, {batch}",
+        f"shapes {shapes}",
+        "one entry for each row of sequences",
+    )
+    return shapes
 
 
 def masks(memory: Tree, mask: Any) -> Tree:
@@ -77,16 +88,23 @@ def masks(memory: Tree, mask: Any) -> Tree:
     Raises:
         ValueError: if a mask fits no array.
     """
-    arrays, structure = jax.tree.flatten(memory)
-    whole = [tuple(array.shape) for array in arrays]
-    given = jax.tree.leaves(mask, is_leaf=lambda each: each is None)
+    arrays, structure = jax.tree.flatten(memory, is_leaf=_is_none)
+    whole = [None if array is None else tuple(array.shape) for array in arrays]
+    given, form = jax.tree.flatten(mask, is_leaf=_is_none)
     if all(each is None for each in given):
         return None
-    if len(given) == 1 and len(arrays) > 1:
+    if form == jax.tree.structure(0):
         given = [given[0] if _masks(given[0], shape) else None for shape in whole]
+    else:
+        require(
+            _keys(mask) == _keys(memory),
+            "memory_mask",
+            f"must be one mask, or a tree like the memory, {structure}",
+            form,
+            "pass None for a part without a mask",
+        )
     require(
-        len(given) == len(arrays)
-        and any(each is not None for each in given)
+        any(each is not None for each in given)
         and all(
             each is None or _masks(each, s)
             for each, s in zip(given, whole, strict=True)
@@ -100,6 +118,18 @@ def masks(memory: Tree, mask: Any) -> Tree:
     return jax.tree.unflatten(structure, kept)
 
 
-def _masks(mask: Any, shape: tuple) -> bool:
+def _masks(mask: Any, shape: tuple | None) -> bool:
     have = tuple(np.shape(mask))
+    if shape is None:
+        return False
     return 0 < len(have) <= len(shape) and fits(have, shape[: len(have)])
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _keys(tree: Tree, is_leaf: Any = _is_none) -> list[list[Any]]:
+    """Of each leaf the keys of dicts on the way to it; files keep no kinds of lists."""
+    paths = [p for p, _ in jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)]
+    return [[k.key for k in p if isinstance(k, jax.tree_util.DictKey)] for p in paths]

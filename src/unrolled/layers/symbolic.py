@@ -35,10 +35,9 @@ def step(
     def masks(memory: Tree) -> Tree:
         if memory_mask is None or memory is None:
             return None
-        ones = [
-            None if mask is None else jnp.ones(known(mask, 1).shape, bool)
-            for mask in jax.tree.leaves(memory_mask, is_leaf=lambda m: m is None)
-        ]
+        ones = jax.tree.map(
+            lambda mask: jnp.ones(known(mask, 1).shape, bool), memory_mask
+        )
         return memories.masks(memory, ones)
 
     x = jax.tree.map(lambda symbol: known(symbol, 2), sequences)
