@@ -7,6 +7,7 @@ Conversion (``"tanh"`` to a function), ``get_config`` and its inverse follow fro
 the argument's name.
 """
 
+import copy
 import dataclasses
 import inspect
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field
@@ -23,7 +24,13 @@ def _serialize(value: Any) -> Any:
     """A cell, or a list of cells, as its configuration."""
     if isinstance(value, (list, tuple)):
         return [_serialize(each) for each in value]
-    return _unbuilt(keras.saving.serialize_keras_object(value))
+    config = keras.saving.serialize_keras_object(value)
+    forget(config, "build_config")
+    if _writes_a_file():
+        # A cell may stand in two layers; Keras marks but the second place, and copies
+        # what it would mark as the first.
+        config["shared_object_id"] = id(value)
+    return config
 
 
 def _deserialize(value: Any, custom_objects: Any = None) -> Any:
@@ -32,20 +39,31 @@ def _deserialize(value: Any, custom_objects: Any = None) -> Any:
         return [_deserialize(each, custom_objects) for each in value]
     if not _is_configuration(value):
         return value
-    return keras.saving.deserialize_keras_object(
-        _unbuilt(value), custom_objects=custom_objects
-    )
+    value = copy.deepcopy(value)
+    forget(value, "build_config")
+    return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
 
 
-def _unbuilt(config: Any) -> Any:
-    """A configuration that says nothing of how its parts were built.
+def forget(config: Any, key: str) -> None:
+    """Take `key` from a configuration and from those inside it.
 
-    Who holds a cell builds it, and people's own `build` builds what is inside.
+    Of how a cell was built they shall say nothing: who holds a cell builds it, and
+    people's own `build` builds what is inside.
     """
     if isinstance(config, dict):
-        kept = {k: v for k, v in config.items() if k != "build_config"}
-        return {key: _unbuilt(value) for key, value in kept.items()}
-    return [_unbuilt(each) for each in config] if isinstance(config, list) else config
+        config.pop(key, None)
+    for each in config.values() if isinstance(config, dict) else config:
+        if isinstance(each, (dict, list)):
+            forget(each, key)
+
+
+_ANY_OBJECT = keras.initializers.Zeros()
+
+
+def _writes_a_file() -> bool:
+    """Whether Keras notes which objects it has met: while it writes a file."""
+    twice = [keras.saving.serialize_keras_object(_ANY_OBJECT) for _ in range(2)]
+    return "shared_object_id" in twice[1]
 
 
 def _is_configuration(value: Any) -> bool:

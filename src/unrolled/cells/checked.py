@@ -14,7 +14,7 @@ from jax import numpy as jnp
 
 from ..checks import require
 from .keras_style import as_cell, class_name
-from .states import Shape, Tree, is_tree, names_of
+from .states import Shape, Tree, has_keys_of, is_tree, names_of, plain
 
 _LIBRARIES = [Path(module.__file__).parent for module in (jax, keras, np)]
 _LIBRARIES.append(Path(__file__).parent.parent)
@@ -44,7 +44,7 @@ def checked(cell: Any, result: Any, states: Tree) -> tuple[Tree, Tree]:
         _kind(result),
         "return both, the states in the form of state_size",
     )
-    output, after = result
+    output, after = map(plain, result)
     after = after if is_tree(after) else [after]
     old, structure = jax.tree.flatten(states)
     new, names = jax.tree.leaves(after), jax.tree.leaves(names_of(as_cell(cell)))
@@ -55,6 +55,14 @@ def checked(cell: Any, result: Any, states: Tree) -> tuple[Tree, Tree]:
         f"{', '.join(names)}",
         f"{len(new)}",
         "return one for each in state_size, also those that did not change",
+    )
+    require(
+        has_keys_of(after, states),
+        "cell",
+        f"must return its new states from a step of {kind} in a dict with the keys of "
+        "state_size",
+        str(jax.tree.structure(after)),
+        "return them in the form in which they came",
     )
     kept = [
         _state(kind, name, n, o) for name, n, o in zip(names, new, old, strict=True)

@@ -86,6 +86,31 @@ def _inside(tree: Any, make: Any) -> Tree:
     return tuple(map(make, tree)) if isinstance(tree, tuple) else list(map(make, tree))
 
 
+def plain(tree: Tree) -> Tree:
+    """The same in plain containers: to JAX one that Keras tracks is an array."""
+    return _inside(tree, plain) if is_tree(tree) else tree
+
+
+def has_keys_of(tree: Tree, like: Tree) -> bool:
+    """Whether dicts stand where `like` has dicts, with the same keys.
+
+    Leaves of others come in the same order, so that it matters little how they nest.
+    """
+    if isinstance(tree, Mapping) and isinstance(like, Mapping):
+        return set(tree) == set(like) and all(
+            has_keys_of(tree[key], like[key]) for key in like
+        )
+    rows = [each for each in (tree, like) if isinstance(each, (list, tuple))]
+    if len(rows) == 2 and len(tree) == len(like):
+        return all(map(has_keys_of, tree, like))
+    return not (_has_dict(tree) or _has_dict(like))
+
+
+def _has_dict(tree: Tree) -> bool:
+    entries = tree if isinstance(tree, (list, tuple)) else []
+    return isinstance(tree, Mapping) or any(map(_has_dict, entries))
+
+
 def zeros(size: Any, batch_size: Any, dtype: Any) -> Tree:
     """States of zeros for a ``state_size``."""
     return jax.tree.map(
@@ -99,17 +124,18 @@ def initial_states(cell: Any, batch_size: Any) -> Tree:
     Raises:
         ValueError: if the cell's `get_initial_state` gives others than it declares.
     """
-    leaves = jax.tree.leaves(cell.get_initial_state(batch_size))
+    given = plain(cell.get_initial_state(batch_size))
+    leaves = jax.tree.leaves(given)
     shapes, form = jax.tree.flatten(cell.state_shapes)
     declared = [shape.sizes for shape in shapes]
     got = [tuple(np.shape(leaf)[1:]) for leaf in leaves]
     require(
-        got == declared,
+        got == declared and has_keys_of(given, cell.state_shapes),
         "get_initial_state",
         f"of {cell.name} must give the states that state_size declares, (batch, ...) "
         f"of {declared}",
         got,
-        "make the two agree",
+        "make the two agree, in form and sizes",
     )
     return jax.tree.unflatten(form, leaves)
 
@@ -216,6 +242,10 @@ def pack(given: Any, like: Tree, names: Tree, argument: str = "initial_state") -
     Raises:
         ValueError: if a name is missing or unknown, or a number or shape differs.
     """
+    given = plain(given)
+    if isinstance(like, Mapping) and isinstance(given, (list, tuple)):
+        # `y, *states = layer(x)` makes a list of one dict.
+        given = given[0] if len(given) == 1 and is_tree(given[0]) else given
     leaves = _in_order(given, like, names, argument)
     wanted, structure = jax.tree.flatten(like)
     called = jax.tree.leaves(names)
@@ -274,6 +304,13 @@ def _in_order(given: Any, like: Tree, names: Tree, argument: str) -> list[Any]:
         )
         parts = [(g, own, e) for g, (_, own, e) in zip(given, entries, strict=True)]
     else:
+        require(
+            not _has_dict(like),
+            argument,
+            "must be a dict by name where state_size is one",
+            f"{len(jax.tree.leaves(given))} array(s) in a row",
+            "pass the states that return_state=True returns",
+        )
         return jax.tree.leaves(given)
     return [
         leaf for each, own, e in parts for leaf in _in_order(each, e, own, argument)

@@ -7,6 +7,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from ..arguments import forget
 from ..cells.base import is_dims, narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import fits, require
@@ -423,6 +424,7 @@ def reads_memory(layer: Any) -> bool:
 def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
     """A layer like `layer`, without its weights, for one direction."""
     config = keras.saving.serialize_keras_object(layer)
+    forget(config, "shared_object_id")
     config["config"]["go_backwards"] = go_backwards
     config["config"]["name"] = f"{direction}_{layer.name.removeprefix(direction + '_')}"
     # Classes of the user's need not be registered to be made twice.
