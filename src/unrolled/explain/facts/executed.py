@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ..blobs import number
-from . import kinds, shapes
+from . import kinds, memory, shapes
 from .bench import LEFT_ALONE, Bench, Result, short
 from .stepping import flat
 from .together import Together
@@ -55,8 +55,9 @@ def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
     twin = shapes.twin_with_cell(layer, (1, None, *x.shape[2:]), **flags)
 
     def both(first: Any, second: Any) -> Any:
-        twin(first)
-        return list(twin(second))[1:]
+        given = memory.of(layer.cell, first.shape[0])
+        twin(first, **given)
+        return list(twin(second, **given))[1:]
 
     job = together.add(both, *parts, layer=twin)
 

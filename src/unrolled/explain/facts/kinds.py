@@ -10,8 +10,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
+import jax
 
+from ...cells.keras_style import as_cell
+from ...cells.states import names_of
 from ..gates import GATES, SIGMOID, TANH, count_weights
 
 EQUATIONS = {
@@ -79,41 +81,54 @@ def kind_of(cell: Any) -> str:
 
 def state_sizes(cell: Any) -> list[tuple[int, ...]]:
     """One shape (without batch) per state, nested sizes flattened."""
-
-    def flat(size: Any) -> list[tuple[int, ...]]:
-        if isinstance(size, (int, np.integer)):
-            return [(int(size),)]
-        if isinstance(size, (list, tuple)):
-            return [piece for part in size for piece in flat(part)]
-        return [tuple(int(n) for n in size.shape)]
-
-    return flat(getattr(cell, "state_size", []))
+    if not hasattr(cell, "state_size"):
+        return []
+    shapes = jax.tree.leaves(as_cell(cell).state_shapes)
+    return [shape.sizes for shape in shapes]
 
 
 def output_size(cell: Any) -> int:
-    size = getattr(cell, "output_size", None)
-    return (
-        int(size) if isinstance(size, (int, np.integer)) else prod(state_sizes(cell)[0])
-    )
+    """Numbers in the output of a step, of all its arrays together."""
+    outputs = jax.tree.leaves(as_cell(cell).output_shapes)
+    return sum(prod(shape.sizes) for shape in outputs)
 
 
 def state_name(key: str) -> str:
-    """The long name of a state: h and c have one, others are numbered (s0, s1 ...)."""
-    return {"h": "hidden state", "c": "cell state"}.get(key, f"state {key[1:]}")
+    """The long name of a state; s0, s1 ... are those that have no short one."""
+    number = key.removeprefix("s")
+    other = f"state {number if number.isdecimal() else key}"
+    return {"h": "hidden state", "c": "cell state"}.get(key, other)
+
+
+# What the page calls other arrays.
+_TAKEN = frozenset("xyzrifgo") | {"hh", "mask", "output"}
+
+
+def state_keys(cell: Any, kind: str) -> list[str]:
+    """Short names of the states: what the cell calls them, or s0, s1 ..."""
+    known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
+    if known:
+        return known
+    called = [str(name) for name in jax.tree.leaves(names_of(as_cell(cell)))]
+    says = getattr(as_cell(cell), "state_names", None) is not None
+    own = says or not (called == ["h"] or all(map(str.isdecimal, called)))
+    short = all(name.isidentifier() and len(name) < 16 for name in called)
+    if own and short and len(set(called)) == len(called) and not _TAKEN & set(called):
+        return called
+    return [f"s{n}" for n in range(len(called))]
 
 
 def states(cell: Any, kind: str) -> list[dict[str, Any]]:
     """Every state array: key, name, size, and whether the output is this state."""
     sizes = state_sizes(cell)
-    known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
-    keys = known or [f"s{n}" for n in range(len(sizes))]
+    keys = state_keys(cell, kind)
     return [
         {
             "key": key,
             "name": state_name(key),
             "shape": list(shape),
             "size": prod(shape),
-            "is_output": key == "h",
+            "is_output": key == "h" and kind in GATES,
         }
         for key, shape in zip(keys, sizes, strict=True)
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from . import code, kinds, pack, sentences, shapes, strip
 from .experiments import experiments
 from .ledger import ledgers
+from .memory import remembered
 from .stepping import flat
 from .together import Together, reason
 from .trace import NotDrawn, Reading, Trace, trace
@@ -138,6 +139,9 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "numbers": kinds.numbers(cell, kind, int(x_shape[-1]), steps),
         "plan": _plan(layer, x_shape),
     }
+    if call and call.arguments.get("memory") is not None:
+        read = jax.tree.leaves(call.arguments["memory"])
+        facts["memory"] = [[int(n) for n in array.shape[1:]] for array in read]
     facts["sentences"] = sentences.sentences(facts)
     facts["sentence"] = " ".join(facts["sentences"])
     facts["axes"] = sentences.axes(facts)
@@ -149,7 +153,8 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         facts["embedded"] = {"embedded": False, "why": why}
         return 0
     inner = tuple(int(n) for n in x_shape[2:])
-    found, reading = _run(facts, job, kind, steps or 4, inner)
+    with remembered(cell, call.arguments if call and not call.traced else {}):
+        found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0

@@ -29,6 +29,12 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         first += f"applied {times} with the same weights"
         first += ", from the last step to the first." if backwards else "."
     said = [first, f"Each step reads {plural(d, 'feature')}."]
+    if facts.get("memory"):
+        shapes = [" x ".join(f"{n:,}" for n in shape) for shape in facts["memory"]]
+        said[1] += (
+            f" It also reads a memory, the same at every step: {listed(shapes)} "
+            "numbers per example."
+        )
     if facts["T"]["declared"] is None and t is not None:
         said[1] += " The model leaves T open: it comes from the input."
     said.append(state_sentence(facts["states"]))
@@ -50,11 +56,13 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
         return f"h and c are each {each} per example."
     if keys == ["h"]:
         return f"h is {plural(sizes[0], 'number')} per example."
+    named = not any(key[1:].isdecimal() for key in keys)
+    called = f", {listed(keys)}," if named else ""
     if len(set(sizes)) == 1 and len(sizes) > 1:
         each = plural(sizes[0], "number")
-        return f"Its {len(sizes)} states are each {each} per example."
+        return f"Its {len(sizes)} states{called} are each {each} per example."
     words = listed([f"{size:,}" for size in sizes])
-    many = f"{len(sizes)} states are" if len(sizes) > 1 else "state is"
+    many = f"{len(sizes)} states{called} are" if len(sizes) > 1 else f"state{called} is"
     return f"Its {many} {words} {'number' if sizes == [1] else 'numbers'} per example."
 
 

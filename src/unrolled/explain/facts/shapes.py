@@ -11,10 +11,11 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..gates import GATES, count_weights
-from . import kinds
+from . import kinds, memory
 from .together import Together, reason
 from .trace import Reading, calling
 
@@ -34,9 +35,8 @@ def twin(layer: Any, **changes: Any) -> Any:
 
     config = _unbuilt(layer.get_config())
     config.pop("name", None)
-    cells = [layer.cell, *getattr(layer.cell, "cells", [])]
-    own = {kinds.names(cell)[0]: type(cell) for cell in cells}
-    own |= {type(layer).__name__: type(layer)}
+    parts = [layer.cell, *layer._flatten_layers()]
+    own = {kinds.names(part)[0]: type(part) for part in parts}
     for key in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
         if key in config:  # shapes are asked for, so no time is lost on orthogonality
             config[key] = "zeros"
@@ -58,7 +58,7 @@ def twin_with_cell(layer: Any, shape: tuple[Any, ...], **changes: Any) -> Any:
     """A built twin around the layer's own cell: the very same weights."""
     other = twin(layer, **changes)
     other.cell = layer.cell
-    other.build(shape)
+    other.build(shape, **memory.shapes(layer.cell))
     return other
 
 
@@ -78,14 +78,8 @@ def ones(batch: int, steps: int, inner: tuple[int, ...]) -> np.ndarray:
 
 
 def shapes_of(result: Any) -> list[list[int]]:
-    tree = result if isinstance(result, (list, tuple)) else [result]
-    found: list[list[int]] = []
-    for one in tree:
-        if isinstance(one, (list, tuple)):
-            found += shapes_of(one)
-        else:
-            found.append([int(n) for n in one.shape])
-    return found
+    """The shapes of all arrays, in order."""
+    return [[int(n) for n in array.shape] for array in jax.tree.leaves(result)]
 
 
 def with_letter(shape: list[int]) -> str:
@@ -159,7 +153,9 @@ def _flagged(
         other = twin_with_cell(layer, shape, **flags)
     except Exception as error:
         return _raising(error)
-    return together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+    x = ones(shape[0], shape[1], shape[2:])
+    call = lambda x: other(x, **memory.of(layer.cell, x.shape[0]))  # noqa: E731
+    return together.add(call, x, layer=other)
 
 
 def _raising(error: Exception) -> Callable[[], Any]:

@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...cells import states as contract
+from ...cells.keras_style import as_cell
 from ..gates import GATES, SIGMOID
-from . import kinds
+from . import kinds, memory
 from .together import variables
 
 States = list[np.ndarray]
@@ -122,7 +124,7 @@ def cell_step(cell: Any) -> Step:
     def call(values: list[Any], x: Any, leaves: list[Any]) -> Any:
         states = jax.tree.unflatten(structure, leaves)
         with keras.StatelessScope(list(zip(holders, values, strict=True))):
-            output, new = cell(x, states)
+            output, new = cell(x, states, **memory.of_call(cell, x.shape[0]))
         return jax.tree.leaves(output)[0], jax.tree.leaves(new)
 
     def step(x: np.ndarray, states: States) -> tuple[np.ndarray, States]:
@@ -145,12 +147,9 @@ def flat(tree: Any) -> list[np.ndarray]:
     ]
 
 
-def initial_states(cell: Any, batch: int) -> list[Any]:
-    make = getattr(cell, "get_initial_state", None)
-    if make is None:  # as Keras does it: zeros
-        return [np.zeros((batch, *s), "float32") for s in kinds.state_sizes(cell)]
-    states = make(batch_size=batch)
-    return list(states) if isinstance(states, (list, tuple)) else [states]
+def initial_states(cell: Any, batch: int) -> Any:
+    """The states of fresh sequences, in the form that the cell reads them."""
+    return contract.initial_states(as_cell(cell), batch)
 
 
 @dataclass

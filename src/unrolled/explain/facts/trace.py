@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..gates import GATES
-from . import kinds
+from . import kinds, memory
 from .stepping import (
     Stepper,
     Walk,
@@ -99,7 +99,7 @@ def calling(layer: Any, reading: Reading, **changes: Any) -> Callable[[Any], Any
         kwargs["initial_state"] = jax.tree.unflatten(like, list(reading.initial))
 
     def call(x: Any) -> Any:
-        given = jax.tree.map(jnp.asarray, kwargs)
+        given = jax.tree.map(jnp.asarray, kwargs) | memory.of(layer.cell, x.shape[0])
         with flags(layer, **wanted):
             return layer(x, **given)
 
