@@ -80,8 +80,10 @@ def rng(request):
 @pytest.fixture
 def float64():
     """JAX with 64-bit types, for this test only."""
-    with jax.enable_x64(True):
-        yield
+    # Not as a context: jax.enable_x64 came in 0.8, and the one before it went in 0.9.
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
 
 
 @pytest.fixture

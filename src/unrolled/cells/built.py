@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import keras
 from jax import numpy as jnp
-from keras.src.backend import compute_output_spec
-from keras.src.utils.python_utils import is_default
 
+from .._borrowed import compute_output_spec, is_default
 from ..checks import require
 from .base import (
     Tree,

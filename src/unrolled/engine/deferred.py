@@ -18,8 +18,8 @@ from typing import Any
 import jax
 from jax import lax
 from jax import numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from .._borrowed import SymbolicZero, eval_jaxpr, linear
 
 Tree = Any
 
@@ -118,12 +118,6 @@ def scan(
             (after, y), slope = jax.linearize(rest, z, carry, _take(moving, others))
             return after, distinct.pack((y, after, slope))
 
-        def tangent(dcarry: Tree, at: tuple) -> tuple[Tree, Tree]:
-            slope, dz, carry, early = at
-            more = _jvp(lambda c: multiply(r, c, early), (carry,), (dcarry,))
-            dz = jax.tree.map(jnp.add, dz, more)
-            return slope(dz, dcarry, _take(moving, dothers))
-
         early = prepare_all(all_w, xs)
         last, packed = run(forward, carry, (xs, early))
         ys, after, slopes = distinct.unpack(packed)
@@ -134,7 +128,16 @@ def scan(
             (*dweights, dxs),
         )
         dcarry = jax.tree.map(_dense, dcarry)
-        dlast, dys = run(tangent, dcarry, (slopes, dz, before, early))
+
+        def rates(dcarry: Tree, dz: Tree, dothers: list) -> tuple[Tree, Tree]:
+            def tangent(dcarry: Tree, at: tuple) -> tuple[Tree, Tree]:
+                slope, dz, carry, early = at
+                more = _jvp(lambda c: multiply(r, c, early), (carry,), (dcarry,))
+                return slope(jax.tree.map(jnp.add, dz, more), dcarry, dothers)
+
+            return run(tangent, dcarry, (slopes, dz, before, early))
+
+        dlast, dys = linear(rates, dcarry, dz, _take(moving, dothers))
         return (last, ys), (dlast, dys)
 
     whole.defjvp(rule, symbolic_zeros=True)
@@ -165,8 +168,8 @@ def _close(fun: Callable, *shapes: Tree) -> tuple[Callable, list[Any]]:
     structure = jax.tree.structure(out)
 
     def pure(constants: list, *args: Tree) -> Tree:
-        run = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))
-        return jax.tree.unflatten(structure, run(*jax.tree.leaves(args)))
+        out = eval_jaxpr(closed.jaxpr, constants, *jax.tree.leaves(args))
+        return jax.tree.unflatten(structure, out)
 
     return pure, list(closed.consts)
 

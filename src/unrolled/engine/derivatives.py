@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 import jax
 from jax import numpy as jnp
-from jax.custom_derivatives import SymbolicZero, zero_from_primal
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+
+from .._borrowed import Primitive, SymbolicZero, ad, batching, mlir, zero_from_primal
 
 Tree = Any
 Arrays = tuple[Any, ...]  # None stands for one that is absent

@@ -11,10 +11,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jax.custom_batching import custom_vmap
-from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .._borrowed import (
+    ArrayMapping,
+    SdyShardingRule,
+    custom_partitioning,
+    custom_vmap,
+    ffi,
+)
 from . import native
 
 KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
@@ -166,7 +171,7 @@ def _transformable(
             )
             for shape, axis in zip(asked, batch_out, strict=True)
         ]
-        function = jax.ffi.ffi_call(layout.target, results)
+        function = ffi.ffi_call(layout.target, results)
         out = function(*operands, layers=np.array(layers, np.int64).reshape(-1))
         return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
 
@@ -269,8 +274,6 @@ def _partitioned(
         return mesh, lower, sharded_out, sharded_in
 
     def rule(mesh: Any, arguments: Any, results: Any) -> Any:
-        from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule
-
         del mesh
         count = iter(range(10000))
 

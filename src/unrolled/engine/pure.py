@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import keras
 from jax import numpy as jnp
-from keras.src.backend import AutocastScope
+
+from .._borrowed import AutocastScope
 
 Tree = Any
 

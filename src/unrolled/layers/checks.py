@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import keras
 import numpy as np
-from jax.core import Tracer
 
+from .._borrowed import Tracer
 from ..cells.base import is_dims
 from ..checks import fits, require
 from .memory import check_arrays

@@ -5,9 +5,12 @@ from typing import Any, ClassVar
 import jax
 import keras
 from jax import numpy as jnp
-from keras.src import backend
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 
+from .._borrowed import (
+    get_keras_mask,
+    no_automatic_dependency_tracking,
+    set_keras_mask,
+)
 from ..arguments import KW_ONLY, Declared
 from ..cells.base import constants_of, is_dims, narrowed
 from ..cells.built import build_cell, step_shapes
@@ -319,7 +322,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
         if memory is not None:
             if memory_mask is None:
-                memory_mask = jax.tree.map(backend.get_keras_mask, memory)
+                memory_mask = jax.tree.map(get_keras_mask, memory)
             memory_mask = memories.masks(memory, memory_mask)
         constants = constants_of(
             as_cell(self.cell), rows, training, memory, memory_mask
@@ -350,7 +353,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             returned[0] = jax.tree.map(flip, returned[0])
             if job.given_mask is not None:
                 for output in jax.tree.leaves(returned[0]):
-                    backend.set_keras_mask(output, job.given_mask)
+                    set_keras_mask(output, job.given_mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
     def plan(
@@ -408,7 +411,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             return jnp.arange(first.shape[1])[None, :] < lengths[:, None]
         if mask is None:
             # Keras hands on attached masks only where there is one tensor argument.
-            mask = jax.tree.map(backend.get_keras_mask, sequences)
+            mask = jax.tree.map(get_keras_mask, sequences)
         return all_of(jax.tree.leaves(mask))
 
     def _swap_if_time_major(self, array: Any) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
+from .._borrowed import Functional
 from ..cells.keras_style import as_cell
 from ..checks import require
 from ..layers import RNN

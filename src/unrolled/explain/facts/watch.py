@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
 
+from ..._borrowed import Tracer
 from .sample import Sample
 
 
@@ -81,7 +81,7 @@ def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
             if "sequences" in arguments:
                 arguments["x"] = arguments.pop("sequences")
             traced = any(
-                isinstance(leaf, jax.core.Tracer)
+                isinstance(leaf, Tracer)
                 for leaf in jax.tree.leaves((arguments, output))
             )
             calls[id(layer)].append(Call(arguments, output, traced))

@@ -1,0 +1,85 @@
+"""What we use of JAX and Keras that is private, or that moves from version to version.
+
+Nobody else imports it from there, so a release that moves something is met here, and
+here alone. All of it is where it stands from jax 0.7.2 with Keras 3.12.0 to jax 0.12.0
+with Keras 3.15.1; `make versions` tries both ends. What is said of moves lies between.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import keras.src
+
+# Public, but as young as its C++ half, whose versions engine/native.py speaks of.
+from jax import ffi
+
+# Most of jax.core went to jax.extend.core between 0.7 and 0.10. These two stayed.
+# eval_jaxpr takes a jaxpr and its constants apart, so that nobody needs ClosedJaxpr,
+# which became one with Jaxpr in 0.12.
+from jax.core import Tracer, eval_jaxpr
+
+# These have not moved, but are documented only in part.
+from jax.custom_batching import custom_vmap
+from jax.custom_derivatives import SymbolicZero, zero_from_primal
+from jax.experimental.custom_partitioning import (
+    ArrayMapping,
+    SdyShardingRule,
+    custom_partitioning,
+)
+from jax.extend.core import Primitive
+
+# Most of what was in ad and batching left them between 0.7 and 0.10. In use, and still
+# there: of ad Zero, is_undefined_primal, primitive_jvps and primitive_transposes; of
+# batching bdim_at_front and primitive_batchers; of mlir lower_fun and
+# register_lowering.
+from jax.interpreters import ad, batching, mlir
+
+# All of keras.src is private, and has no types; these have not moved.
+AutocastScope: Any = keras.src.backend.AutocastScope
+compute_output_spec: Any = keras.src.backend.compute_output_spec
+Functional: Any = keras.src.models.Functional
+get_keras_mask: Any = keras.src.backend.get_keras_mask
+set_keras_mask: Any = keras.src.backend.set_keras_mask
+is_default: Any = keras.src.utils.python_utils.is_default
+no_automatic_dependency_tracking: Any = (
+    keras.src.utils.tracking.no_automatic_dependency_tracking
+)
+
+
+def linear(fun: Callable[..., Any], *args: Any) -> Any:
+    """``fun(*args)`` of a linear function with a scan in it, to be transposed.
+
+    Before 0.10 JAX transposes no scan but those that it wrote itself, as a tangent. So
+    there the function is its own tangent at zero.
+    """
+    if jax.__version_info__ >= (0, 10):
+        return fun(*args)
+    zeros = jax.tree.map(jax.numpy.zeros_like, args)
+    # Compiled, so that nothing is left of the values at zero.
+    return jax.jit(lambda *args: jax.jvp(fun, zeros, args)[1])(*args)
+
+
+__all__ = [
+    "ArrayMapping",
+    "AutocastScope",
+    "Functional",
+    "Primitive",
+    "SdyShardingRule",
+    "SymbolicZero",
+    "Tracer",
+    "ad",
+    "batching",
+    "compute_output_spec",
+    "custom_partitioning",
+    "custom_vmap",
+    "eval_jaxpr",
+    "ffi",
+    "get_keras_mask",
+    "is_default",
+    "linear",
+    "mlir",
+    "no_automatic_dependency_tracking",
+    "set_keras_mask",
+    "zero_from_primal",
+]
