@@ -16,7 +16,7 @@ VARIANTS = X86 if platform.machine() in ("x86_64", "AMD64") else ("generic",)
 
 
 def _is_missing():
-    missing = native.library()[1]
+    missing = native.missing()
     if missing and os.environ.get("CI") == "true":
         raise RuntimeError(f"{missing}, and CI must have them")
     return bool(missing)

@@ -39,6 +39,16 @@ def test_without_a_library(monkeypatch):
     assert rows["advice"] == doctor.ADVICE
 
 
+def test_a_library_that_does_not_fit(monkeypatch):
+    reason = "jaxlib 0 does not take the native kernels (they are of a later one)"
+    monkeypatch.setattr(native, "library", lambda: (object(), ""))
+    monkeypatch.setattr(native, "missing", lambda: reason)
+    code, rows = examined()
+    assert code == 1
+    assert rows["kernels"] == f"none: {reason}."
+    assert rows["advice"] == doctor.ADVICE_ON_JAXLIB
+
+
 def test_the_time_loop_asked_for(monkeypatch):
     monkeypatch.setenv("UNROLLED_ISA", "scan")
     code, rows = examined()

@@ -43,6 +43,40 @@ def test_unknown_variant():
     run(code, UNROLLED_ISA="avx9")
 
 
+def test_a_library_that_xla_does_not_take():
+    """A function built for a later XLA: the time loop, and a sentence that says so."""
+    code = """
+    import ctypes
+    import unrolled
+    import numpy as np, pytest
+    from types import SimpleNamespace
+    from typer.testing import CliRunner
+    from unrolled.cli import app
+    from unrolled.engine import native
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def later(frame):
+        # XLA asks with a frame that leads to where it wants the version written.
+        extension = ctypes.c_void_p.from_address(frame + 8).value
+        asked = ctypes.c_void_p.from_address(extension + 24).value
+        ctypes.c_int.from_address(asked + 28).value = 99
+
+    core = SimpleNamespace(UnrolledForward=later, UnrolledBackward=later)
+    native.library = lambda: (core, "")
+    layer = unrolled.LSTM(3, return_sequences=True)
+    with pytest.warns(UserWarning, match="slower scan path: jaxlib .* does not take"):
+        outputs = layer(np.ones((2, 4, 5), "float32"))
+    assert outputs.shape == (2, 4, 3) and np.isfinite(outputs).all()
+    assert "99" in native.missing()
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    rows = dict(line.split("  ", 1) for line in result.output.splitlines())
+    assert rows["kernels"].strip() == f"none: {native.missing()}."
+    assert "another version of jax" in rows["advice"]
+    """
+    run(code)
+
+
 @pytest.mark.parametrize("threads", ["1", "2", "5"])
 def test_any_number_of_threads(threads):
     """More than there are processors, too."""

@@ -9,11 +9,16 @@ import keras
 
 from .engine import native
 
-ADVICE = (
-    "To get the kernels, install a C++ compiler (on Debian: apt install g++), then "
+_AGAIN = (
     "install unrolled again: pip install --force-reinstall --no-deps --no-cache-dir "
     "unrolled, or pip install . in a checkout."
 )
+ADVICE = (
+    "To get the kernels, which are for Linux and Python 3.11 to 3.14, install a C++ "
+    f"compiler (on Debian: apt install g++), then {_AGAIN}"
+)
+# Where they are built and do not fit: it was with another jaxlib's headers than pip's.
+ADVICE_ON_JAXLIB = f"To get the kernels, install another version of jax, or {_AGAIN}"
 
 
 def examine() -> tuple[list[tuple[str, str]], bool]:
@@ -36,11 +41,10 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
         ("machine", f"{platform.system()} {platform.machine()}"),
         ("processors", str(_processors())),
     ]
-    missing = _problem()
+    missing, advice = _problem()
     if missing:
         rows += [("kernels", f"none: {missing}.")]
-        if "UNROLLED_ISA" not in missing:
-            rows += [("advice", ADVICE)]
+        rows += [("advice", advice)] if advice else []
         return rows, False
     works = native.self_test()
     rows += [
@@ -54,14 +58,15 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
     return rows, works
 
 
-def _problem() -> str:
-    """Why there are no kernels; empty if there are."""
+def _problem() -> tuple[str, str]:
+    """Why there are no kernels, and what to do; empty strings if there are."""
     if native.refused():
-        return "UNROLLED_ISA=scan asks for the time loop"
+        return "UNROLLED_ISA=scan asks for the time loop", ""
     try:
-        return native.library()[1]
+        absent = native.library()[1]
     except ValueError as error:
-        return str(error).rstrip(".")
+        return str(error).rstrip("."), ""
+    return (absent, ADVICE) if absent else (native.missing(), ADVICE_ON_JAXLIB)
 
 
 def _processors() -> int:

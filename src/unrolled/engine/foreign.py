@@ -136,7 +136,7 @@ def _call(
     arrays: Sequence[Arrays],
 ) -> list[list[Any]]:
     """One foreign call. Only arrays that are there go through the transformations."""
-    missing = native.library()[1]
+    missing = native.missing()
     if missing:
         raise RuntimeError(missing)
     given = [a for each in arrays for a in each]

@@ -180,7 +180,7 @@ def plan(
     platform = jax.default_backend()
     if platform != "cpu":
         return f"the native kernels run on the CPU, and JAX runs on {platform}."
-    missing = native.library()[1]
+    missing = native.missing()
     if missing:
         _warn_once(missing)
         return f"{missing}."

@@ -2,12 +2,15 @@
 
 import ctypes
 import functools
+import importlib.metadata
 import os
 import pathlib
 import sys
 from typing import Any
 
 import jax
+
+from .._borrowed import ffi
 
 
 def refused() -> str:
@@ -29,22 +32,46 @@ def library() -> tuple[Any, str]:
         core = ctypes.CDLL(str(found))
         for name in ("unrolled_variant", "unrolled_problem", "unrolled_supported"):
             getattr(core, name).restype = ctypes.c_char_p
+        for symbol in _TARGETS.values():
+            getattr(core, symbol)
     except OSError as error:
         return None, f"the native kernels do not load ({error})"
     except AttributeError:
         return None, "the native kernels were built from another version of unrolled"
     if not core.unrolled_variant():
         raise ValueError(core.unrolled_problem().decode())
-    for target, symbol in _TARGETS.items():
-        handler = jax.ffi.pycapsule(getattr(core, symbol))
-        jax.ffi.register_ffi_target(target, handler, platform="cpu")
     return core, ""
+
+
+def missing() -> str:
+    """Why layers cannot call the library, or an empty string."""
+    return library()[1] or _unregistered()
 
 
 _TARGETS = {
     "unrolled_forward": "UnrolledForward",
     "unrolled_backward": "UnrolledBackward",
 }
+
+
+@functools.cache
+def _unregistered() -> str:
+    """Register the library's functions with XLA; say why it does not take them.
+
+    A function knows the version of XLA's interface that it was built for. XLA takes
+    older ones and refuses newer ones: hence the oldest headers, in pyproject.toml.
+    """
+    core = library()[0]
+    try:
+        # Before it has a device, XLA would take anything and fail to start later.
+        jax.devices("cpu")
+        for target, symbol in _TARGETS.items():
+            handler = ffi.pycapsule(getattr(core, symbol))
+            ffi.register_ffi_target(target, handler, platform="cpu")
+    except RuntimeError as error:
+        version = importlib.metadata.version("jaxlib")
+        return f"jaxlib {version} does not take the native kernels ({error})"
+    return ""
 
 
 def variant() -> str:
