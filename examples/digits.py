@@ -94,6 +94,11 @@ def scale(x: np.ndarray) -> np.ndarray:
     return (x / 255).astype("float32")
 
 
+def classes(y: np.ndarray) -> np.ndarray:
+    """Give digits as JAX holds whole numbers, in 32 bits; it warns of 64."""
+    return y.astype("int32")
+
+
 def epoch_of(train: Pictures, seed: int, epoch: int) -> Pictures:
     """Shuffle the pictures and move each by up to two points, anew for every epoch."""
     rng = np.random.default_rng([seed, epoch])
@@ -103,7 +108,7 @@ def epoch_of(train: Pictures, seed: int, epoch: int) -> Pictures:
     rows = np.arange(28)[:, None] + down
     columns = np.arange(28) + right
     moved = x[np.arange(len(x))[:, None, None], rows, columns]
-    return scale(moved[order]), train[1][order]
+    return scale(moved[order]), classes(train[1][order])
 
 
 def build(settings: Settings, train_size: int) -> keras.Model:
@@ -201,7 +206,7 @@ def train(
     model, history, done = open_run(out, settings, resume, len(training[0]))
     if done:
         print(f"Resuming {out} after epoch {done} of {settings.epochs}.")
-    held_out = scale(test[0]), test[1]
+    held_out = scale(test[0]), classes(test[1])
     for epoch in range(done, settings.epochs):
         x, y = epoch_of(training, settings.seed, epoch)
         result = model.fit(
