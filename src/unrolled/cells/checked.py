@@ -13,6 +13,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..checks import require
+from .base import is_dims
 from .keras_style import as_cell, class_name
 from .states import Shape, Tree, has_keys_of, is_tree, names_of, plain
 
@@ -22,7 +23,19 @@ _DECISIONS = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
 )
+
+
+class DecisionError(ValueError):
+    """A step asks for the value of a tensor; already said in words."""
+
+
+def step_of(cell: Any, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
+    """A step of any cell from projected inputs, checked; errors name this cell."""
+    with in_words(cell):
+        result = as_cell(cell).step(x, states, constants)
+    return checked(cell, result, states)
 
 
 def checked(cell: Any, result: Any, states: Tree) -> tuple[Tree, Tree]:
@@ -104,15 +117,19 @@ def _check_output(cell: Any, output: Tree, rows: int) -> None:
     view = as_cell(cell)
     if getattr(view, "output_size", None) is None:
         return
-    declared, form = jax.tree.flatten(view.output_shapes)
-    want = [(rows, *shape.sizes) for shape in declared]
-    got = [tuple(np.shape(each)) for each in jax.tree.leaves(output)]
+    declared = view.output_shapes
+    want = jax.tree.map(lambda shape: (rows, *shape.sizes), declared)
+    got = jax.tree.map(lambda each: tuple(np.shape(each)), output)
+    shapes = [jax.tree.leaves(each, is_leaf=is_dims) for each in (got, want)]
+    alone = isinstance(declared, Shape)
     require(
-        got == want and (is_tree(output) or form == jax.tree.structure(Shape(()))),
+        shapes[0] == shapes[1]
+        and is_tree(output) != alone
+        and (alone or has_keys_of(output, declared)),
         "output_size",
-        f"of {class_name(cell)} declares outputs of shape (batch, ...) = "
-        f"{', '.join(map(str, want))} at a step",
-        ", ".join(map(str, got)) or "nothing",
+        f"of {class_name(cell)} declares outputs of shape (batch, ...) = {want} at a "
+        "step",
+        got,
         "make output_size and what the step returns agree",
     )
 
@@ -129,10 +146,12 @@ def in_words(cell: Any) -> Iterator[None]:
     """Say which line of a step asks for the value of a tensor.
 
     Raises:
-        ValueError: in place of JAX's own error.
+        DecisionError: in place of JAX's own error.
     """
     try:
         yield
+    except DecisionError:
+        raise
     except Exception as error:
         # Keras, where it adds arguments to such an error, raises another from it.
         found: BaseException | None = error
@@ -146,12 +165,12 @@ def in_words(cell: Any) -> Iterator[None]:
             raise
         at = theirs[-1]
         line = linecache.getline(at.filename, at.lineno or 0).strip()
-        raise ValueError(
+        raise DecisionError(
             f"cell must be the same arithmetic whatever the numbers are: a step of "
             f"{type(cell).__name__} is compiled once for all of them. Got a Python "
             f"decision on values in line {at.lineno} of {at.filename}, `{line}`: use "
-            "jnp.where or keras.ops.where in place of `if`, and a fixed number of "
-            "rounds in `for`."
+            "jnp.where or keras.ops.where in place of `if` or of picking rows, and a "
+            "fixed number of rounds in `for`."
         ) from error
 
 

@@ -9,7 +9,7 @@ from ..arguments import Declared
 from ..checks import require
 from .base import Cell, Tree, constants_of
 from .built import build_cell, step_shapes
-from .checked import checked
+from .checked import step_of
 from .keras_style import as_cell, check_cell
 from .states import initial_states, is_tree, names_of
 
@@ -123,7 +123,7 @@ class StackedRNNCells(Declared, Cell):
             if level:
                 x = view.project_inputs(x, own)
             before = [before] if _is_bare(cell) else before
-            x, new = checked(cell, view.step(x, before, own), before)
+            x, new = step_of(cell, x, before, own)
             after.append(self._entry(cell, new))
         return x, after
 

@@ -10,7 +10,7 @@ from ..arguments import Declared
 from ..checks import require
 from .base import Cell, Tree, constants_of
 from .built import build_cell
-from .checked import checked
+from .checked import step_of
 from .keras_style import as_cell, check_cell
 from .states import initial_states, is_tree, names_of, state_shapes, zeros
 
@@ -54,6 +54,14 @@ class CellWrapper(Declared, Cell):
         if not own:
             return states
         if isinstance(states, Mapping):
+            both = sorted(set(states) & set(own))
+            require(
+                not both,
+                "own_states",
+                "must have names that no state of the cell inside has",
+                both,
+                "rename the wrapper's own state, or the cell's",
+            )
             return {**states, **own}
         return [*states, *(own[name] for name in self.own_states)]
 
@@ -102,7 +110,8 @@ class CellWrapper(Declared, Cell):
         return as_cell(self.cell).output_shapes
 
     def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
-        """Build the cell."""
+        """Build the cell; two states of one name are told of here."""
+        names_of(self)
         build_cell(self.cell, input_shape, memory_shape)
         self.built = True
 
@@ -124,7 +133,7 @@ class CellWrapper(Declared, Cell):
         """The cell's step, from inputs as they are and the cell's states."""
         view = as_cell(self.cell)
         x = view.project_inputs(x, constants)
-        return checked(self.cell, view.step(x, states, constants), states)
+        return step_of(self.cell, x, states, constants)
 
 
 def choose(names: Tree, wanted: Mapping[str, Any], argument: str) -> list[Any]:
