@@ -42,7 +42,7 @@ class Compiled:
             **kwargs,
         )
         self.layer.build((None, None, features))
-        self.names = [v.name for v in self.layer.trainable_variables]
+        self.names = _names(self.layer.trainable_variables)
 
         def apply(weights, x, initial, mask, resets, rest):
             out, _ = self.layer.stateless_call(
@@ -53,7 +53,7 @@ class Compiled:
                 mask=mask,
                 resets=resets,
             )
-            return list(out)
+            return jax.tree.leaves(out)
 
         @jax.jit
         def run(weights, x, initial, mask, resets, cotangents, rest):
@@ -148,6 +148,14 @@ def hold_to_reference(
     if initial:
         for n, law in enumerate(ref_initial):
             record.hold("gradients", dtype, d_initial[n], law, f"{name} dstate{n}")
+
+
+def _names(variables) -> list[str]:
+    """Their names; the second of a name ends in _1."""
+    names: list[str] = []
+    for variable in variables:
+        names.append(variable.name + "_1" * (variable.name in names))
+    return names
 
 
 def stock_params(layer) -> dict[str, np.ndarray]:

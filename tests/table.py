@@ -15,6 +15,8 @@ import unrolled
 import numpy as np
 
 from . import reference
+from . import reference_wrappers as wrappers
+from .cells_of_users import CellThenHidden
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,129 @@ CELLS = [
         reference_kwargs={"reset_after": False},
     ),
 ]
+
+
+class KerasStyle(Row):
+    """A cell of a user's, with one kernel."""
+
+    def params(self, rng, features: int, units: int, use_bias: bool = True):
+        """Random weights."""
+        del use_bias
+        return {"w": rng.normal(0, 1 / np.sqrt(features), (features, units))}
+
+
+@dataclass(frozen=True)
+class Wrapped(Row):
+    """A cell around others, its step made by `wrap` from their steps.
+
+    Inputs are as wide as the units. `own` names the gates of the wrapper's own.
+    """
+
+    inside: tuple[Row, ...] = ()
+    wrap: Callable = lambda step, params: step
+    own: tuple[str, ...] = ()
+
+    def params(self, rng, features: int, units: int, use_bias: bool = True):
+        """Those of the cells inside, the second's with names in _1, and its own."""
+        params = {}
+        for place, row in enumerate(self.inside):
+            each = row.params(rng, features, units, use_bias)
+            params |= {k + f"_{place}" * (place > 0): v for k, v in each.items()}
+        for name in self.own:
+            scale = 1 / np.sqrt(features)
+            params[f"{name}_kernel"] = rng.normal(0, scale, (features, units))
+            params[f"{name}_bias"] = rng.normal(0, 0.5, units)
+        return params
+
+    def reference_step(self, params, **overrides):
+        """The steps inside, wrapped."""
+        second = {k[:-2]: v for k, v in params.items() if k.endswith("_1")}
+        each = [params, second][: len(self.inside)]
+        pairs = zip(self.inside, each, strict=True)
+        steps = [row.reference_step(own, **overrides) for row, own in pairs]
+        return self.wrap(*steps, params)
+
+
+def _wrapped(name, make, wrap, *inside, own=()) -> Wrapped:
+    def cell(units, **kwargs):
+        cells = [row.cell(units, **row.kwargs, **kwargs) for row in inside]
+        return make(*cells, **kwargs)
+
+    def layer(units, dtype=None, **kwargs):
+        return unrolled.RNN(cell(units, dtype=dtype), dtype=dtype, **kwargs)
+
+    states = sum(row.states for row in inside)
+    name = f"{name}({', '.join(map(str, inside))})"
+    return Wrapped(
+        name,
+        cell,
+        layer,
+        wrap,
+        "",
+        states,
+        inside=inside,
+        wrap=wrap,
+        own=own,
+    )
+
+
+def residual(row: Row) -> Wrapped:
+    """ResidualWrapper around `row`."""
+    wrap = lambda step, params: wrappers.residual(step)  # noqa: E731
+    return _wrapped("residual", unrolled.ResidualWrapper, wrap, row)
+
+
+def highway(row: Row, coupled: bool = True) -> Wrapped:
+    """HighwayWrapper around `row`."""
+    make = partial(unrolled.HighwayWrapper, couple_carry_transform_gates=coupled)
+    own = ("carry",) if coupled else ("carry", "transform")
+    name = "highway" if coupled else "uncoupled"
+    return _wrapped(name, make, wrappers.highway, row, own=own)
+
+
+def zoneout(row: Row, rates: Any, shares: Iterable[float], follows: Any) -> Wrapped:
+    """ZoneoutWrapper around `row`, in inference."""
+    make = partial(unrolled.ZoneoutWrapper, zoneout=rates)
+    wrap = lambda step, params: wrappers.zoneout(step, shares, follows)  # noqa: E731
+    return _wrapped("zoneout", make, wrap, row)
+
+
+def stack(lower: Row, upper: Row) -> Wrapped:
+    """A stack of two."""
+    return _wrapped(
+        "stack",
+        lambda *cells, **kwargs: unrolled.StackedRNNCells(list(cells), **kwargs),
+        lambda low, high, params: wrappers.stack(low, high, lower.states),
+        lower,
+        upper,
+    )
+
+
+def _rows() -> list[Wrapped]:
+    user = KerasStyle(
+        "user", CellThenHidden, unrolled.RNN, wrappers.cell_then_hidden, "", 2
+    )
+    simple, lstm, gru, before = CELLS
+    dropped = partial(unrolled.DropoutWrapper, input_dropout=0.5, output_dropout=0.5)
+    both = stack(lstm, gru)
+    return [
+        *map(residual, [*CELLS, user]),
+        *map(highway, [*CELLS, user]),
+        highway(gru, coupled=False),
+        *(zoneout(row, 0.3, [0.3], 0) for row in (simple, gru, before)),
+        zoneout(lstm, {"c": 0.6, "h": 0.2}, [0.2, 0.6], 0),
+        zoneout(user, {"1": 0.4}, [0.0, 0.4], 1),
+        _wrapped("dropout", dropped, lambda step, params: step, lstm),
+        residual(zoneout(lstm, {"c": 0.5}, [0.0, 0.5], 0)),
+        # What leaves a residual cell is none of its states.
+        zoneout(residual(gru), 0.3, [0.3], None),
+        highway(both),
+        zoneout(both, {"h": 0.3}, [0.3, 0.0, 0.3], 2),
+        stack(residual(gru), zoneout(lstm, 0.25, [0.25, 0.25], 0)),
+    ]
+
+
+WRAPPED = _rows()
 BY_NAME = {row.name: row for row in CELLS}
 MASKS = ["none", "right", "left", "holes", "all_masked_row"]
 ACTIVATIONS = ["tanh", "sigmoid", "hard_sigmoid", "relu", "linear"]

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 
 from . import reference
-from .table import ACTIVATIONS, CELLS, MASKS, assign, draw_mask, draw_resets
+from . import reference_wrappers as wrappers
+from .table import (
+    ACTIVATIONS,
+    BY_NAME,
+    CELLS,
+    MASKS,
+    WRAPPED,
+    Row,
+    assign,
+    draw_mask,
+    draw_resets,
+)
 
 B, T, D, U = 2, 4, 2, 3
 STEP = 1e-6
@@ -35,13 +46,10 @@ def _check(loss_and_grads, arrays):
         assert error < 1e-7, f"{name}: {error}"
 
 
-def _loss(row, use_bias, weights, step_kwargs, loop_kwargs):
+def _loss(row, weights, step_kwargs, loop_kwargs):
     def loss_and_grads(arrays):
-        params = {k: arrays[k] for k in ("kernel", "recurrent_kernel")}
-        if use_bias:
-            params["bias"] = arrays["bias"]
         states = [arrays[f"state{n}"] for n in range(row.states)]
-        step = row.reference_step(params, **step_kwargs)
+        step = row.reference_step(arrays, **step_kwargs)
         run = reference.unroll(step, arrays["x"], states, **loop_kwargs)
         parts = [run.outputs, run.last, run.states, run.all_states]
         value = sum(
@@ -85,7 +93,7 @@ def test_step_gradients_equal_central_differences(row, activation, rng):
         arrays = _arrays(row, rng, use_bias)
         # Small: gates without bounds explode, and differences lose their digits.
         arrays = {name: 0.5 * array for name, array in arrays.items()}
-        _check(_loss(row, use_bias, weights, kwargs, {}), arrays)
+        _check(_loss(row, weights, kwargs, {}), arrays)
 
 
 @pytest.mark.parametrize("row", CELLS, ids=str)
@@ -100,7 +108,62 @@ def test_loop_gradients_equal_central_differences(row, kind, reverse, rng):
         "fresh": [rng.normal(size=(B, U)) for _ in range(row.states)],
     }
     weights = _cotangents(row, rng)
-    _check(_loss(row, True, weights, {}, kwargs), _arrays(row, rng))
+    _check(_loss(row, weights, {}, kwargs), _arrays(row, rng))
+
+
+def _hold_loop(row, features, rng):
+    kwargs = {
+        "mask": draw_mask("holes", rng, B, T),
+        "resets": draw_resets(True, rng, B, T),
+    }
+    arrays = row.params(rng, features, U)
+    arrays["x"] = rng.normal(size=(B, T, features))
+    arrays |= {f"state{n}": rng.normal(size=(B, U)) for n in range(row.states)}
+    _check(_loss(row, _cotangents(row, rng), {}, kwargs), arrays)
+
+
+@pytest.mark.parametrize("row", WRAPPED, ids=str)
+def test_wrapped_gradients_equal_central_differences(row, rng):
+    _hold_loop(row, U, rng)
+
+
+class _WithMasks(Row):
+    """An LSTM with numbers dropped or kept by random zeros and ones."""
+
+    def params(self, rng, features, units, use_bias=True):
+        """Draws the masks too."""
+        draw = lambda width: rng.integers(0, 2, (B, width)) * 1.0  # noqa: E731
+        self.kwargs["dropout"] = (draw(features), [draw(units), 2.0], draw(units))
+        self.kwargs["zoneout"] = ([draw(units), draw(units)], 0)
+        return super().params(rng, features, units, use_bias)
+
+    def reference_step(self, params, **overrides):
+        """Around the LSTM's."""
+        step = super().reference_step(params, **overrides)
+        return getattr(wrappers, self.name)(step, *self.kwargs[self.name])
+
+
+@pytest.mark.parametrize("name", ["dropout", "zoneout"])
+def test_gradients_under_masks_equal_central_differences(name, rng):
+    lstm = BY_NAME["lstm"]
+    _hold_loop(_WithMasks(name, lstm.cell, lstm.layer, lstm.step, "ifco", 2), D, rng)
+
+
+class _Attending(Row):
+    """Its memory is one of its weights."""
+
+    def params(self, rng, features, units, use_bias=True):
+        """And the mask of the memory."""
+        del use_bias
+        shapes = {"W": (features, units), "R": (units, units), "keys": (2, units)}
+        self.reference_kwargs["memory_mask"] = np.arange(4)[None] < [[2], [4]]
+        shapes["memory"] = (B, 4, 2)
+        return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def test_gradients_of_a_memory_equal_central_differences(rng):
+    row = _Attending("attending", None, None, reference.attending, "", 1)
+    _hold_loop(row, D, rng)
 
 
 STOCK = {

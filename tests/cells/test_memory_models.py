@@ -80,6 +80,22 @@ def test_an_explicit_mask_wins(rng):
     assert np.abs(layer(x, memory=masked) - expected).max() > 1e-3
 
 
+def test_a_mask_may_know_a_size_that_the_memory_does_not(rng):
+    x, memory, mask = _padded(rng)
+    layer = unrolled.RNN(Attending(U))
+    symbols = keras.Input((None, D)), keras.Input((None, M))
+    read = keras.Input((S,), dtype="bool")
+    y = layer(symbols[0], memory=symbols[1], memory_mask=read)
+    model = keras.Model([*symbols, read], y)
+    fixed = keras.Model(symbols, layer(symbols[0], memory=symbols[1], memory_mask=mask))
+    expected = layer(x, memory=memory, memory_mask=mask)
+    close(model([x, memory, mask]), expected)
+    close(fixed([x, memory]), expected)
+    match = "memory_mask must have the first axes of the memory"
+    wrong = keras.Input((S + 1,), dtype="bool")
+    _raises(match, layer, x, memory=keras.Input((S, M)), memory_mask=wrong)
+
+
 class Subclassed(keras.Model):
     """Encodes the memory itself."""
 

@@ -41,7 +41,7 @@ class DropoutWrapper(CellWrapper):
         every_step: draw new masks at each step. Default False: one mask serves all
             steps of a sequence (Gal and Ghahramani, 2016, arXiv:1512.05287).
         states: names of the states that `state_dropout` touches. Default: all but
-            ``c``, the memory of an LSTM.
+            ``c``, the memory of an LSTM. Integers and random keys are never touched.
         seed: of the masks.
 
     Raises:
@@ -68,6 +68,13 @@ class DropoutWrapper(CellWrapper):
         super().__post_init__()
         for name in ("input_dropout", "state_dropout", "output_dropout"):
             _check_rate(name, getattr(self, name))
+        require(
+            not isinstance(self.states, str),
+            "states",
+            "must be a list of names",
+            repr(self.states),
+            f"pass states=[{self.states!r}]",
+        )
         self._touched()
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
@@ -124,8 +131,16 @@ class DropoutWrapper(CellWrapper):
         x = _times(x, masks["input"])
         output, after = super().step(x, states, constants["cell"])
         leaves, form = jax.tree.flatten(after)
-        kept = [_times(s, m) for s, m in zip(leaves, masks["state"], strict=True)]
+        kept = [
+            _times(s, m) if _can_be_dropped(s) else s
+            for s, m in zip(leaves, masks["state"], strict=True)
+        ]
         return _times(output, masks["output"]), jax.tree.unflatten(form, kept)
+
+
+def _can_be_dropped(state: Any) -> bool:
+    """A counter or a random key is no number of which a share could be lost."""
+    return jnp.issubdtype(state.dtype, jnp.inexact)
 
 
 def _times(tree: Tree, masks: Tree) -> Tree:
@@ -145,7 +160,7 @@ class ZoneoutWrapper(CellWrapper):
     Args:
         cell: any cell.
         zoneout: z for all states, or a dict of z by the states' names; a state that it
-            does not name is not touched. Default 0.1.
+            does not name is not touched, nor are integers and random keys. Default 0.1.
         seed: of the draws.
 
     Raises:
@@ -191,7 +206,7 @@ class ZoneoutWrapper(CellWrapper):
         output, after = super().step(x, states, constants["cell"])
 
         def mixed(old: Any, new: Any, rate: float) -> Any:
-            if not rate:
+            if not rate or not _can_be_dropped(new):
                 return new
             if not constants["training"]:
                 return rate * old + (1 - rate) * new

@@ -88,6 +88,12 @@ def masks(memory: Tree, mask: Any) -> Tree:
     Raises:
         ValueError: if a mask fits no array.
     """
+    kept = matched(memory, mask)
+    return jax.tree.map(lambda each: jnp.asarray(each).astype(bool), kept)
+
+
+def matched(memory: Tree, mask: Any) -> Tree:
+    """The same, checked and not touched; memory and masks may be symbolic."""
     arrays, structure = jax.tree.flatten(memory, is_leaf=_is_none)
     whole = [None if array is None else tuple(array.shape) for array in arrays]
     given, form = jax.tree.flatten(mask, is_leaf=_is_none)
@@ -114,8 +120,7 @@ def masks(memory: Tree, mask: Any) -> Tree:
         [None if m is None else tuple(np.shape(m)) for m in jax.tree.leaves(mask)],
         "for a memory (B, S, ...) pass (B, S), true where an entry counts",
     )
-    kept = [None if each is None else jnp.asarray(each).astype(bool) for each in given]
-    return jax.tree.unflatten(structure, kept)
+    return jax.tree.unflatten(structure, given)
 
 
 def _masks(mask: Any, shape: tuple | None) -> bool:

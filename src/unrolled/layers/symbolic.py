@@ -33,12 +33,14 @@ def step(
         return jax.ShapeDtypeStruct(sizes, symbol.dtype)
 
     def masks(memory: Tree) -> Tree:
-        if memory_mask is None or memory is None:
-            return None
-        ones = jax.tree.map(
-            lambda mask: jnp.ones(known(mask, 1).shape, bool), memory_mask
-        )
-        return memories.masks(memory, ones)
+        # Of the sizes of the memory: its mask may know one that it does not.
+        def ones(mask: Any, array: jax.Array) -> Any:
+            if mask is None:
+                return None
+            return jnp.ones(array.shape[: len(mask.shape)], bool)
 
+        return jax.tree.map(ones, matched, memory, is_leaf=lambda m: m is None)
+
+    matched = memory if memory is None else memories.matched(memory, memory_mask)
     x = jax.tree.map(lambda symbol: known(symbol, 2), sequences)
     return step_spec(cell, x, jax.tree.map(lambda m: known(m, 1), memory), masks)
