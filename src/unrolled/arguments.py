@@ -193,9 +193,10 @@ def _declare(cls: Any) -> None:
         Declared._initialize(self, dict(list(bound.arguments.items())[1:]))
 
     __init__.__signature__ = signature
-    __init__.declared = True
     __init__.__qualname__ = f"{cls.__qualname__}.__init__"
-    cls.__init__ = __init__
+    made: Any = __init__
+    made.declared = True
+    cls.__init__ = made
 
 
 def _given(cls: Any, made: Any, args: tuple, kwargs: dict) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .base import is_dims
 from .keras_style import as_cell, class_name
 from .states import Shape, Tree, has_keys_of, is_tree, names_of, plain
 
-_LIBRARIES = [Path(module.__file__).parent for module in (jax, keras, np)]
+_LIBRARIES = [Path(str(module.__file__)).parent for module in (jax, keras, np)]
 _LIBRARIES.append(Path(__file__).parent.parent)
 _DECISIONS = (
     jax.errors.ConcretizationTypeError,

@@ -8,11 +8,11 @@ import keras
 from jax import numpy as jnp
 
 from ..arguments import forget
-from ..cells.base import is_dims, narrowed, takes
+from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
-from ..checks import fits, require
+from ..checks import require
 from ..engine import run
-from . import checks
+from . import checks, merging
 from .rnn import RNN, in_a_row
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
@@ -220,7 +220,7 @@ class Bidirectional(keras.layers.Layer):
         """Shapes of what `call` returns."""
         del initial_state_shape, memory_shape
         both = [each.compute_output_shape(sequences_shape) for each in self._layers_of]
-        return self._together(self._merged_shape, *map(_as_tuple, both))
+        return self._together(merging.shape, *map(_as_tuple, both))
 
     def compute_output_spec(
         self,
@@ -243,8 +243,8 @@ class Bidirectional(keras.layers.Layer):
             for layer, own in zip(self._layers_of, calls, strict=True)
         ]
 
-        def merged(forward: Any, backward: Any) -> Any:
-            shape = self._merged_shape(tuple(forward.shape), tuple(backward.shape))
+        def merged(mode: str, forward: Any, backward: Any) -> Any:
+            shape = merging.shape(mode, tuple(forward.shape), tuple(backward.shape))
             return keras.KerasTensor(shape, forward.dtype)
 
         def cast(spec: Any) -> Any:
@@ -256,32 +256,9 @@ class Bidirectional(keras.layers.Layer):
 
     def _together(self, merge: Any, forward: Any, backward: Any) -> Any:
         """What is returned, from what each layer returns."""
-        outputs = [forward[0], backward[0]]
-        if self.merge_mode is not None:
-            forms = [jax.tree.structure(each, is_leaf=is_dims) for each in outputs]
-            require(
-                forms[0] == forms[1],
-                "merge_mode",
-                "can merge only outputs of the same structure",
-                f"{forms[0]} and {forms[1]}",
-                "pass merge_mode=None to have both apart",
-            )
-            outputs = [jax.tree.map(merge, *outputs, is_leaf=is_dims)]
+        outputs = merging.outputs(self.merge_mode, merge, forward[0], backward[0])
         returned = [*outputs, *self._interleave(forward[1:], backward[1:])]
         return tuple(returned) if len(returned) > 1 else returned[0]
-
-    def _merged_shape(self, forward: tuple, backward: tuple) -> tuple:
-        """The shape of one merged output."""
-        apart = self.merge_mode == "concat"
-        alike = slice(-1) if apart else slice(None)
-        require(
-            fits(forward[alike], backward[alike]),
-            "merge_mode",
-            f"{self.merge_mode!r} needs outputs of both directions of one shape",
-            f"{forward} and {backward}",
-            "make both layers as wide, or pass merge_mode=None",
-        )
-        return (*forward[:-1], forward[-1] + backward[-1]) if apart else forward
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask goes on with the outputs of every step."""
@@ -314,7 +291,7 @@ class Bidirectional(keras.layers.Layer):
         ]
         returned = self._run(self._layers_of, sequences, calls)
         both = map(self._in_order, self._layers_of, returned)
-        returned = self._together(self._merge, *both)
+        returned = self._together(merging.arrays, *both)
         return jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
 
     def _for(self, layer: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -385,15 +362,6 @@ class Bidirectional(keras.layers.Layer):
             final = [*forward[:half], *backward[:half]]
             return [*final, *forward[half:], *backward[half:]]
         return [*forward, *backward]
-
-    def _merge(self, forward: Any, backward: Any) -> Any:
-        self._merged_shape(forward.shape, backward.shape)
-        if self.merge_mode == "concat":
-            return jnp.concatenate([forward, backward], axis=-1)
-        if self.merge_mode == "mul":
-            return forward * backward
-        total = forward + backward
-        return total / 2 if self.merge_mode == "ave" else total
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, both layers among them."""

@@ -1,6 +1,6 @@
 """The recurrent layer: masks, resets, carried state, and what is returned."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import keras
@@ -96,11 +96,6 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     cell: Any
 
-    # Shapes of one step and of the memory, B apart, and the carried states.
-    step_shape: ClassVar[Tree] = None
-    memory_shape: ClassVar[Tree] = None
-    states: ClassVar[Tree] = None
-
     def convert(self, name: str, value: Any) -> Any:
         """A list of cells becomes one cell, as in Keras."""
         value = super().convert(name, value)
@@ -112,6 +107,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         check_cell(self.cell)
         checks.check_float64(self.compute_dtype, type(self).__name__)
         self.supports_masking = True
+        self._remember(None, None, None)
 
     # --- shapes and building ---
 
