@@ -354,7 +354,7 @@ def test_a_cell_gets_ids_as_they_are(shape, time_major, rng):
     turned = ids.swapaxes(0, 1) if time_major else ids
     y = layer(turned.astype("int32"))
     assert layer.cell.got == "int32"
-    table = np.float64(layer.cell.vectors.embeddings.value)
+    table = np.asarray(layer.cell.vectors.embeddings.value, "float64")
     law = table[ids].reshape(B, -1, U).sum(1)
     np.testing.assert_allclose(y, law, atol=1e-5)
     if not time_major:
