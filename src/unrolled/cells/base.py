@@ -8,7 +8,7 @@ at once, and random masks are drawn once a sequence.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -105,7 +105,7 @@ class Cell(keras.layers.Layer):
     def reads_memory(self) -> str:
         """How a step reads a memory: ``"no"``, ``"may"`` or ``"must"``."""
         uses = [memory_use(self, self.get_constants)]
-        built_from = inspect.signature(self.build).parameters.get("memory_shape")
+        built_from = _parameters_of(type(self).build).get("memory_shape")
         if built_from and built_from.default is inspect.Parameter.empty:
             uses.append("must")
         return most(uses)
@@ -219,15 +219,26 @@ def narrowed(array: Any, dtype: Any) -> Any:
 # --- what a cell's signatures name ---
 
 
+def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a function or method; ``self`` may be among them."""
+    method = getattr(function, "__func__", None)
+    return _parameters_of(method) if method else inspect.signature(function).parameters
+
+
+# Layers ask at every call. What is no method may hold a cell, and is not kept.
+@functools.lru_cache(maxsize=1024)
+def _parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Whether the signature of `function` names the argument."""
-    return name in inspect.signature(function).parameters
+    return name in parameters(function)
 
 
 def takes_more(function: Callable[..., Any]) -> bool:
     """Whether `function` takes further keywords."""
-    parameters = inspect.signature(function).parameters.values()
-    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return any(p.kind is p.VAR_KEYWORD for p in parameters(function).values())
 
 
 def memory_use(cell: Any, function: Callable[..., Any], name: str = "memory") -> str:
@@ -235,7 +246,7 @@ def memory_use(cell: Any, function: Callable[..., Any], name: str = "memory") ->
 
     Further keywords count as naming it if a cell inside reads it. So for the mask.
     """
-    named = inspect.signature(function).parameters.get(name)
+    named = parameters(function).get(name)
     if named is not None:
         return "must" if named.default is inspect.Parameter.empty else "may"
     if not takes_more(function) or not isinstance(cell, keras.layers.Layer):
