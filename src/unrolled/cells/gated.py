@@ -147,7 +147,14 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         self.built = True
 
     def check_inputs(self, x: Any) -> None:
-        """Raise unless `x` holds real numbers; whole ones and booleans are cast."""
+        """Raise unless `x` holds rows of real numbers; whole ones are cast."""
+        require(
+            len(x.shape) == 3,
+            "sequences",
+            "must have rank 3, (batch, time steps, features)",
+            f"shape {tuple(x.shape)}",
+            "for ids, put keras.layers.Embedding before the layer",
+        )
         dtype = keras.backend.standardize_dtype(x.dtype)
         require(
             "complex" not in dtype,

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import keras
 
+from ..cells import GRUCell, LSTMCell, SimpleRNNCell
 from ..cells.base import constants_of, is_dims
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
@@ -14,6 +15,7 @@ from ..engine.pure import purify
 from . import checks
 
 Tree = Any
+_CHANGE_NOTHING = (SimpleRNNCell, LSTMCell, GRUCell)
 
 
 def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> str:
@@ -28,12 +30,16 @@ def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> s
     if input_shape is not None:
         symbols = jax.tree.map(checks.symbol, input_shape, is_leaf=is_dims)
         checks.check_sequences(symbols, layer.step_shape, layer.time_major)
+        as_cell(layer.cell).check_inputs(symbols)
     fused = run.fused(layer)
     if not isinstance(fused, str):
         return str(fused)
     scan = f"the scan: {fused.rstrip('.')}"
-    if not layer.built:
+    if type(layer.cell) in _CHANGE_NOTHING:
         return f"{scan}."
+    if not layer.built:
+        # Asking a twin would draw seeds; and only `build` makes what a step changes.
+        return f"{scan}; what each step changes is known once the layer is built."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
     memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)
     own, other = (

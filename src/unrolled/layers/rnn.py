@@ -376,7 +376,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
             >>> import unrolled
             >>> class Mine(unrolled.SimpleRNNCell):
             ...     pass
-            >>> unrolled.RNN(Mine(4)).plan((32, 10, 3))
+            >>> layer = unrolled.RNN(Mine(4))
+            >>> layer.build((32, 10, 3))
+            >>> layer.plan()
             'the scan: Mine has no fused kernel.'
         """
         return plans.plan(self, input_shape, training, memory_shape)
