@@ -3,7 +3,9 @@
 # changes; otherwise a target starts at once.
 
 PYTHON ?= python3
-VENV   := .venv
+# Another Python (`make test PYTHON=python3.13`) has an environment of its own.
+VENV   := .venv$(if $(filter-out python3,$(PYTHON)),-$(shell \
+  $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -13,7 +15,8 @@ TORCH  := torch==2.13.0
 # What the native core is built from, once it exists; a change rebuilds it.
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
-.PHONY: help demo test lint types docs parity sanitize aarch64 browser compiler cross clean
+.PHONY: help demo test versions lint types docs parity sanitize aarch64 browser compiler
+.PHONY: cross clean
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
@@ -29,7 +32,7 @@ $(VENV)/stamp-demo: pyproject.toml $(NATIVE) | $(BIN)/python
 	@touch $@
 
 $(VENV)/stamp-test: pyproject.toml $(NATIVE) | $(BIN)/python
-	$(PIP) install --editable '.[examples,test,docs]'
+	$(PIP) install --editable '.[examples,test,lint,docs]'
 	@touch $@ $(VENV)/stamp-demo
 
 $(VENV)/stamp-parity: $(VENV)/stamp-test
@@ -51,12 +54,32 @@ lint: $(VENV)/stamp-test   ## style, as pre-commit does
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/stamp-test   ## types of the public modules
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/stamp-test   ## build the documentation into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 include benchmarks/bench.mk   # bench: compare speed with other libraries
+
+# The ends of what pyproject.toml allows, and the tests that lean on JAX and Keras most.
+# There is no jax after 0.10 for Python 3.11: `make versions PYTHON=python3.13`.
+OLDEST := jax==0.7.2 jaxlib==0.7.2 keras==3.12.0
+NEWEST := jax jaxlib keras
+QUICK  := tests/engine tests/stream/test_stream.py $(patsubst %,tests/test_%.py, \
+  borrowed doctor examples) \
+  $(patsubst %,tests/layers/test_%.py,keras_suite saved_files saving training)
+AT     := build/versions
+
+versions: compiler   ## one wheel at the oldest and the newest jax and Keras: quick tests
+	rm -rf $(AT)
+	$(PYTHON) -m pip --quiet wheel --no-deps --wheel-dir $(AT) .
+	set -e; for end in '$(OLDEST)' '$(NEWEST)'; do \
+	  rm -rf $(AT)/env; $(PYTHON) -m venv $(AT)/env; \
+	  $(AT)/env/bin/python -m pip --disable-pip-version-check --quiet install \
+	    "$$(ls $(AT)/*.whl)[examples,test]" $$end; \
+	  $(AT)/env/bin/unrolled doctor; \
+	  $(AT)/env/bin/python -m pytest -q -n auto $(QUICK); \
+	done
 
 parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other libraries
 	$(BIN)/python -m pytest -m parity
@@ -108,5 +131,5 @@ compiler:
 	else echo 'no C++ compiler: the native kernels are not built or tested'; fi
 
 clean:   ## remove everything that was built, the environment too; runs/ stays
-	rm -rf $(VENV) build dist site .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -exec rm -rf {} +

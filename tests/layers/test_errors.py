@@ -73,9 +73,7 @@ def test_no_time_steps(row):
 @pytest.mark.parametrize("built", [False, True], ids=["unbuilt", "built"])
 def test_ids_go_through_an_embedding_first(row, built):
     layer = _layer(row) if built else row.layer(U, **row.kwargs)
-    _refuses(
-        lambda: layer(_x(B, T, dtype="int32")), "sequences", "rank 3", "Embedding"
-    )
+    _refuses(lambda: layer(_x(B, T, dtype="int32")), "sequences", "rank 3", "Embedding")
 
 
 @ROWS

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from .core import VARIANTS, need_core, run, run_on
-from .engine.test_kernels import KINDS, make
+from ..core import VARIANTS, need_core, run, run_on
+from .test_kernels import KINDS, make
 
 pytestmark = need_core
 
