@@ -1,5 +1,6 @@
 """The examples: what they leave behind, and that resuming changes nothing."""
 
+import contextlib
 import csv
 import signal
 import subprocess
@@ -161,8 +162,16 @@ def test_ctrl_c_leaves_a_loadable_model(tmp_path):
     while not (out / "history.csv").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    # Python drops the exception where the signal falls into a callback of a weak
+    # reference, and people press Ctrl-C again.
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            output, _ = process.communicate(timeout=30)
+            break
+    else:
+        process.kill()
+        pytest.fail("the run goes on after Ctrl-C")
     assert process.returncode == 130, output
     assert f"{out / 'model.keras'} holds the network" in " ".join(output.split())
     model = keras.models.load_model(out / "model.keras")

@@ -76,7 +76,7 @@ def test_as_one_by_one(shapes):
 @pytest.mark.parametrize("threads", ["1", "3", "5"])
 def test_any_number_of_threads(threads):
     code = """
-    from tests.test_together import PAIRS, test_as_one_by_one
+    from tests.engine.test_together import PAIRS, test_as_one_by_one
     for shapes in PAIRS:
         test_as_one_by_one(shapes)
     """
