@@ -150,9 +150,7 @@ class Declared:
             if not any(p.kind is p.VAR_KEYWORD for p in taken):
                 names = {p.name for p in taken}
                 layer = {k: v for k, v in layer.items() if k in names}
-        codecs = {name: _codec(name) for name in values}
-        encode = lambda k, v: codecs[k].serialize(v) if codecs[k] else v  # noqa: E731
-        return {**layer, **{k: encode(k, v) for k, v in values.items()}}
+        return _Config(self, {**layer, **{k: _encode(k, v) for k, v in values.items()}})
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
@@ -166,6 +164,41 @@ class Declared:
             for name, value in config.items()
         }
         return cls(**made)
+
+
+class _Config(dict):
+    """A configuration that also gives, asked for by name, what else is declared.
+
+    A class's own ``__init__`` need not take all of that; a `get_config` written for
+    Keras may want it, to put it under another name.
+    """
+
+    def __init__(self, of: Declared, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self._of = of
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._of.argument_names():
+            raise KeyError(name)
+        return _encode(name, getattr(self._of, name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of a dict that has all."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """As of a dict that has all."""
+        if name in self or name not in self._of.argument_names():
+            return super().pop(name, *default)
+        return self[name]
+
+
+def _encode(name: str, value: Any) -> Any:
+    codec = _codec(name)
+    return codec.serialize(value) if codec else value
 
 
 def _declare(cls: Any) -> None:

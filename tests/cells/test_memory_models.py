@@ -327,3 +327,45 @@ def test_a_stock_layer_beside_one_that_reads(rng):
     y = layer(x, memory=memory)
     close(y, layer.forward_layer(x, memory=memory) + expected)
     _raises("memory must be given", layer, x)
+
+
+class Conditioned(unrolled.CellWrapper):
+    """Adds a memory without an axis of its own, (B, D), to the inputs."""
+
+    def get_constants(self, batch_size, training, memory):
+        return {"cell": super().get_constants(batch_size, training), "who": memory}
+
+    def step(self, x, states, constants):
+        return super().step(x + constants["who"], states, constants["cell"])
+
+
+def test_a_memory_of_two_axes_takes_any_batch_size(rng):
+    """The batch is never compared with that of the first call."""
+    x = rng.normal(size=(5, 3, 4)).astype("float32")
+    who = rng.normal(size=(5, 4)).astype("float32")
+    layer = unrolled.RNN(Conditioned(unrolled.GRUCell(3)))
+    y = np.asarray(layer(x, memory=who))
+    np.testing.assert_allclose(layer(x[:3], memory=who[:3]), y[:3], atol=1e-6)
+    plain = unrolled.RNN(layer.cell.cell)
+    np.testing.assert_allclose(plain(x + who[:, None]), y, atol=1e-6)
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = unrolled.RNN(Conditioned(unrolled.GRUCell(3)))
+
+        def call(self, inputs):
+            return self.layer(inputs[0], memory=inputs[1])
+
+    model = Model()
+    model.compile("sgd", "mse")
+    model.fit([x, who], np.zeros((5, 3)), batch_size=2, verbose=0)  # 2, 2 and 1 rows
+
+
+def test_plain_numbers_are_no_memory(rng):
+    x = rng.normal(size=(2, 3, 4)).astype("float32")
+    layer = unrolled.RNN(Conditioned(unrolled.GRUCell(3)))
+    with pytest.raises(
+        ValueError, match=r"memory must hold arrays.*8 single.*np\.asarray"
+    ):
+        layer(x, memory=[[0.0] * 4] * 2)

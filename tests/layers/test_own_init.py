@@ -398,3 +398,36 @@ def test_arguments_that_are_objects_go_through_a_file(rng, tmp_path):
     again = _same_from_a_file(model, rng, tmp_path / "model.keras", custom).cell
     assert again.layers[0].rate == 0.25
     assert again.kernel_initializer.value == 2.0
+
+
+@pytest.mark.keras_ranks
+def test_a_configuration_written_for_keras_finds_what_it_renames(tmp_path):
+    """`super().get_config()` has what the class itself passed on, asked for by name."""
+
+    class Wide(unrolled.LSTM):
+        def __init__(self, width, **kwargs):
+            super().__init__(width, return_sequences=True, **kwargs)
+
+        def get_config(self):
+            config = super().get_config()
+            return {**config, "width": config.pop("units")}
+
+    class Gated(unrolled.RNN):
+        def __init__(self, width, **kwargs):
+            super().__init__(unrolled.GRUCell(width), **kwargs)
+
+        def get_config(self):
+            config = super().get_config()
+            config.pop("cell")
+            assert config["go_backwards"] is False
+            assert config.get("unheard", 5) == 5
+            with pytest.raises(KeyError):
+                config["unheard"]
+            return {**config, "width": self.cell.units}
+
+    model = keras.Sequential([keras.Input((4, 3)), Wide(2), Gated(5)])
+    model.save(tmp_path / "model.keras")
+    own = {"Wide": Wide, "Gated": Gated}
+    again = keras.saving.load_model(tmp_path / "model.keras", custom_objects=own)
+    x = np.ones((2, 4, 3), "float32")
+    np.testing.assert_array_equal(again(x), model(x))

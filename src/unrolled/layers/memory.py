@@ -45,16 +45,18 @@ def check(memory: Tree, cell: Any, built: Tree, batch: Any) -> None:
     if built is None:
         return
     want = jax.tree.leaves(built, is_leaf=is_dims)
+    # Of B nothing is kept; and of S, where three axes or more say that there is one.
+    open_axes = [min(2, max(1, len(need) - 1)) for need in want]
     alike = [
-        fits(shape[1:], (None, *need[2:])) if len(need) > 2 else fits(shape, need)
-        for shape, need in zip(shapes, (tuple(w) for w in want), strict=False)
+        fits(shape, (*[None] * free, *need[free:]))
+        for shape, need, free in zip(shapes, want, open_axes, strict=False)
     ]
     keys = _keys(built, is_dims)
     require(
         len(shapes) == len(want) and all(alike) and _keys(memory, None) == keys,
         "memory",
-        f"must have the shapes that the layer was built for, {built}; the second axis "
-        "of three or more may differ",
+        f"must have the shapes that the layer was built for, {built}, but for the "
+        "batch size and the second axis of three or more",
         jax.tree.map(lambda array: tuple(array.shape), memory),
         "give this memory a layer of its own",
     )
@@ -67,12 +69,15 @@ def check_arrays(memory: Tree, batch: Any) -> list[tuple]:
         ValueError: unless they are ``(B, ...)``.
     """
     shapes = [tuple(np.shape(each)) for each in jax.tree.leaves(memory)]
+    alone = shapes.count(())
     require(
         all(shape and fits(shape[:1], (batch,)) for shape in shapes),
         "memory",
         f"must hold arrays (batch, ...), with the batch size of sequences, {batch}",
-        f"shapes {shapes}",
-        "one entry for each row of sequences",
+        f"{alone} single number(s)" if alone else f"shapes {shapes}",
+        "pass lists of numbers as np.asarray(memory)"
+        if alone
+        else "one entry for each row of sequences",
     )
     return shapes
 
