@@ -185,6 +185,7 @@ class Backward : Loop {
           for (int i = 0; i < C::kSaved; ++i) saved[i] = load(p.saved + kept.at + i * W);
           if constexpr (kLast) C::backward_last(act, saved, now, dz);
           else C::backward(act, saved, before(s, jb, r, kept), after(s, jb, r, kept), now, dz);
+          keep_units<from, C::kColumns>(jb, dz);
         }
         for (int i = 0; i < C::kStates; ++i) store(own.d[i] + at, now[i]);
         put<from, C::kColumns>(r, jb, dz, sum);
@@ -212,7 +213,8 @@ class Backward : Loop {
             const vf factor = p.recurrent_mask ? load_part(p.recurrent_mask + r * p.U + u, n) : all(1.0f);
             const vf h_was = before(s, jb, r, kept);
             C::backward_first(act, saved, h_was, load(own.product + at), factor, now, dz);
-            left = saved[1] * h_was * factor;
+            left = keep_part(saved[1] * h_was * factor, n);
+            keep_units<0, C::kFirst>(jb, dz);
           }
           store(own.d[0] + at, now[0]);
           put<0, C::kFirst>(r, jb, dz, sum);
@@ -221,6 +223,13 @@ class Backward : Loop {
         add_bias<0, C::kFirst>(jb, sum);
       }
     }
+  }
+
+  // Lanes past the last unit hold what zero weights made of the inputs, NaN if one was
+  // infinite; here they become 0, for the products read them.
+  template <int kFrom, int kTo>
+  UNROLLED_INLINE void keep_units(long jb, vf* dz) const {
+    for (int i = kFrom; i < kTo; ++i) dz[i] = keep_part(dz[i], p.U - jb * W);
   }
 
   // A block of a group of columns; after the last one zeros, up to whole slots.

@@ -50,6 +50,13 @@ UNROLLED_INLINE vf load_part(const float* p, long n) {
   return load(part);
 #endif
 }
+// The first n lanes; the others 0, whatever they held.
+UNROLLED_INLINE vf keep_part(vf v, long n) {
+  if (n >= W) return v;
+  alignas(64) float part[W];
+  store(part, v);
+  return load_part(part, n);
+}
 UNROLLED_INLINE void store_part(float* p, vf v, long n) {
   if (n >= W) return store(p, v);
 #if defined(__AVX512F__)

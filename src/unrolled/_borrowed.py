@@ -47,6 +47,23 @@ no_automatic_dependency_tracking: Any = (
 )
 
 
+def arrays_below(store: Any) -> int:
+    """How many arrays a weights file holds for a layer and for all that is in it.
+
+    Args:
+        store: what Keras hands to `load_own_variables`; of a file's own kind. 0 for
+            others, which say nothing of what is in the layer.
+    """
+    file, path = (getattr(store, n, None) for n in ("h5_file", "_h5_entry_path"))
+    if file is None or not path or path not in file:
+        return 0
+    found: list[str] = []
+    file[path].visititems(
+        lambda name, each: found.append(name) if hasattr(each, "shape") else None
+    )
+    return len(found)
+
+
 def linear(fun: Callable[..., Any], *args: Any) -> Any:
     """``fun(*args)`` of a linear function with a scan in it, to be transposed.
 
@@ -69,6 +86,7 @@ __all__ = [
     "SymbolicZero",
     "Tracer",
     "ad",
+    "arrays_below",
     "batching",
     "compute_output_spec",
     "custom_partitioning",

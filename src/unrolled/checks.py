@@ -1,6 +1,9 @@
 """The one form of an error about what the user handed in."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 
 def require(condition: bool, argument: str, rule: str, got: Any, advice: str) -> None:
@@ -20,8 +23,14 @@ def require(condition: bool, argument: str, rule: str, got: Any, advice: str) ->
         raise ValueError(f"{argument} {rule}. Got {got}: {advice}.")
 
 
-def fits(have: tuple, need: tuple) -> bool:
+def sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
+    """A shape with None for what is no number, as while JAX traces for any size."""
+    return tuple(int(n) if isinstance(n, (int, np.integer)) else None for n in shape)
+
+
+def fits(have: Sequence[Any], need: Sequence[Any]) -> bool:
     """Whether two shapes agree wherever both are known."""
     return len(have) == len(need) and all(
-        n is None or m is None or n == m for n, m in zip(have, need, strict=True)
+        n is None or m is None or n == m
+        for n, m in zip(sizes(have), sizes(need), strict=True)
     )

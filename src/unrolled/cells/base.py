@@ -14,8 +14,16 @@ from typing import Any, ClassVar
 import jax
 import keras
 
-from ..checks import fits, require
-from .states import by_name, is_tree, names_of, output_shapes, state_shapes, zeros
+from ..checks import fits, require, sizes
+from .states import (
+    by_name,
+    is_tree,
+    names_of,
+    output_shapes,
+    plain,
+    state_shapes,
+    zeros,
+)
 
 Tree = Any
 
@@ -74,7 +82,7 @@ class Cell(keras.layers.Layer):
             given = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
             # While Keras traces a model for any batch, B is no number.
             inputs, memory = jax.tree.map(
-                lambda a: tuple(n if isinstance(n, int) else None for n in a.shape),
+                lambda a: sizes(a.shape),
                 (next(iter(given.values())), given.get("memory")),
             )
             self.build(inputs, memory)
@@ -310,7 +318,7 @@ def check_built(cell: Any, input_shape: Any, memory_shape: Any = None) -> None:
 def built_for(cell: Any) -> Any:
     """The shapes of the steps that a cell was built for; None where Keras has none."""
     config = cell.get_build_config() or {}
-    return next(iter(config.get("shapes_dict", config).values()), None)
+    return plain(next(iter(config.get("shapes_dict", config).values()), None))
 
 
 def is_dims(shape: Any) -> bool:

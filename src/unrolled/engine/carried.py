@@ -61,7 +61,7 @@ def take(states: Tree, rows: int) -> Tree:
     """
     kept = leaves(states)[0].shape[0]
     require(
-        rows <= kept,
+        isinstance(rows, int) and rows <= kept,
         "sequences",
         f"must have a batch size of at most {kept}, the rows of state kept",
         rows,

@@ -85,7 +85,8 @@ def unroll(
             by step. Its result is what `product` reads.
         variables: what the cell as a whole carries from step to step.
         mask: bool ``(B, T)``. Where false, the row's states are carried over and
-            its output repeats the last one emitted (zeros before the first).
+            its output repeats the last one emitted (zeros before the first). What
+            the inputs hold there is read nowhere, not for gradients either.
         resets: bool ``(B, T)``. Where true, the row restarts from `fresh` with
             nothing emitted yet, before that step, masked or not.
         fresh: the states a reset row takes; same tree as `states`.
@@ -108,9 +109,13 @@ def unroll(
     """
     steps = Steps(inputs, mask, resets)
     length = jax.tree.leaves(inputs)[0].shape[1]
+    stand_in = None if mask is None else _first_that_counts(inputs, mask)
 
     def read(part: Steps) -> Steps:
         part = _swap(part)
+        if part.mask is not None:
+            # A derivative at what padding holds may be NaN, and NaN times 0 is NaN.
+            part = part._replace(inputs=_where(part.mask, part.inputs, stand_in))
         return part._replace(inputs=project(part.inputs)) if project else part
 
     def output_of_first(steps: Steps) -> Tree:
@@ -155,7 +160,9 @@ def unroll(
         return lax.scan(whole, carry, read(part), **options)
 
     carry = Carry(states, zeros if hold else None, variables)
-    if keep_outputs or keep_states or unroll is True or length <= CHUNK:
+    # T may be a symbol, that stands for any number.
+    at_once = not isinstance(length, int) or length <= CHUNK
+    if keep_outputs or keep_states or unroll is True or at_once:
         carry, sequences = run(carry, steps)
         if reverse:
             sequences = jax.tree.map(lambda a: jnp.flip(a, 0), sequences)
@@ -196,11 +203,29 @@ def _swap(sequences: Tree) -> Tree:
     return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), sequences)
 
 
+def _first_that_counts(inputs: Tree, mask: jax.Array) -> Tree:
+    """Of each row what the cell may be given on masked steps, ``(B, ...)``.
+
+    Its own input at the first step that counts, which the cell is given anyway; a row
+    without such a step has ones.
+    """
+    at = jnp.argmax(mask, axis=1)
+    some = jnp.any(mask, axis=1)
+
+    def first(a: jax.Array) -> jax.Array:
+        index = at.reshape(at.shape + (1,) * (a.ndim - 1))
+        found = jnp.take_along_axis(a, index, axis=1)[:, 0]
+        return lax.stop_gradient(_where(some, found, jnp.ones((), a.dtype)))
+
+    return jax.tree.map(first, inputs)
+
+
 def _where(rows: jax.Array, new: Tree, old: Tree) -> Tree:
-    """Choose by row: `rows` is ``(..., B)``, `old` too, `new` is for one step."""
+    """Choose by row: `rows` is ``(..., B)``; each of the two is so, or for one step."""
 
     def choose(a: jax.Array, b: jax.Array) -> jax.Array:
-        chosen = rows.reshape(rows.shape + (1,) * (b.ndim - rows.ndim))
-        return jnp.where(chosen, jnp.broadcast_to(a, b.shape), b)
+        shape = max(a.shape, b.shape, key=len)
+        chosen = rows.reshape(rows.shape + (1,) * (len(shape) - rows.ndim))
+        return jnp.where(chosen, jnp.broadcast_to(a, shape), jnp.broadcast_to(b, shape))
 
     return jax.tree.map(choose, new, old)

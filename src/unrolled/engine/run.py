@@ -102,18 +102,19 @@ def one_step(sequences: Tree) -> Tree:
     )
 
 
-def _parts(cell: Any, constants: Tree, rows: int) -> dict[str, Any]:
+def _parts(cell: Any, constants: Tree, rows: Any) -> dict[str, Any]:
     """Arguments of `loop.unroll` that say what a step does, one that assigns nothing.
 
     Args:
         cell: a `Cell` or a view of one.
         constants: what `get_constants` drew.
-        rows: B.
+        rows: B; it may be symbolic.
 
     Returns:
         `step`, and where the cell splits so, `project` and `product`.
     """
-    hoist = rows <= HOIST_UP_TO_BATCH
+    # B may be a symbol, that stands for any number.
+    hoist = isinstance(rows, int) and rows <= HOIST_UP_TO_BATCH
     splits = isinstance(cell, Cell) and cell.splits
     # With a single gate it wins at any batch, but only where gradients are wanted
     # (measured: 1.1 times as fast in training, 0.92 to 1.2 without).

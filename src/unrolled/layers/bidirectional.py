@@ -12,7 +12,7 @@ from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
 from ..engine import run
-from . import checks, merging
+from . import checks, masks, merging
 from .rnn import RNN, in_a_row
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
@@ -262,9 +262,11 @@ class Bidirectional(keras.layers.Layer):
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask goes on with the outputs of every step."""
-        passed = self.forward_layer.compute_mask(inputs, mask)
-        passed = passed if isinstance(passed, list) else [passed]
-        return [*passed, *passed] if self.merge_mode is None else passed
+        passed = masks.all_of(mask) if self.return_sequences else None
+        one = self.forward_layer.compute_mask(inputs, mask)
+        alone = self.merge_mode is not None and not isinstance(one, list)
+        each = len(one) if isinstance(one, list) else 1
+        return passed if alone else [passed] * each * (1 + (self.merge_mode is None))
 
     def call(
         self,
@@ -292,7 +294,12 @@ class Bidirectional(keras.layers.Layer):
         returned = self._run(self._layers_of, sequences, calls)
         both = map(self._in_order, self._layers_of, returned)
         returned = self._together(merging.arrays, *both)
-        return jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
+        returned = jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
+        if self.return_sequences:
+            mask = masks.given(sequences, mask, lengths, self._time_axis == 0)
+            outputs = _as_tuple(returned)[: 2 if self.merge_mode is None else 1]
+            masks.attach(outputs, mask)
+        return returned
 
     def _for(self, layer: Any, given: dict[str, Any]) -> dict[str, Any]:
         """Of the arguments given those for `layer`; a memory if its cell reads one."""

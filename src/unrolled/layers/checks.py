@@ -9,7 +9,7 @@ import numpy as np
 
 from .._borrowed import Tracer
 from ..cells.base import is_dims
-from ..checks import fits, require
+from ..checks import fits, require, sizes
 from .memory import check_arrays
 
 Tree = Any
@@ -126,7 +126,7 @@ def build_at_first_call(
     check_sequences(sequences, None, time_major)
     batch = jax.tree.leaves(sequences)[0].shape[1 if time_major else 0]
     check_arrays(memory, batch)
-    shape = lambda array: tuple(array.shape)  # noqa: E731
+    shape = lambda array: sizes(array.shape)  # noqa: E731
     shapes = {} if memory is None else {"memory_shape": jax.tree.map(shape, memory)}
     layer.build(jax.tree.map(shape, sequences), **shapes)
 

@@ -6,11 +6,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from .._borrowed import (
-    get_keras_mask,
-    no_automatic_dependency_tracking,
-    set_keras_mask,
-)
+from .._borrowed import get_keras_mask, no_automatic_dependency_tracking
 from ..arguments import KW_ONLY, Declared
 from ..cells.base import constants_of, is_dims, narrowed
 from ..cells.built import build_cell, step_shapes
@@ -19,7 +15,7 @@ from ..cells.stacked import StackedRNNCells
 from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop, run
 from ..engine.run import Job
-from . import checks, plans, symbolic
+from . import checks, loading, masks, plans, symbolic
 from . import memory as memories
 
 Tree = Any
@@ -115,7 +111,14 @@ class RNN(SequenceArguments, keras.layers.Layer):
     def state_size(self) -> Any:
         """The cell's; one size alone as a list."""
         size = self.cell.state_size
-        return list(size) if isinstance(size, (list, tuple)) else as_list(size)
+        if isinstance(size, (list, tuple)):
+            return list(size)
+        return size if isinstance(size, dict) else [size]
+
+    @property
+    def time_axis(self) -> int:
+        """Where time lies in sequences, masks and resets."""
+        return 0 if self.time_major else 1
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
@@ -133,7 +136,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         shapes = jax.tree.map(tuple, sequences_shape, is_leaf=is_dims)
         symbolic = jax.tree.map(checks.symbol, shapes, is_leaf=is_dims)
         checks.check_sequences(symbolic, None, self.time_major)
-        batch_axis = 1 if self.time_major else 0
+        batch_axis = 1 - self.time_axis
         steps = jax.tree.map(lambda s: (s[batch_axis], *s[2:]), shapes, is_leaf=is_dims)
         memory_shape = jax.tree.map(tuple, memory_shape, is_leaf=is_dims)
         build_cell(self.cell, steps, memory_shape)
@@ -169,7 +172,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         )
 
     def _with_axes(self, leading: Any, sizes: tuple, steps: bool) -> tuple:
-        batch = leading[1 if self.time_major else 0]
+        batch = leading[1 - self.time_axis]
         return (*leading, *sizes) if steps else (batch, *sizes)
 
     def _returned(self, output: Tree, states: Tree, make: Any) -> Any:
@@ -202,7 +205,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
         )
         leading = jax.tree.leaves(sequences)[0].shape[:2]
-        rows = leading[1 if self.time_major else 0]
+        rows = leading[1 - self.time_axis]
         output, states = symbolic.step(self.cell, rows, sequences, memory, memory_mask)
 
         def spec(each: Any, steps: bool) -> keras.KerasTensor:
@@ -216,8 +219,8 @@ class RNN(SequenceArguments, keras.layers.Layer):
     def compute_mask(self, inputs: Tree, mask: Any) -> Any:
         """The mask goes on with the output of every step; states have none."""
         del inputs
-        masks = [m for m in jax.tree.leaves(mask) if m is not None]
-        passed = all_of(masks) if self.return_sequences else None
+        passed = masks.all_of(mask) if self.return_sequences else None
+        passed = masks.of_outputs(passed, self.go_backwards, self.time_axis)
         outputs = as_cell(self.cell).output_shapes
         if self.return_state or self.return_all_states or not is_one(outputs):
             return [passed] * len(jax.tree.leaves(outputs))
@@ -264,6 +267,16 @@ class RNN(SequenceArguments, keras.layers.Layer):
         """
         return [*super().variables, *carried.leaves(self.states)]
 
+    def load_own_variables(self, store: Any) -> None:
+        """Load what a file holds for the layer itself; the cell loads its own.
+
+        Raises:
+            ValueError: if the layer is not built and the file has weights for it:
+                layers inside a cell would keep what they were drawn with.
+        """
+        loading.check(self, store)
+        super().load_own_variables(store)
+
     # --- the call ---
 
     def call(
@@ -305,7 +318,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         self._check(
             sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
         )
-        mask = self._mask(sequences, mask, lengths)
+        mask = masks.given(sequences, mask, lengths, self.time_major)
         flip = self._swap_if_time_major
         inputs = jax.tree.map(flip, sequences)
         rows = jax.tree.leaves(inputs)[0].shape[0]
@@ -347,9 +360,8 @@ class RNN(SequenceArguments, keras.layers.Layer):
         returned = jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
         if self.return_sequences:
             returned[0] = jax.tree.map(flip, returned[0])
-            if job.given_mask is not None:
-                for output in jax.tree.leaves(returned[0]):
-                    set_keras_mask(output, job.given_mask)
+            mask = masks.of_outputs(job.given_mask, self.go_backwards, self.time_axis)
+            masks.attach(returned[0], mask)
         return tuple(returned) if len(returned) > 1 else returned[0]
 
     def plan(
@@ -393,24 +405,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
         checks.check_call(sequences, self.step_shape, self.time_major, **given)
         view = as_cell(self.cell)
         view.check_inputs(sequences)
-        batch = jax.tree.leaves(sequences)[0].shape[1 if self.time_major else 0]
+        batch = jax.tree.leaves(sequences)[0].shape[1 - self.time_axis]
         memories.check(memory, view, self.memory_shape, batch)
         if initial_state is not None:
             shapes = view.state_shapes
             like = jax.tree.map(lambda s: keras.KerasTensor((batch, *s.sizes)), shapes)
             pack(initial_state, like, self.state_names)
-
-    def _mask(self, sequences: Tree, mask: Any, lengths: Any) -> Any:
-        """One mask from those given, attached to the inputs, or meant by lengths."""
-        if lengths is not None:
-            first = jax.tree.leaves(sequences)[0]
-            if self.time_major:
-                return jnp.arange(first.shape[0])[:, None] < lengths[None, :]
-            return jnp.arange(first.shape[1])[None, :] < lengths[:, None]
-        if mask is None:
-            # Keras hands on attached masks only where there is one tensor argument.
-            mask = jax.tree.map(get_keras_mask, sequences)
-        return all_of(jax.tree.leaves(mask))
 
     def _swap_if_time_major(self, array: Any) -> Any:
         if array is None or not self.time_major:
@@ -426,21 +426,6 @@ def in_a_row(states: Tree) -> list[Any]:
 def is_one(outputs: Tree) -> bool:
     """Whether there is one output, not a tree of them."""
     return jax.tree.structure(outputs) == jax.tree.structure(0)
-
-
-def as_list(size: Any) -> Any:
-    """One size alone as a list."""
-    return size if isinstance(size, dict) else [size]
-
-
-def all_of(masks: list[Any]) -> Any:
-    """A step counts where all masks say so; None where there is none."""
-    if not masks:
-        return None
-    whole = masks[0]
-    for mask in masks[1:]:
-        whole = keras.ops.logical_and(whole, mask)
-    return whole
 
 
 def _bool(mask: Any) -> Any:
