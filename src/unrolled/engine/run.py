@@ -1,5 +1,6 @@
 """Run a recurrent layer: the native kernels, or the scan with the cell's own step."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from jax import numpy as jnp
 from ..cells.base import Cell
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
-from . import kernels, loop
+from . import eager, kernels, loop
 from .pure import purify
 
 Tree = Any
@@ -77,20 +78,19 @@ def _scan(layer: Any, job: Job) -> loop.Result:
         if not jax.tree.leaves(pure.variables):
             rows = jax.tree.leaves(job.inputs)[0].shape[0]
             parts = _parts(cell, constants, rows)
-        result = loop.unroll(
-            inputs=job.inputs,
-            states=job.states,
+        whole = functools.partial(
+            loop.unroll,
             **parts,
-            variables=pure.variables,
-            mask=job.mask,
-            resets=job.resets,
-            fresh=job.fresh,
             reverse=layer.go_backwards,
             unroll=layer.unroll or 1,
             zero_masked=layer.zero_output_for_mask,
             keep_outputs=layer.return_sequences,
             keep_states=layer.return_all_states,
         )
+        arrays = {"inputs": job.inputs, "states": job.states, "fresh": job.fresh}
+        arrays |= {"mask": job.mask, "resets": job.resets}
+        arrays["variables"] = pure.variables
+        result = eager.run(lambda arrays: whole(**arrays), arrays)
     pure.finish(result.variables)
     return result
 
