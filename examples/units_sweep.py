@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 import digits
+from folder import RequestError, leave, open_folder, write_whole
 
 console = Console()
 
@@ -73,7 +74,7 @@ def sweep(widths: list[int], cell: str, seeds: int, epochs: int) -> list[Row]:
 
 
 def as_table(rows: list[Row]) -> Table:
-    """Lay the rows out, each beside what it adds to the one before."""
+    """Lay the rows out; the best is drawn in green."""
     table = Table(title="Units against what they cost and what they buy")
     for heading in ["units", "weights", "ms a step", "accuracy", "lowest - highest"]:
         table.add_column(heading, justify="right")
@@ -91,17 +92,43 @@ def as_table(rows: list[Row]) -> Table:
 
 
 def in_words(rows: list[Row]) -> str:
-    """Say how little the largest width buys over the smallest one near the best."""
-    best = max(rows, key=lambda row: row.accuracy)
+    """Say what the largest width costs, and buys, over the smallest one near the best.
+
+    Where the largest one alone is near the best, it is held against the one before.
+    """
+    best, largest = max(rows, key=lambda row: row.accuracy), rows[-1]
     enough = next(row for row in rows if row.accuracy >= best.accuracy - 0.005)
-    largest = rows[-1]
+    if len(rows) == 1:
+        return (
+            f"{largest.units} units have {largest.weights:,} weights, and reach "
+            f"{largest.accuracy:.4f}. Give several widths to compare: --units 8,32,128."
+        )
+    if enough is largest:
+        enough = rows[-2]
+        first = f"Of these widths the largest is the best: {largest.units} units."
+    elif enough is best:
+        first = f"{best.units} units are the best here ({best.accuracy:.4f})."
+    else:
+        first = (
+            f"{enough.units} units come within half a point of the best accuracy here "
+            f"({enough.accuracy:.4f} of {best.accuracy:.4f}, at {best.units} units)."
+        )
+    points = 100 * (largest.accuracy - enough.accuracy)
+    change = f"{abs(points):.1f} points {'more' if points >= 0 else 'less'}"
     return (
-        f"{enough.units} units come within half a point of the best accuracy here "
-        f"({enough.accuracy:.4f} of {best.accuracy:.4f}, at {best.units} units). "
-        f"{largest.units} units have {largest.weights / enough.weights:.1f} times the "
-        f"weights, take {largest.step_ms / enough.step_ms:.1f} times as long, and "
-        f"reach {largest.accuracy:.4f}."
+        f"{first} From {enough.units} to {largest.units} units there are "
+        f"{largest.weights / enough.weights:.1f} times the weights, a training step "
+        f"takes {largest.step_ms / enough.step_ms:.1f} times as long, and the accuracy "
+        f"is {change} ({enough.accuracy:.4f} and {largest.accuracy:.4f})."
     )
+
+
+def write_table(path: Path, rows: list[Row]) -> None:
+    """Write one line per width."""
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(asdict(rows[0])))
+        table.writeheader()
+        table.writerows(asdict(row) for row in rows)
 
 
 def draw(path: Path, rows: list[Row], name: str) -> None:
@@ -154,20 +181,21 @@ def main(
     """Train the digit reader at several widths and compare."""
     widths = widths_of(units)
     try:
+        open_folder(out)
         rows = sweep(widths, cell.value, seeds, epochs)
+        # First what took minutes to find out, then what may fail.
+        console.print(as_table(rows))
+        console.print(in_words(rows))
+        name = digits.LAYERS[cell.value].__name__
+        write_whole(out / "sweep.csv", lambda part: write_table(part, rows))
+        write_whole(out / "sweep.png", lambda part: draw(part, rows, name))
+        console.print(f"The run is in {out}: sweep.csv, sweep.png.")
+    except RequestError as problem:
+        leave(f"units_sweep: {problem}")
+    except OSError as problem:  # files are named above; this is standard output
+        leave(f"units_sweep: nothing can be printed ({problem}).")
     except KeyboardInterrupt:
-        raise SystemExit(
-            "\nStopped before the table was whole; nothing saved."
-        ) from None
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "sweep.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(asdict(rows[0])))
-        table.writeheader()
-        table.writerows(asdict(row) for row in rows)
-    draw(out / "sweep.png", rows, digits.LAYERS[cell.value].__name__)
-    console.print(as_table(rows))
-    console.print(in_words(rows))
-    console.print(f"The run is in {out}: sweep.csv, sweep.png.")
+        leave("\nStopped before the table was whole; nothing saved.", 130)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
+from unrolled import __version__
+
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -26,8 +28,22 @@ app = typer.Typer(
 )
 
 
+def show_version(wanted: bool) -> None:
+    """Print which version this is, and end."""
+    if wanted:
+        print(f"unrolled {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
     """Recurrent layers for Keras 3 on JAX."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
 

@@ -1,6 +1,7 @@
 """`unrolled explain` on the models that people have, and on broken files."""
 
 import json
+from importlib.metadata import version
 
 from unrolled.cli import app
 
@@ -105,3 +106,8 @@ def test_narrow_terminals_and_hostile_layer_names(
     assert "\x1b" not in said
     assert "\u202e" not in said
     assert HOSTILE.replace(" ", "") in said.replace(" ", "")
+
+
+def test_version_is_that_of_the_package():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"unrolled {version('unrolled')}\n")
