@@ -1,6 +1,6 @@
 """Draw the figures of "What is a unit?" anew.
 
-Run `python docs/figures.py`.
+Run `.venv/bin/python docs/figures.py`.
 Each is what `unrolled.explain(model, sample).save("figure.svg")` draws, of models
 with fixed seeds, so that running this again changes nothing.
 """

@@ -4,10 +4,10 @@ A picture of 28 x 28 points becomes a sequence: T = 28 time steps (its rows, fro
 top to bottom), D = 28 features each (the points of that row). After the last row
 the state h goes through a Dense layer, which gives one score per digit.
 
-    python examples/digits.py                  # 5,000 real digits, nothing downloaded
-    python examples/digits.py --data mnist     # all 70,000, fetched by Keras
-    python examples/digits.py --resume         # go on after Ctrl-C
-    python examples/digits.py --resume --epochs 30      # go on after the end
+    .venv/bin/python examples/digits.py                  # 5,000 digits, offline
+    .venv/bin/python examples/digits.py --data mnist     # all 70,000, fetched by Keras
+    .venv/bin/python examples/digits.py --resume         # go on after Ctrl-C
+    .venv/bin/python examples/digits.py --resume --epochs 30      # go on after the end
 
 The run folder holds model.keras (the network and its optimizer after the last whole
 epoch), settings.json, history.csv, curves.png, and explain.html: a page that shows

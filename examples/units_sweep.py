@@ -4,8 +4,8 @@ Every width learns to read the same handwritten digits (see digits.py) with the 
 recipe, from several seeds. What grows with the width is counted or timed beside what
 it buys: weights grow like 4 * U * U and time follows, while the accuracy levels off.
 
-    python examples/units_sweep.py
-    python examples/units_sweep.py --units 8,32,128 --seeds 1 --epochs 5
+    .venv/bin/python examples/units_sweep.py
+    .venv/bin/python examples/units_sweep.py --units 8,32,128 --seeds 1 --epochs 5
 
 The run folder holds sweep.csv and sweep.png.
 """
@@ -114,7 +114,9 @@ def in_words(rows: list[Row]) -> str:
             f"({enough.accuracy:.4f} of {best.accuracy:.4f}, at {best.units} units)."
         )
     points = 100 * (largest.accuracy - enough.accuracy)
-    change = f"{abs(points):.1f} points {'more' if points >= 0 else 'less'}"
+    change = f"{abs(points):.1f} points {'more' if points > 0 else 'less'}"
+    if change.startswith("0.0"):
+        change = "the same to a tenth of a point"
     return (
         f"{first} From {enough.units} to {largest.units} units there are "
         f"{largest.weights / enough.weights:.1f} times the weights, a training step "

@@ -460,7 +460,7 @@ def measured(*accuracies):
             (
                 "4 units are the best here (0.9000). From 4 to 8 units there are 2.2 "
                 "times the weights, a training step takes 2.0 times as long, and the "
-                "accuracy is 0.0 points more (0.9000 and 0.9000)."
+                "accuracy is the same to a tenth of a point (0.9000 and 0.9000)."
             ),
         ),
         (
