@@ -358,7 +358,10 @@ def test_ctrl_c_leaves_a_loadable_model(tmp_path):
     # A shell's background job ignores the signal, and so would all that it starts.
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [*command, "500", "--out", out], stdout=subprocess.PIPE, text=True
+        [*command, "500", "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     signal.signal(signal.SIGINT, ours)
     deadline = time.monotonic() + 120
