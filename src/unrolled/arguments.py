@@ -15,7 +15,10 @@ from types import SimpleNamespace
 from typing import Any, dataclass_transform
 
 import keras
+import numpy as np
 from keras import activations, constraints, initializers, regularizers
+
+from . import misnamed
 
 __all__ = ["KW_ONLY", "Declared", "field"]
 
@@ -124,6 +127,8 @@ class Declared:
     def convert(self, name: str, value: Any) -> Any:
         """What the argument `name`, given as `value`, is kept as."""
         codec = _codec(name)
+        if isinstance(value, np.generic):
+            value = value.item()  # a number of NumPy's, which no file would take
         return codec.get(value) if codec else value
 
     def __post_init__(self) -> None:
@@ -218,6 +223,7 @@ def _declare(cls: Any) -> None:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         kwargs = {k: v for k, v in kwargs.items() if k not in _OBSOLETE}
+        misnamed.check(type(self).__name__, kwargs, signature.parameters)
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError as error:

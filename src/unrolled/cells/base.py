@@ -20,6 +20,7 @@ from .states import (
     is_tree,
     names_of,
     output_shapes,
+    pack,
     plain,
     state_shapes,
     zeros,
@@ -199,7 +200,13 @@ class Cell(keras.layers.Layer):
         constants = constants_of(self, batch_size, training, memory, memory_mask)
         x = self.project_inputs(inputs, constants)
         alone = not is_tree(states)
-        output, after = self.step(x, [states] if alone else states, constants)
+        states = [states] if alone else states
+        like = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct((batch_size, *s.sizes), self.state_dtype),
+            self.state_shapes,
+        )
+        states = pack(states, like, names_of(self), "states")
+        output, after = self.step(x, states, constants)
         output, after = jax.tree.map(self._narrowed, (output, after))
         return output, after[0] if alone and is_tree(after) else after
 

@@ -73,7 +73,7 @@ def check_arguments(arguments: Any) -> None:
     for name in ("dropout", "recurrent_dropout"):
         rate = getattr(arguments, name)
         require(
-            0.0 <= rate <= 1.0,
+            isinstance(rate, (int, float)) and 0.0 <= rate <= 1.0,
             name,
             "must be between 0 and 1, the share of numbers dropped",
             repr(rate),

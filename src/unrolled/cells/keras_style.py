@@ -29,8 +29,24 @@ def check_cell(cell: Any) -> None:
     """Raise unless `cell` has what a Keras-style cell has.
 
     Raises:
-        ValueError: if ``call`` or ``state_size`` is missing.
+        ValueError: if ``call`` or ``state_size`` is missing, or this is a class, or a
+            layer that runs a cell along time.
     """
+    require(
+        not isinstance(cell, type),
+        "cell",
+        "must be a cell, not the class of one",
+        getattr(cell, "__name__", cell),
+        "make one, for example LSTMCell(64)",
+    )
+    require(
+        not hasattr(cell, "return_sequences"),
+        "cell",
+        "must be what is applied at one step",
+        f"{type(cell).__name__}, a layer, which runs a cell along time itself",
+        "pass its cell, for example LSTMCell(64) for LSTM(64); layers go one after the "
+        "other, each but the last with return_sequences=True",
+    )
     for attribute in ("call", "state_size"):
         require(
             attribute in dir(cell),

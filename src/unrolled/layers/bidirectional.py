@@ -7,6 +7,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from .. import misnamed
 from ..arguments import forget
 from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
@@ -60,14 +61,23 @@ class Bidirectional(keras.layers.Layer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        misnamed.check("Bidirectional", kwargs, ())
+        for argument in kwargs:
+            require(
+                argument not in RNN.argument_names(),
+                argument,
+                "is an argument of the layer inside Bidirectional",
+                f"{argument} beside it",
+                f"pass it there: Bidirectional(LSTM(64, {argument}=...))",
+            )
         for argument, value in (("layer", layer), ("backward_layer", backward_layer)):
             require(
-                isinstance(value, keras.layers.Layer)
+                _runs_along_time(value)
                 or (value is None and argument == "backward_layer"),
                 argument,
                 "must be a recurrent layer",
-                repr(value),
-                "for example unrolled.LSTM(64)",
+                f"the class {value.__name__}" if isinstance(value, type) else value,
+                "for example unrolled.LSTM(64); a cell goes into unrolled.RNN(cell)",
             )
         require(
             merge_mode in _MERGES,
@@ -190,6 +200,7 @@ class Bidirectional(keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
+        kwargs = checks.as_arrays(kwargs)
         checks.build_at_first_call(self, self._time_axis == 0, args, kwargs)
         return super().__call__(*args, **kwargs)
 
@@ -394,6 +405,10 @@ class Bidirectional(keras.layers.Layer):
 def reads_memory(layer: Any) -> bool:
     """Whether a layer's cell may read a memory; only ours hand one on."""
     return isinstance(layer, RNN) and as_cell(layer.cell).reads_memory != "no"
+
+
+def _runs_along_time(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Layer) and hasattr(layer, "go_backwards")
 
 
 def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:

@@ -83,9 +83,7 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
             "sequences",
             f"must have rank {len(step) + 2}, ({axes}, features)",
             f"shape {shape}",
-            "put keras.layers.Embedding before the layer, if these are ids"
-            if _are_ids(array)
-            else "add the missing axis, for example x[None] for a single sequence",
+            _on_rank(array, len(step) + 2, time_major),
         )
         require(
             shape[0 if time_major else 1] != 0,
@@ -103,6 +101,81 @@ def check_sequences(sequences: Tree, step_shape: Tree, time_major: bool) -> None
         )
 
 
+def _on_rank(array: Any, rank: int, time_major: bool) -> str:
+    """What to do about sequences with too few or too many axes."""
+    if _are_ids(array):
+        return "put keras.layers.Embedding before the layer, if these are ids"
+    before: Any = getattr(getattr(array, "_keras_history", None), "operation", None)
+    if getattr(before, "return_sequences", None) is False:
+        return (
+            f"the layer before, '{before.name}', gives its last output only; pass it "
+            "return_sequences=True"
+        )
+    if len(array.shape) == rank - 1:
+        one = "x[:, None]" if time_major else "x[None]"
+        return (
+            f"for one sequence {one}; for a table of a series windows of T rows, "
+            "np.lib.stride_tricks.sliding_window_view(x, T, axis=0).swapaxes(1, 2); "
+            "after another recurrent layer give that one return_sequences=True"
+        )
+    return "reshape each step to one row of features"
+
+
+def as_arrays(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Lists of numbers for `mask`, `resets` and `lengths` as arrays.
+
+    Raises:
+        ValueError: if their rows differ in length.
+    """
+    found = dict(kwargs)
+    for name in ("mask", "resets", "lengths"):
+        value = kwargs.get(name)
+        if isinstance(value, (list, tuple)) and _of_numbers(value):
+            found[name] = _array(name, value)
+    return found
+
+
+def _of_numbers(value: Any) -> bool:
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(
+        isinstance(leaf, (bool, int, float, np.generic)) for leaf in leaves
+    )
+
+
+def check_is_array(sequences: Tree) -> None:
+    """Check that sequences are no lists of numbers, nor of single sequences.
+
+    Raises:
+        ValueError: saying how to make an array of them.
+    """
+    if not isinstance(sequences, (list, tuple)) or not sequences:
+        return
+    if _of_numbers(sequences):
+        shape = _array("sequences", sequences).shape
+        got, advice = f"lists of numbers, of shape {shape}", "pass np.asarray(x, float)"
+    elif all(len(np.shape(each)) == 2 and not _are_ids(each) for each in sequences):
+        got = f"a list of arrays of shapes {[np.shape(each) for each in sequences]}"
+        advice = _PAD
+    else:
+        return
+    rule = "must be an array, (batch, time steps, features)"
+    require(False, "sequences", rule, got, advice)
+
+
+_PAD = (
+    "keras.utils.pad_sequences(x, padding='post', dtype='float32') makes one array of "
+    "them; pass lengths=np.array([len(row) for row in x]) with it"
+)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    rows = {np.size(row) for row in value} if name != "lengths" else set()
+    advice = _PAD if name == "sequences" else "pad them to one length"
+    rule = "must have rows of one length"
+    require(len(rows) < 2, name, rule, f"lengths {sorted(rows)}", advice)
+    return np.asarray(value)
+
+
 def build_at_first_call(
     layer: Any, time_major: bool, args: tuple, kwargs: dict[str, Any]
 ) -> None:
@@ -115,6 +188,7 @@ def build_at_first_call(
     Raises:
         ValueError: if the sequences cannot be such.
     """
+    check_is_array(args[0] if args else kwargs.get("sequences"))
     if layer.built:
         return
     given = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments

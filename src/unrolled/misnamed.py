@@ -1,0 +1,63 @@
+"""Arguments of other libraries, and misspelt ones: which of ours is meant."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .checks import require
+
+_WIDTH = "pass units=..., the width of the state"
+_READ = "leave it out: it is read from the data"
+_STACK = "pass a list of cells to unrolled.RNN, or put layers one after the other"
+# Of torch, TensorFlow 1, flax, haste, and of what people say.
+_MEANT = {
+    **dict.fromkeys(
+        ("hidden_size", "num_units", "n_units", "hidden_dim", "hidden_units"), _WIDTH
+    ),
+    **dict.fromkeys(("hidden", "num_hidden", "size", "features", "state_size"), _WIDTH),
+    **dict.fromkeys(("input_size", "input_length", "timesteps"), _READ),
+    **dict.fromkeys(("seq_len", "seq_length", "sequence_length", "time_steps"), _READ),
+    **dict.fromkeys(("num_layers", "n_layers", "layers"), _STACK),
+    "batch_first": "leave it out: sequences are (batch, time steps, features), or with "
+    "time_major=True (time steps, batch, features)",
+    "bidirectional": "put the layer into unrolled.Bidirectional(...)",
+    "bias": "pass use_bias=...",
+    "nonlinearity": "pass activation=...",
+    "recurrent_dropout_rate": "pass recurrent_dropout=...",
+    "dropout_rate": "pass dropout=...",
+    "keep_prob": "pass dropout=..., the share of numbers dropped, not kept",
+    "reverse": "pass go_backwards=True",
+    "return_all_outputs": "pass return_sequences=True",
+    "return_states": "pass return_state=True",
+}
+# Keras's own layer takes these; it says itself what it does not take.
+_OF_KERAS = (
+    *("input_shape", "input_dim", "batch_input_shape", "input_dtype"),
+    *("batch_size", "weights"),
+)
+
+
+def check(kind: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Check the names of arguments.
+
+    Args:
+        kind: the name of the class.
+        given: arguments by name.
+        known: the names that it takes.
+
+    Raises:
+        ValueError: naming the argument that is meant.
+    """
+    known = [name for name in known if name not in ("self", "kwargs")]
+    for name, value in given.items():
+        if name in known or name in _OF_KERAS:
+            continue
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        advice = _MEANT.get(name) or (f"pass {close[0]}=..." if close else None)
+        require(
+            advice is None,
+            name,
+            f"is no argument of {kind}",
+            f"{name}={value!r}",
+            str(advice),
+        )
