@@ -157,14 +157,6 @@ def test_float64():
         unrolled.stream(model)
 
 
-@pytest.mark.filterwarnings("ignore:Layer InputLayer")
-def test_quantized():
-    model = sequence(layers.Dense(3, name="d"))
-    model.quantize("int8")
-    with pytest.raises(ValueError, match="'d', which is quantized"):
-        unrolled.stream(model)
-
-
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, "1", None])
 def test_batch_size(batch_size):
     with pytest.raises(ValueError, match="batch_size must be a positive integer"):

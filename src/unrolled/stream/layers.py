@@ -8,8 +8,10 @@ import numpy as np
 
 from .. import cells, layers
 from ..cells.keras_style import as_cell
+from ..engine import foreign
 from ..layers import RNN, memory, plans
-from .program import Array, Step
+from .known import check_dtype, own_methods, refuse, weights
+from .program import Step
 from .traced import CellStep
 
 RECURRENT = (RNN, keras.layers.RNN)
@@ -22,36 +24,6 @@ class Start(NamedTuple):
     storage: str = "float32"
     memory: Any = None
     memory_mask: Any = None
-
-
-def refuse(layer: Any, why: str, advice: str) -> ValueError:
-    """The error about a layer that cannot be stepped."""
-    name = f"{type(layer).__name__} '{layer.name}'"
-    return ValueError(
-        "model must hold only layers that a stream can step. "
-        f"Got {name}, which {why}: {advice}."
-    )
-
-
-def check_dtype(layer: Any) -> None:
-    """Raise unless `layer` computes in float32."""
-    if layer.compute_dtype != "float32" and layer.weights:
-        raise refuse(
-            layer,
-            f"computes in {layer.compute_dtype}, and a stream in float32",
-            "make the model anew with dtype='float32' and set_weights; "
-            "weights='bfloat16' is an option of the stream",
-        )
-
-
-def _array(variable: Any) -> Array | None:
-    if variable is None:
-        return None
-    return np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
-
-
-def _wide(variable: Any) -> Array:
-    return keras.ops.convert_to_numpy(variable).astype(np.float64)
 
 
 # By name in keras.activations: what a step calls it, and its numbers.
@@ -106,7 +78,8 @@ def _recurrent(layer: Any, features: int, start: Start) -> list[Step]:
 
 def cells_of(cell: Any) -> list[Any]:
     """The cells of a stack, lowest first; of another cell, itself."""
-    if type(cell) not in (cells.StackedRNNCells, keras.layers.StackedRNNCells):
+    stacks = (cells.StackedRNNCells, keras.layers.StackedRNNCells)
+    if type(cell) not in stacks or own_methods(cell):
         return [cell]
     return [inner for each in cell.cells for inner in cells_of(each)]
 
@@ -115,12 +88,23 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
     kinds = {"SimpleRNNCell": "simple_rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
     name = type(cell).__name__
     stock = getattr(keras.layers, name, None)
-    if name not in kinds or type(cell) not in (getattr(cells, name), stock):
+    known = name in kinds and type(cell) in (getattr(cells, name), stock)
+    if not known or own_methods(cell):
         return _traced(layer, cell, features, start)
     check_dtype(cell)
     kind = kinds[name]
     if kind == "gru":
         kind = "gru_after" if cell.reset_after else "gru_before"
+    width = foreign.GATES[kind] * cell.units
+    bias = (2, width) if kind == "gru_after" else (width,)
+    kernel, recurrent, offset = weights(
+        layer,
+        cell,
+        f"{features} features, units={cell.units} and use_bias={cell.use_bias}",
+        kernel=(features, width),
+        recurrent_kernel=(cell.units, width),
+        bias=bias if cell.use_bias else None,
+    )
     gates = "linear"
     if kind != "simple_rnn":
         role = "recurrent_activation"
@@ -132,9 +116,9 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
         cell.units,
         _activation(layer, cell, "activation", _CELL_ACTIVATIONS)[0],
         gates,
-        _array(cell.kernel),
-        _array(cell.recurrent_kernel),
-        _array(cell.bias),
+        kernel,
+        recurrent,
+        offset,
     )
 
 
@@ -170,27 +154,29 @@ def _traced(layer: Any, cell: Any, features: int, start: Start) -> Step:
 
 
 def _dense(layer: Any, features: int) -> list[Step]:
-    if getattr(layer, "quantization_mode", None):
-        raise refuse(
-            layer, "is quantized", "pass the model before quantize(); see weights="
-        )
     softmax = layer.activation is keras.activations.softmax
     name, numbers = _CELL_ACTIVATIONS["linear"]
     if not softmax:
         name, numbers = _activation(layer, layer, "activation", _ACTIVATIONS)
+    units = layer.units
+    kernel, bias = weights(
+        layer,
+        layer,
+        f"{features} features, units={units} and use_bias={layer.use_bias}",
+        kernel=(features, units),
+        bias=(units,) if layer.use_bias else None,
+    )
     step = Step(
         "dense",
         layer.name,
         features,
-        layer.units,
+        units,
         name,
-        kernel=_array(layer.kernel),
-        bias=_array(layer.bias) if layer.use_bias else None,
+        kernel=kernel,
+        bias=bias,
         numbers=numbers,
     )
-    if not softmax:
-        return [step]
-    return [step, Step("softmax", layer.name, layer.units, layer.units)]
+    return [step, Step("softmax", layer.name, units, units)] if softmax else [step]
 
 
 def _pointwise(layer: Any, n: int, name: str, numbers: Any) -> list[Step]:
@@ -232,12 +218,23 @@ def _softmax(layer: Any, n: int) -> list[Step]:
 def _batch_normalization(layer: Any, n: int) -> list[Step]:
     """In inference a factor and an offset for each feature."""
     _last_axis(layer)
-    factor = 1 / np.sqrt(_wide(layer.moving_variance) + layer.epsilon)
-    if layer.scale:
-        factor = factor * _wide(layer.gamma)
-    offset = -_wide(layer.moving_mean) * factor
-    if layer.center:
-        offset = offset + _wide(layer.beta)
+    mean, variance, gamma, beta = weights(
+        layer,
+        layer,
+        f"{n} features, scale={layer.scale} and center={layer.center}",
+        moving_mean=(n,),
+        moving_variance=(n,),
+        gamma=(n,) if layer.scale else None,
+        beta=(n,) if layer.center else None,
+    )
+    assert mean is not None
+    assert variance is not None
+    factor = 1 / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+    if gamma is not None:
+        factor = factor * gamma
+    offset = -mean * factor
+    if beta is not None:
+        offset = offset + beta
     arrays = [np.ascontiguousarray(a, np.float32) for a in (factor, offset)]
     return [Step("affine", layer.name, n, n, kernel=arrays[0], bias=arrays[1])]
 
@@ -246,8 +243,15 @@ def _layer_normalization(layer: Any, n: int) -> list[Step]:
     _last_axis(layer)
     if getattr(layer, "rms_scaling", False):
         raise refuse(layer, "has rms_scaling=True", "use RMSNormalization")
-    gamma = _array(layer.gamma) if layer.scale else np.ones(n, np.float32)
-    beta = _array(layer.beta) if layer.center else None
+    gamma, beta = weights(
+        layer,
+        layer,
+        f"{n} features, scale={layer.scale} and center={layer.center}",
+        gamma=(n,) if layer.scale else None,
+        beta=(n,) if layer.center else None,
+    )
+    if gamma is None:
+        gamma = np.ones(n, np.float32)
     numbers = (float(layer.epsilon), 0.0, 0.0)
     return [
         Step("normalize", layer.name, n, n, kernel=gamma, bias=beta, numbers=numbers)
@@ -256,9 +260,9 @@ def _layer_normalization(layer: Any, n: int) -> list[Step]:
 
 def _rms_normalization(layer: Any, n: int) -> list[Step]:
     _last_axis(layer)
+    (scale,) = weights(layer, layer, f"{n} features", scale=(n,))
     numbers = (float(layer.epsilon), 1.0, 0.0)
-    gamma = _array(layer.scale)
-    return [Step("normalize", layer.name, n, n, kernel=gamma, numbers=numbers)]
+    return [Step("normalize", layer.name, n, n, kernel=scale, numbers=numbers)]
 
 
 def _embedding(layer: Any, n: int) -> list[Step]:
@@ -269,10 +273,10 @@ def _embedding(layer: Any, n: int) -> list[Step]:
             "has mask_zero=True, which marks steps to pass over",
             "make it with mask_zero=False, and leave those steps out of the stream",
         )
-    table = _array(layer.embeddings)
-    return [
-        Step("embedding", layer.name, layer.input_dim, layer.output_dim, kernel=table)
-    ]
+    size = (layer.input_dim, layer.output_dim)
+    by = f"input_dim={size[0]} and output_dim={size[1]}"
+    (table,) = weights(layer, layer, by, embeddings=size)
+    return [Step("embedding", layer.name, *size, kernel=table)]
 
 
 def _nothing(layer: Any, n: int) -> list[Step]:

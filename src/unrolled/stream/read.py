@@ -9,7 +9,8 @@ from .._borrowed import Functional
 from ..cells.keras_style import as_cell
 from ..checks import require
 from ..layers import RNN
-from .layers import READERS, RECURRENT, Start, cells_of, check_dtype, refuse
+from .known import check_arguments, check_call, check_input, own_methods, refuse
+from .layers import READERS, RECURRENT, Start, cells_of
 from .program import Program, Step
 
 
@@ -28,7 +29,7 @@ def read(model: Any, start: Start) -> Program:
     for layer in _chain(model):
         if type(layer) not in READERS:
             raise refuse(layer, *_why_unknown(layer))
-        check_dtype(layer)
+        check_call(layer)
         if isinstance(layer, RECURRENT):
             if id(layer) in seen:
                 raise refuse(
@@ -80,12 +81,20 @@ def _chain(model: Any) -> Iterator[Any]:
         f"'{model.name}', which is not",
         "call it on data once, or give it an Input",
     )
-    if type(model) is keras.Sequential:
-        for layer in model.layers:
-            yield from _chain(layer)
-    elif type(model) is Functional:
-        for layer in _functional_chain(model):
-            yield from _chain(layer)
+    if type(model) in (keras.Sequential, Functional):
+        if "call" in own_methods(model):
+            raise refuse(
+                model,
+                "has its call replaced on the object",
+                "pass its layers as a Sequential model; they keep their weights",
+            )
+        whole = type(model) is Functional
+        parts = _functional_chain(model) if whole else model.layers
+        chain = [layer for part in parts for layer in _chain(part)]
+        inputs = _sequences(model) if whole else getattr(model, "inputs", None)
+        if chain and inputs:
+            check_input(chain[0], inputs[0].dtype, _ids(chain[0]))
+        yield from chain
     elif isinstance(model, keras.Model):
         raise refuse(
             model,
@@ -93,6 +102,7 @@ def _chain(model: Any) -> Iterator[Any]:
             "pass its layers as a Sequential model; they keep their weights",
         )
     elif type(model) is keras.layers.TimeDistributed:
+        check_call(model)
         if isinstance(model.layer, RECURRENT):
             raise refuse(
                 model, "gives a recurrent layer a sequence at each step", "remove it"
@@ -102,20 +112,32 @@ def _chain(model: Any) -> Iterator[Any]:
         yield model
 
 
-def _sequences(model: Any) -> list[Any]:
-    """The inputs of a functional model, but for those that are a layer's memory."""
-    memories = [
+def _ids(layer: Any) -> int | None:
+    """How many ids a layer knows; None where it reads numbers."""
+    return layer.input_dim if isinstance(layer, keras.layers.Embedding) else None
+
+
+def _memories(model: Any) -> list[Any]:
+    """The inputs of a functional model that are a layer's memory, or its mask."""
+    given = [
         tensor
         for operation in model.operations
         for node in operation._inbound_nodes
-        for tensor in keras.tree.flatten(node.arguments.kwargs.get("memory"))
+        for name in ("memory", "memory_mask")
+        for tensor in keras.tree.flatten(node.arguments.kwargs.get(name))
     ]
+    return [i for i in model.inputs if any(i is g for g in given)]
+
+
+def _sequences(model: Any) -> list[Any]:
+    """Its other inputs."""
+    memories = _memories(model)
     return [i for i in model.inputs if not any(i is m for m in memories)]
 
 
 def _functional_chain(model: Any) -> list[Any]:
     """The layers between a functional model's one input and its one output."""
-    inputs = _sequences(model)
+    inputs, memories = _sequences(model), _memories(model)
     require(
         len(inputs) == len(model.outputs) == 1,
         "model",
@@ -127,17 +149,13 @@ def _functional_chain(model: Any) -> list[Any]:
     while tensor is not inputs[0]:
         layer, node_index, _ = tensor._keras_history
         node = layer._inbound_nodes[node_index]
-        beside = [i for i in model.inputs if i is not inputs[0]]
-        given = [t for t in node.input_tensors if not any(t is b for b in beside)]
+        given = [t for t in node.input_tensors if not any(t is m for m in memories)]
         alone = "a stream steps layers in a single row; stream the parts apart"
         if not isinstance(layer, keras.layers.Layer):
             raise refuse(layer, "is an operation, not a layer", alone)
         if len(given) != 1:
             raise refuse(layer, f"joins {len(given)} tensors", alone)
-        if node.arguments.kwargs.get("training"):
-            raise refuse(
-                layer, "is called with training=True", "a stream is for inference"
-            )
+        check_arguments(layer, node, memories)
         chain.append(layer)
         tensor = given[0]
     return chain[::-1]
