@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import cells, layers
 from ..cells.keras_style import as_cell
-from ..engine import foreign
+from ..engine import carried, foreign
 from ..layers import RNN, memory, plans
 from .known import check_dtype, own_methods, refuse, weights
 from .program import Step
@@ -73,7 +73,34 @@ def _recurrent(layer: Any, features: int, start: Start) -> list[Step]:
     for cell in cells_of(layer.cell):
         steps.append(_cell(layer, cell, features, start))
         features = steps[-1].units
-    return steps
+    return _going_on(layer, steps, start.rows)
+
+
+def _going_on(layer: Any, steps: list[Step], rows: int) -> list[Step]:
+    """Steps that begin where a stateful layer would go on at its next call."""
+    variables = carried.leaves(layer.states) if layer.stateful else []
+    if not variables:
+        return steps
+    states = [keras.ops.convert_to_numpy(v) for v in variables]
+    kept = len(states[0])
+    if kept != rows:
+        fresh = jax.tree.leaves(layer.get_initial_state(kept))
+        pairs = zip(states, fresh, strict=True)
+        if all(np.array_equal(s, f, equal_nan=True) for s, f in pairs):
+            return steps
+        raise refuse(
+            layer,
+            f"carries the states of {kept} rows, where batch_size={rows}",
+            f"pass batch_size={kept} to go on from them, or forget them first with "
+            "layer.reset_state()",
+        )
+    given = iter(states)
+    begun = []
+    for step in steps:
+        own = [(next(given), like) for like in step.fresh(rows)]
+        arrays = [np.ascontiguousarray(state, like.dtype) for state, like in own]
+        begun.append(step._replace(carried=tuple(arrays)))
+    return begun
 
 
 def cells_of(cell: Any) -> list[Any]:

@@ -24,6 +24,7 @@ class Step(NamedTuple):
     bias: Array | None = None
     numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
     cell: Any = None  # of kind "cell": a `CellStep`
+    carried: tuple[Array, ...] = ()  # what a stateful layer would go on from
 
     def fresh(self, rows: int) -> list[Array]:
         """The states of fresh sequences; none where nothing is carried."""
@@ -31,6 +32,10 @@ class Step(NamedTuple):
             return [np.array(state) for state in self.cell.fresh]
         zeros = np.zeros((rows, self.units), np.float32)
         return [zeros.copy() for _ in range(STATES.get(self.kind, 0))]
+
+    def first(self, rows: int) -> list[Array]:
+        """The states that a stream begins with: those carried, or fresh ones."""
+        return list(self.carried) or self.fresh(rows)
 
 
 class Program(NamedTuple):

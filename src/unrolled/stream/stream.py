@@ -42,7 +42,9 @@ def stream(
         memory_mask: which of its entries count, as `RNN` takes it.
 
     Returns:
-        A `Stream`, every row at the start of a sequence.
+        A `Stream`, every row at the start of a sequence; of a layer with
+        ``stateful=True``, where that layer would go on. The layer's own states stay
+        as they are.
 
     Raises:
         ValueError: if the model holds what cannot be stepped; the message names it.
@@ -106,6 +108,8 @@ class Stream:
         self.weights = weights
         self._memory = (memory, memory_mask)
         self._prepare()
+        B, steps = self.batch_size, self._program.steps
+        self._engine.write([state for step in steps for state in step.first(B)])
 
     def _prepare(self) -> None:
         start = Start(self.batch_size, self.weights, *self._memory)
