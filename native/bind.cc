@@ -98,11 +98,11 @@ UNROLLED_EXPORT void unrolled_stream_free(void* stream) { delete static_cast<Str
 UNROLLED_EXPORT void unrolled_stream_reset(void* stream, const uint8_t* rows) {
   static_cast<Stream*>(stream)->reset(rows);
 }
-UNROLLED_EXPORT void unrolled_stream_read(void* stream, int layer, int n, float* to) {
-  static_cast<Stream*>(stream)->read(layer, n, to);
+UNROLLED_EXPORT void unrolled_stream_read(void* stream, float* to) {
+  static_cast<Stream*>(stream)->read(to);
 }
-UNROLLED_EXPORT void unrolled_stream_write(void* stream, int layer, int n, const float* from) {
-  static_cast<Stream*>(stream)->write(layer, n, from);
+UNROLLED_EXPORT void unrolled_stream_write(void* stream, const float* from) {
+  static_cast<Stream*>(stream)->write(from);
 }
 
 // The step as a builtin function, which owns the stream from then on. `args` is a tuple:

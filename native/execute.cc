@@ -78,6 +78,7 @@ const char* execute(const Problem* problem, int count, bool backward, int limit)
   const Kernels* table = kernels(&why);
   if (!table) return why;
   if (count > kMaxLayers) return "too many layers for one call";
+  if (const char* bad = thread_problem(); *bad) return bad;
   limit = thread_limit(limit);
   int wanted = 0;
   for (const Problem* p = problem; p < problem + count; ++p) {

@@ -15,7 +15,7 @@ using Out = ffi::Result<ffi::AnyBuffer>;
 
 namespace {
 
-// Flags of the "flags" attribute, as _native.py sets them.
+// Flags of the "flags" attribute, as engine/foreign.py sets them.
 enum { kReverse = 1, kFlip = 2, kZeroMasked = 4, kBf16 = 8, kSequenceIsY = 16 };
 
 template <class T = float>
@@ -24,6 +24,13 @@ const T* in(const In& b) {
 }
 float* out(Out& b) {
   return b->element_count() ? static_cast<float*>(b->untyped_data()) : nullptr;
+}
+
+// Whether an array is not of `size` elements, or not of `type`; an optional one may be empty.
+template <class B>
+bool wrong(const B& b, int64_t size, bool optional, ffi::DataType type = ffi::F32) {
+  const auto n = static_cast<int64_t>(b.element_count());
+  return n ? n != size || b.element_type() != type : !optional && size != 0;
 }
 
 std::string start(Problem& p, const int64_t* attribute, const In* a) {
@@ -44,19 +51,45 @@ std::string start(Problem& p, const int64_t* attribute, const In* a) {
   p.input_mask = in(input_mask), p.recurrent_mask = in(recurrent_mask);
   const int64_t gates = kind == unrolled::kLstm ? 4 : kind == unrolled::kSimpleRnn ? 1 : 3;
   const int64_t width = gates * p.U;
-  const auto wrong = [](const In& b, int64_t size, bool optional) {
-    const auto n = static_cast<int64_t>(b.element_count());
-    return n != size && !(optional && n == 0);
-  };
+  const auto known = [](int64_t n, int64_t last) { return n >= 0 && n <= last; };
+  if (!known(kind, unrolled::kGruBefore) || !known(attribute[1], unrolled::kLinear) ||
+      !known(attribute[2], unrolled::kLinear))
+    return "kind must be from 0 to 3 and activations from 0 to 4";
   if (p.B < 1 || p.T < 1 || p.D < 1 || p.U < 1) return "B, T, D and U must be at least 1";
   if (wrong(kernel, p.D * width, false)) return "kernel must be (D, G*U)";
   if (wrong(recurrent, p.U * width, false)) return "recurrent_kernel must be (U, G*U)";
   if (wrong(bias, kind == unrolled::kGruAfter ? 2 * width : width, true)) return "bias has a wrong size";
   if (wrong(h0, p.B * p.U, true) || wrong(c0, p.B * p.U, true)) return "initial states must be (B, U)";
-  if (wrong(mask, p.B * p.T, true) || wrong(resets, p.B * p.T, true)) return "mask and resets must be (B, T)";
+  if (wrong(x, p.B * p.T * p.D, false)) return "arrays must be float32";
+  if (wrong(mask, p.B * p.T, true, ffi::PRED) || wrong(resets, p.B * p.T, true, ffi::PRED)) return "mask and resets must be (B, T)";
   if (wrong(input_mask, p.B * p.D, true)) return "input_mask must be (B, D)";
   if (wrong(recurrent_mask, p.B * p.U, true)) return "recurrent_mask must be (B, U)";
   return "";
+}
+
+// The same of arrays that a pass has beside those of start(): each one's size, less than
+// 0 for one that may be empty.
+template <class B, size_t N>
+bool any_wrong(const B& at, const int64_t (&sizes)[N]) {
+  for (size_t i = 0; i < N; ++i)
+    if (wrong(at(i), sizes[i] < 0 ? -sizes[i] : sizes[i], sizes[i] < 0)) return true;
+  return false;
+}
+std::string check(const Problem& p, bool backward, int64_t residual, const In* a, Out* r) {
+  const auto given = [&](size_t i) -> const In& { return a[i]; };
+  const auto made = [&](size_t i) -> const ffi::AnyBuffer& { return *r[i]; };
+  const bool lstm = p.kind == unrolled::kLstm;
+  const int64_t state = p.B * p.U, steps = state * p.T, input = p.B * p.T * p.D;
+  const int64_t c = lstm ? state : 0, cs = lstm ? steps : 0;
+  const int64_t width = (lstm ? 4 : p.kind == unrolled::kSimpleRnn ? 1 : 3) * p.U;
+  const int64_t bias = !p.bias ? 0 : p.kind == unrolled::kGruAfter ? 2 * width : width;
+  if (backward) {
+    const int64_t before[] = {steps, residual, -steps, -state, -steps, -cs, -state, -c};
+    const int64_t after[] = {-input, p.D * width, p.U * width, bias, -state, -c};
+    return any_wrong(given, before) || any_wrong(made, after) ? "gradients have wrong sizes" : "";
+  }
+  const int64_t after[] = {-steps, -state, -steps, -cs, state, c, -residual};
+  return any_wrong(made, after) ? "results have wrong sizes" : "";
 }
 
 void finish_forward(Problem& p, Out* r) {
@@ -72,12 +105,24 @@ void finish_backward(Problem& p, const In* a, Out* r) {
 
 constexpr int kAttributes = 4;  // kind, activation, recurrent_activation, flags
 constexpr int kInputs = 10;     // of both passes; the backward one has more
+constexpr int kCotangents = 8, kResults = 7, kGradients = 6;
 
 // A call holds one layer or several; each has as many attributes, arguments and results.
 ffi::Error layers(bool backward, const ffi::ThreadPool& pool, ffi::Span<const int64_t> attributes,
                   ffi::RemainingArgs args, ffi::RemainingRets rets) {
   const size_t count = attributes.size() / kAttributes;
-  const size_t inputs = args.size() / count, outputs = rets.size() / count;
+  const size_t inputs = kInputs + (backward ? kCotangents : 0);
+  const size_t outputs = backward ? kGradients : kResults;
+  // A call may come out of a file, or from anybody's hand.
+  if (count < 1 || count > unrolled::kMaxLayers || attributes.size() != count * kAttributes ||
+      args.size() != count * inputs || rets.size() != count * outputs)
+    return ffi::Error(ffi::ErrorCode::kInvalidArgument,
+                      "a call must hold 1 or 2 layers, each with 4 numbers, " +
+                          std::to_string(inputs) + " arguments and " + std::to_string(outputs) +
+                          " results");
+  const char* none;
+  const unrolled::Kernels* table = unrolled::kernels(&none);
+  if (!table) return ffi::Error(ffi::ErrorCode::kFailedPrecondition, none);
   std::vector<Problem> problems(count);
   for (size_t layer = 0; layer < count; ++layer) {
     std::vector<In> a;
@@ -93,7 +138,11 @@ ffi::Error layers(bool backward, const ffi::ThreadPool& pool, ffi::Span<const in
       r.push_back(*each);
     }
     Problem& p = problems[layer];
-    const std::string bad = start(p, attributes.begin() + layer * kAttributes, a.data());
+    std::string bad = start(p, attributes.begin() + layer * kAttributes, a.data());
+    if (bad.empty()) {
+      const auto residual = static_cast<int64_t>(unrolled::residual_size(p, table->width));
+      bad = check(p, backward, residual, a.data() + kInputs, r.data());
+    }
     if (!bad.empty()) return ffi::Error(ffi::ErrorCode::kInvalidArgument, bad);
     if (backward) finish_backward(p, a.data() + kInputs, r.data());
     else finish_forward(p, r.data());
@@ -124,7 +173,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, forward, UNROLLED_LAYERS);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, backward, UNROLLED_LAYERS);
 #pragma GCC visibility pop
 
-// For _native.py: the variant in use ("" if none, the reason then in unrolled_problem()).
+// For native.py: the variant in use, "" if none; unrolled_problem() says why there is none,
+// or which setting is wrong.
 extern "C" __attribute__((visibility("default"))) const char* unrolled_variant() {
   const char* why;
   const unrolled::Kernels* table = unrolled::kernels(&why);
@@ -132,8 +182,7 @@ extern "C" __attribute__((visibility("default"))) const char* unrolled_variant()
 }
 extern "C" __attribute__((visibility("default"))) const char* unrolled_problem() {
   const char* why;
-  unrolled::kernels(&why);
-  return why;
+  return unrolled::kernels(&why) ? unrolled::thread_problem() : why;
 }
 // All that this processor runs, the best last, with spaces between.
 extern "C" __attribute__((visibility("default"))) const char* unrolled_supported() {

@@ -89,7 +89,7 @@ struct Wide {
   }
   Floats state() {
     Floats h(kWide);
-    stream->read(0, 0, h.data());
+    stream->read(h.data());
     return h;
   }
 };

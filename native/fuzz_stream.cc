@@ -67,13 +67,12 @@ bool outputs(const Stepping& stepping, const std::vector<StepLayer>& layers, lon
     if (!stream->step(x.data(), ids.data(), y.data())) return false;
     all.insert(all.end(), y.begin(), y.end());
   }
-  for (size_t i = 0; i < layers.size(); ++i)
-    for (int n = 0; n < (layers[i].kind == kLstm ? 2 : layers[i].kind < kDense ? 1 : 0); ++n) {
-      Floats state(B * layers[i].U);
-      stream->read(static_cast<int>(i), n, state.data());
-      stream->write(static_cast<int>(i), n, state.data());
-      all.insert(all.end(), state.begin(), state.end());
-    }
+  size_t numbers = 0;
+  for (const StepLayer& l : layers) numbers += (l.kind == kLstm ? 2 : l.kind < kDense ? 1 : 0) * B * l.U;
+  Floats states(numbers);
+  stream->read(states.data());
+  stream->write(states.data());
+  all.insert(all.end(), states.begin(), states.end());
   if (stream->takes_ids()) {
     ids[0] = D;
     if (stream->step(x.data(), ids.data(), y.data())) return false;

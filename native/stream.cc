@@ -1,5 +1,7 @@
 #include "stream.h"
 
+#include <pthread.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -10,6 +12,40 @@
 namespace unrolled {
 
 struct Stream::Lock { std::mutex mutex; };
+
+// All streams, so that a fork can wait for those that step: a child has no thread that
+// would ever let go of their locks, and half a step is no state to go on from.
+struct Stream::All {
+  std::mutex mutex;
+  Stream* first = nullptr;
+
+  static All& here() {
+    static All& all = *new All;  // outlives every stream
+    static const int hooked = pthread_atfork([] { here().hold(); }, [] { here().let_go(); },
+                                             [] { here().let_go(); });
+    (void)hooked;
+    return all;
+  }
+  void hold() {
+    mutex.lock();
+    for (Stream* s = first; s; s = s->next_) s->lock_->mutex.lock();
+  }
+  void let_go() {
+    for (Stream* s = first; s; s = s->next_) s->lock_->mutex.unlock();
+    mutex.unlock();
+  }
+  void add(Stream* s) {
+    std::lock_guard<std::mutex> hold(mutex);
+    s->next_ = first, s->link_ = &first;
+    if (first) first->link_ = &s->next_;
+    first = s;
+  }
+  void remove(Stream* s) {
+    std::lock_guard<std::mutex> hold(mutex);
+    *s->link_ = s->next_;
+    if (s->next_) s->next_->link_ = s->link_;
+  }
+};
 
 namespace {
 
@@ -51,11 +87,14 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   const int useful = static_cast<int>(shared / kBytesPerThread);
   const int limit = thread_limit(useful);
   s->threads_ = useful < 2 ? 1 : limit < kStepThreads ? limit : kStepThreads;
+  expect_forks();
+  All::here().add(s);
   *why = "";
   return s;
 }
 
 Stream::~Stream() {
+  if (link_) All::here().remove(this);
   free(block_);
   delete[] program_.rooms;
   delete[] layers_;
@@ -104,27 +143,31 @@ float* Stream::state(int layer, int n) const {
   return n ? program_.rooms[layer].c : program_.rooms[layer].h[program_.turn];
 }
 
-void Stream::reset(const uint8_t* rows) {
-  std::lock_guard<std::mutex> hold(lock_->mutex);
+// Calls each(row, its U numbers, U) for the rows of all states, in the order of read().
+template <class Each>
+void Stream::each_state(Each each) const {
   for (int i = 0; i < program_.count; ++i) {
     const StepLayer& l = layers_[i];
-    const long stride = step_row(l.U);
     for (int n = 0; n < (l.kind == kLstm ? 2 : l.kind < kDense ? 1 : 0); ++n)
-      for (long r = 0; r < program_.B; ++r)
-        if (!rows || rows[r]) memset(state(i, n) + r * stride, 0, stride * 4);
+      for (long r = 0; r < program_.B; ++r) each(r, state(i, n) + r * step_row(l.U), l.U);
   }
 }
 
-void Stream::read(int layer, int n, float* to) {
+void Stream::reset(const uint8_t* rows) {
   std::lock_guard<std::mutex> hold(lock_->mutex);
-  const long U = layers_[layer].U;
-  for (long r = 0; r < program_.B; ++r) memcpy(to + r * U, state(layer, n) + r * step_row(U), U * 4);
+  each_state([&](long r, float* own, long U) {
+    if (!rows || rows[r]) memset(own, 0, U * 4);
+  });
 }
 
-void Stream::write(int layer, int n, const float* from) {
+void Stream::read(float* to) {
   std::lock_guard<std::mutex> hold(lock_->mutex);
-  const long U = layers_[layer].U;
-  for (long r = 0; r < program_.B; ++r) memcpy(state(layer, n) + r * step_row(U), from + r * U, U * 4);
+  each_state([&](long, const float* own, long U) { memcpy(to, own, U * 4), to += U; });
+}
+
+void Stream::write(const float* from) {
+  std::lock_guard<std::mutex> hold(lock_->mutex);
+  each_state([&](long, float* own, long U) { memcpy(own, from, U * 4), from += U; });
 }
 
 }  // namespace unrolled

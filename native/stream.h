@@ -50,15 +50,18 @@ class Stream {
   bool step(const float* x, const int64_t* ids, float* y);
   // Zero states for the rows marked, or for all with null.
   void reset(const uint8_t* rows);
-  // State n (0: h, 1: c) of a recurrent layer, (B, U), out of the stream or into it.
-  void read(int layer, int n, float* to);
-  void write(int layer, int n, const float* from);
+  // All states, (B, U) each, out of the stream or into it, between two steps: of each
+  // recurrent layer h, then c where there is one.
+  void read(float* to);
+  void write(const float* from);
 
  private:
   Stream() = default;
   float* state(int layer, int n) const;
+  template <class Each> void each_state(Each each) const;
 
   struct Lock;
+  struct All;
   const Stepping* stepping_ = nullptr;
   StepProgram program_{};
   StepLayer* layers_ = nullptr;
@@ -66,6 +69,7 @@ class Stream {
   int threads_ = 1;
   Pace pace_;
   Lock* lock_ = nullptr;
+  Stream *next_ = nullptr, **link_ = nullptr;  // among all streams; what leads here
 };
 
 }  // namespace unrolled

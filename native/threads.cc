@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -111,10 +113,17 @@ Process& here() {
   return *p;
 }
 
-int positive(const char* name) {
+// A variable's whole number from 1 on, with nothing behind it but what begins with `more`;
+// 0 if it is none, or unset.
+int positive(const char* name, char more = 0) {
   const char* text = getenv(name);
-  return text ? atoi(text) : 0;
+  if (!text) return 0;
+  char* end;
+  const long n = strtol(text, &end, 10);
+  return end == text || (*end && *end != more) || n < 1 || n > INT_MAX ? 0 : static_cast<int>(n);
 }
+
+constexpr const char* kOwn = "UNROLLED_THREADS";
 
 }  // namespace
 
@@ -190,14 +199,26 @@ void Lease::run(void (*job)(void*, Team&, int), void* context) {
   for (int i = 1; i < team_.size; ++i) p.helper[i - 1]->wait();
 }
 
+void expect_forks() { here(); }
+
+const char* thread_problem() {
+  static thread_local char why[160];
+  const char* text = getenv(kOwn);
+  const int own = positive(kOwn);
+  if (!text || !*text || (own && own <= kMaxThreads)) return "";
+  snprintf(why, sizeof why,
+           "%s must be a whole number from 1 to %d. Got \"%.40s\": leave it unset to use all "
+           "processors.", kOwn, kMaxThreads, text);
+  return why;
+}
+
 int thread_limit(int limit) {
-  if (int own = positive("UNROLLED_THREADS"); own > 0)
-    return own < kMaxThreads ? own : kMaxThreads;
+  if (int own = positive(kOwn); own > 0) return own < kMaxThreads ? own : kMaxThreads;
   int count = kMaxThreads;
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < count)
     count = CPU_COUNT(&set);
-  if (int omp = positive("OMP_NUM_THREADS"); omp > 0 && omp < count) count = omp;
+  if (int omp = positive("OMP_NUM_THREADS", ','); omp > 0 && omp < count) count = omp;
   if (limit > 0 && limit < count) count = limit;
   return count > 0 ? count : 1;
 }

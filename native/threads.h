@@ -46,6 +46,11 @@ class Lease {
 // Threads a call may use: UNROLLED_THREADS if set, otherwise the smallest of the
 // processors this process may run on, OMP_NUM_THREADS and `limit` (0: no limit).
 int thread_limit(int limit);
+// What is wrong with UNROLLED_THREADS, "" if nothing; good until the thread asks again.
+const char* thread_problem();
+
+// Has a forked child start helpers of its own. Before anything that a fork waits for.
+void expect_forks();
 
 // A block of memory kept from call to call; null when memory is short.
 class Scratch {

@@ -3,6 +3,7 @@
 import os
 import threading
 
+from unrolled.engine import native
 from unrolled.engine.foreign import Spec
 from unrolled.engine.kernels import Fused
 
@@ -17,6 +18,7 @@ pytestmark = need_core
 
 CHECK = """
 from tests.engine.test_kernels import KINDS, check, make
+from unrolled.engine import native
 from unrolled.engine import native
 from unrolled.engine.foreign import Spec
 for kind in KINDS:
@@ -305,3 +307,53 @@ def test_memory_shortage_is_an_error():
     jax.block_until_ready(compiled(*args))
     """
     assert run(code, UNROLLED_THREADS="1").split()[-1] in ("refused", "ran")
+
+
+_NUMBERS = {
+    "no layers": ([], {}),
+    "half a layer": ([1, 0], {}),
+    "three layers": ([1, 0, 1, 0] * 3, {}),
+    "an unknown kind": ([9, 0, 1, 0], {}),
+    "an unknown activation": ([1, 5, 1, 0], {}),
+    "a negative gate": ([1, 0, -1, 0], {}),
+    "too few arguments": ([1, 0, 1, 0], {"drop": 1}),
+    "a small kernel": ([1, 0, 1, 0], {1: (2, 8)}),
+    "a small bias": ([1, 0, 1, 0], {3: (4,)}),
+    "small results": ([1, 0, 1, 0], {"y": (2, 3, 1)}),
+    "a last state of another size": ([1, 0, 1, 0], {"h": (1, 1)}),
+    "a residual of another size": ([1, 0, 1, 0], {"saved": (3,)}),
+    "whole numbers": ([1, 0, 1, 0], {"dtype": "int32"}),
+    "halves": ([1, 0, 1, 0], {"dtype": "float16"}),
+    "a mask of floats": ([1, 0, 1, 0], {6: (2, 3)}),
+}
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("what", _NUMBERS)
+def test_a_foreign_call_from_anybodys_hand(what, backward):
+    """Wrong sizes, types and numbers are an error of XLA's, and the process goes on."""
+    from unrolled._borrowed import ffi
+
+    numbers, change = _NUMBERS[what]
+    B, T, D, U = 2, 3, 2, 4
+    shapes = [(B, T, D), (D, 4 * U), (U, 4 * U), (4 * U,), (B, U), (B, U), *[(0,)] * 4]
+    results = [(B, T, U), (0,), (0,), (0,), (B, U), (B, U), (0,)]
+    if backward:
+        shapes += [(B, T, U), (0,), *[(0,)] * 6]
+        results = [(B, T, D), (D, 4 * U), (U, 4 * U), (4 * U,), (0,), (0,)]
+    for at, shape in change.items():
+        if isinstance(at, int):
+            shapes[at] = shape
+    dtype = change.get("dtype", "float32")
+    arrays = [np.ones(shape, dtype) for shape in shapes]
+    if "drop" in change:
+        arrays.pop()
+    for name, at in (("y", 0), ("h", 4), ("saved", -1)):
+        if name in change:
+            results[at] = change[name]
+    out = [jax.ShapeDtypeStruct(shape, np.float32) for shape in results]
+    target = "unrolled_backward" if backward else "unrolled_forward"
+    assert not native.missing()
+    call = ffi.ffi_call(target, out)
+    with pytest.raises(Exception, match="INVALID_ARGUMENT"):
+        jax.block_until_ready(call(*arrays, layers=np.array(numbers, np.int64)))

@@ -7,7 +7,8 @@ from ..core import VARIANTS, need_core, run, run_on
 CHECK = """
 import keras, numpy as np, unrolled
 from keras import layers
-from tests.stream.test_stream import every_step, inputs, max_relative, randomize
+from tests.stream.test_stream import assert_same, every_step, inputs, max_relative
+from tests.stream.test_stream import randomize
 from tests.stream.test_stream import run as steps
 from unrolled.engine import native
 from unrolled.stream.interpreted import Interpreted
@@ -36,6 +37,18 @@ for U in (3, 17, 129):
             assert max_relative(got, steps(want, x)) < limit, (U, B, weights)
             if weights == "float32" and (U, B) == (17, 5):
                 assert max_relative(got, every_step(m, x)) < 4e-6
+for value in (np.nan, np.inf, -np.inf):
+    for part in ("tanh", "hard_sigmoid", "relu", "gelu", "elu", "softmax", "silu"):
+        cell = part if part in ("tanh", "hard_sigmoid", "relu") else "linear"
+        m = model(unrolled.GRU(7, return_sequences=True), layers.Activation(part),
+                  unrolled.LSTM(5, activation=cell), features=5)
+        x = inputs(3, 4, 5)
+        x[1, 2, 0] = value
+        stream = unrolled.stream(m, batch_size=3)
+        got = steps(stream, x)
+        with np.errstate(all="ignore"):
+            want = steps(Interpreted(stream._program, 3, "float32", np.asarray), x)
+        assert_same(got, want)
 print(native.variant())
 """
 
@@ -91,6 +104,83 @@ def test_fork():
         np.testing.assert_array_equal(same.step(x), each)
     """
     run(code, UNROLLED_THREADS="2")
+
+
+@pytest.mark.parametrize(
+    "isa", [pytest.param("", marks=need_core), "scan"], ids=["compiled", "numpy"]
+)
+def test_fork_while_other_threads_step(isa):
+    """The child finds the lock free, and a whole step behind it."""
+    code = """
+    import os, signal, threading, warnings
+    import numpy as np, unrolled
+    warnings.simplefilter("ignore")  # of JAX, which a child may not use
+    layer = unrolled.LSTM(600)
+    layer.build((None, None, 64))
+    x = np.ones((1, 64), "float32")
+    whole = unrolled.stream(layer)
+    outputs = {whole.step(x).tobytes() for _ in range(600)}
+    stream = unrolled.stream(layer)
+    over = threading.Event()
+    def work():
+        while not over.is_set():
+            for _ in range(10):
+                stream.step(x)
+            stream.states = first
+    first = stream.states
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # a lock that nobody lets go of
+            whole = all(stream.step(x).tobytes() in outputs for _ in range(3))
+            os._exit(0 if whole else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    over.set()
+    for thread in threads:
+        thread.join()
+    """
+    run(code, UNROLLED_THREADS="2", UNROLLED_ISA=isa)
+
+
+def test_fork_of_a_stream_that_jax_steps():
+    code = """
+    import os, warnings
+    import numpy as np, unrolled
+    warnings.simplefilter("ignore")
+    layer = unrolled.RNN(unrolled.ZoneoutWrapper(unrolled.GRUCell(3), 0.1))
+    layer.build((None, None, 2))
+    x = np.ones((1, 2), "float32")
+    stream = unrolled.stream(layer)
+    stream.step(x)
+    child = os.fork()
+    if child == 0:
+        try:
+            stream.step(x)
+        except RuntimeError as error:
+            os._exit(0 if "ZoneoutWrapper" in str(error) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    stream.step(x)
+    """
+    run(code)
+
+
+@need_core
+@pytest.mark.parametrize("asked", ["abc", "0", "2.5", "65"])
+def test_a_number_of_threads_that_is_none(asked):
+    code = f"""
+    import numpy as np, pytest, unrolled
+    layer = unrolled.LSTM(3)
+    x = np.ones((1, 2, 3), "float32")
+    message = 'UNROLLED_THREADS must be a whole number from 1 to 64. Got "{asked}"'
+    layer.build(x.shape)
+    for start in (lambda: unrolled.stream(layer), lambda: layer(x)):
+        with pytest.raises(ValueError, match=message):
+            start()
+    """
+    run(code, UNROLLED_THREADS=asked)
 
 
 @need_core

@@ -185,8 +185,10 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Multiply in the compute dtype, accumulate in the state dtype."""
         # With rows in one axis XLA takes the weight's gradient without copying. Over
-        # several devices the batch keeps its own axis, or it would be gathered.
-        rows = x.reshape(-1, x.shape[-1]) if jax.device_count() == 1 else x
+        # several devices the batch keeps its own axis, or it would be gathered. Of no
+        # features nobody can tell how many rows there are.
+        one = jax.device_count() == 1 and x.shape[-1] > 0
+        rows = x.reshape(-1, x.shape[-1]) if one else x
         z = jnp.matmul(
             rows.astype(self.compute_dtype),
             jnp.asarray(weight, self.compute_dtype),

@@ -163,6 +163,10 @@ def _transformable(
 
     def plain(*arrays: Any) -> list[Any]:
         given, size = iter(arrays), arrays[0].shape[0]
+        if size == 0:  # no rows: nothing to do, and sums over them are zero
+            shapes = zip(asked, batch_out, strict=True)
+            each = [with_batch(s, a, 0) for s, a in shapes if s is not None]
+            return [jnp.zeros(shape, jnp.float32) for shape in each]
         none = jnp.zeros((0,), jnp.float32)
         operands = [next(given) if there else none for there in present]
         results = [

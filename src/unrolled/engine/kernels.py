@@ -233,6 +233,10 @@ def _flat(
     constants = constants or {}
     h, c = (*states, None)[:2]
     masks = (constants.get("input_mask"), constants.get("recurrent_mask"))
+    if x.shape[-1] == 0:  # the core takes an empty array for none: one feature of zeros
+        none = jnp.zeros((1, weights.kernel.shape[1]), jnp.float32)
+        x, weights = jnp.zeros((*x.shape[:-1], 1)), weights._replace(kernel=none)
+        masks = (None, masks[1])
     floats = (x, *weights, h, c, *jax.lax.stop_gradient(masks))
     floats = [None if a is None else jnp.asarray(a, jnp.float32) for a in floats]
     flags = [None if a is None else jnp.asarray(a, bool) for a in (mask, resets)]

@@ -19,9 +19,21 @@ def refused() -> str:
     return "UNROLLED_ISA=scan asks for it" if asked else ""
 
 
-@functools.cache
 def library() -> tuple[Any, str]:
-    """The loaded library, and why there is none (or an empty string)."""
+    """The loaded library, and why there is none (or an empty string).
+
+    Raises:
+        ValueError: if UNROLLED_ISA or UNROLLED_THREADS asks for what there is not.
+    """
+    core, why = _loaded()
+    problem = core.unrolled_problem().decode() if core else ""
+    if problem:
+        raise ValueError(problem)
+    return core, why
+
+
+@functools.cache
+def _loaded() -> tuple[Any, str]:
     # An editable install keeps compiled files apart; the package's path has both.
     folders = map(pathlib.Path, sys.modules[__name__.partition(".")[0]].__path__)
     paths = [folder / "_core.so" for folder in folders]
@@ -38,8 +50,6 @@ def library() -> tuple[Any, str]:
         return None, f"the native kernels do not load ({error})"
     except AttributeError:
         return None, "the native kernels were built from another version of unrolled"
-    if not core.unrolled_variant():
-        raise ValueError(core.unrolled_problem().decode())
     return core, ""
 
 

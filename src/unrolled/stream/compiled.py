@@ -46,12 +46,9 @@ class Compiled:
         storage: str,
         convert: Callable[[Any], np.ndarray],
     ) -> None:
-        self._states = [
-            (n, step.units, STATES[step.kind])
-            for n, step in enumerate(program.steps)
-            if step.kind in STATES
-        ]
-        self._rows = rows
+        program.check()
+        counts = [(step.units, STATES.get(step.kind, 0)) for step in program.steps]
+        self._shapes = [(rows, U) for U, count in counts for _ in range(count)]
         self._core = core = native.library()[0]
         core.unrolled_stream_make.restype = ctypes.c_void_p
         packed = [_layer(step, storage) for step in program.steps]
@@ -88,24 +85,22 @@ class Compiled:
         )
 
     def read(self) -> list[np.ndarray]:
-        """The states of all cells, lowest first, each ``(B, U)``."""
-        states = []
-        for layer, units, count in self._states:
-            for n in range(count):
-                state = np.empty((self._rows, units), np.float32)
-                self._core.unrolled_stream_read(
-                    self._handle, layer, n, ctypes.c_void_p(state.ctypes.data)
-                )
-                states.append(state)
-        return states
+        """The states of all cells between two steps, lowest first, each ``(B, U)``."""
+        sizes = [rows * units for rows, units in self._shapes]
+        whole = np.empty(sum(sizes), np.float32)
+        data = ctypes.c_void_p(whole.ctypes.data)
+        self._core.unrolled_stream_read(self._handle, data)
+        parts = np.split(whole, np.cumsum(sizes)[:-1]) if sizes else []
+        pairs = zip(parts, self._shapes, strict=True)
+        return [part.reshape(shape).copy() for part, shape in pairs]
 
     def write(self, states: Sequence[np.ndarray]) -> None:
-        """Set all states, float32 and row-major, in the order of `read`."""
-        given = iter(states)
-        for layer, _, count in self._states:
-            for n in range(count):
-                data = ctypes.c_void_p(next(given).ctypes.data)
-                self._core.unrolled_stream_write(self._handle, layer, n, data)
+        """Set all states at once, float32, in the order of `read`."""
+        whole = np.concatenate([np.zeros(0, np.float32), *map(np.ravel, states)])
+        assert whole.size == sum(rows * units for rows, units in self._shapes)
+        assert whole.dtype == np.float32
+        data = ctypes.c_void_p(whole.ctypes.data)
+        self._core.unrolled_stream_write(self._handle, data)
 
 
 def _layer(step: Step, storage: str) -> tuple[_Layer, list[Any]]:

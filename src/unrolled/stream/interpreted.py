@@ -1,7 +1,9 @@
 """A program in plain NumPy: where there is no compiled core, and to test the latter."""
 
 import math
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +45,31 @@ _ACTIVATIONS: dict[str, Callable[..., Array]] = {
 }
 
 
+# All that live, so that a fork can wait for those that step, as the compiled core does:
+# a child has no thread that would ever let go of their locks.
+_all: "weakref.WeakSet[Interpreted]" = weakref.WeakSet()
+_making = threading.Lock()
+_held: "list[Interpreted]" = []
+
+
+def _hold() -> None:
+    _making.acquire()
+    _held.extend(_all)
+    for each in _held:
+        each._lock.acquire()
+
+
+def _let_go() -> None:
+    for each in _held:
+        each._lock.release()
+    _held.clear()
+    _making.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+
+
 class Interpreted:
     """What `Compiled` does, with the same methods, some ten times slower."""
 
@@ -58,6 +85,8 @@ class Interpreted:
         self._lock = threading.Lock()
         self._rows = rows
         self._states = self._fresh()
+        with _making:
+            _all.add(self)
 
     def step(self, x: Any) -> Array:
         """One time step."""

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..checks import require
+from ..engine.foreign import GATES
+
 Array = np.ndarray
 
 # States of a recurrent kind.
@@ -26,6 +29,18 @@ class Step(NamedTuple):
     cell: Any = None  # of kind "cell": a `CellStep`
     carried: tuple[Array, ...] = ()  # what a stateful layer would go on from
 
+    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """What kernel, recurrent and bias must have, where there is one."""
+        D, U = self.features, self.units
+        if self.kind in STATES:
+            width = GATES[self.kind] * U
+            bias = (2, width) if self.kind == "gru_after" else (width,)
+            return (D, width), (U, width), bias
+        if self.kind in ("dense", "embedding"):
+            return (D, U), None, (U,) if self.kind == "dense" else None
+        one = (U,) if self.kind in ("affine", "normalize") else None
+        return one, None, one
+
     def fresh(self, rows: int) -> list[Array]:
         """The states of fresh sequences; none where nothing is carried."""
         if self.cell is not None:
@@ -42,6 +57,27 @@ class Program(NamedTuple):
     """The steps of a model, lowest first."""
 
     steps: list[Step]
+
+    def check(self) -> None:
+        """Hold all arrays to the sizes that a step reads them by.
+
+        Raises:
+            ValueError: if one has another, or a step reads another width than the
+                one before it leaves.
+        """
+        for step, before in zip(self.steps, (None, *self.steps), strict=False):
+            arrays = (step.kernel, step.recurrent, step.bias)
+            have = tuple(None if a is None else a.shape for a in arrays)
+            need = step.shapes()
+            bare = (*need[:2], None)
+            reads = step.features if before is None else before.units
+            require(
+                have in (need, bare) and reads == step.features,
+                f"the arrays of {step.kind} '{step.name}'",
+                f"must have the shapes {need}, for {reads} features",
+                have,
+                "make the stream anew",
+            )
 
     @property
     def traced(self) -> list[str]:

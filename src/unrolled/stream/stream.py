@@ -11,6 +11,7 @@ from ..engine import native
 from .compiled import Compiled
 from .interpreted import Interpreted
 from .layers import Start
+from .program import Program
 from .read import read
 from .storage import STORAGES
 
@@ -103,17 +104,56 @@ class Stream:
             repr(weights),
             "float32 is exact",
         )
-        self._model = model
-        self.batch_size = int(batch_size)
-        self.weights = weights
-        self._memory = (memory, memory_mask)
-        self._prepare()
-        B, steps = self.batch_size, self._program.steps
-        self._engine.write([state for step in steps for state in step.first(B)])
+        given = (memory, memory_mask)
+        program = read(model, Start(int(batch_size), weights, *given))
+        self._begin(model, int(batch_size), weights, given, program, None)
+        if any(step.carried for step in program.steps):
+            first = [s for step in program.steps for s in step.first(self.batch_size)]
+            self._engine.write(first)
 
-    def _prepare(self) -> None:
-        start = Start(self.batch_size, self.weights, *self._memory)
-        self._program = read(self._model, start)
+    def _begin(
+        self,
+        model: Any,
+        batch_size: int,
+        weights: str,
+        memory: tuple[Any, Any],
+        program: Program,
+        states: list[Array] | None,
+    ) -> None:
+        self._model, self._memory = model, memory
+        self.batch_size, self.weights = batch_size, weights
+        self._run(program)
+        if states is not None:
+            self._engine.write(states)
+
+    def _copied(self) -> tuple[Any, ...]:
+        """What `_begin` takes, as of between two steps."""
+        kept = (self._model, self.batch_size, self.weights, self._memory)
+        return (*kept, self._program, self._engine.read())
+
+    def __copy__(self) -> "Stream":
+        """Another stream of the same model, which goes on from here by itself."""
+        other = object.__new__(type(self))
+        other._begin(*self._copied())
+        return other
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy.deepcopy`, which take the model along."""
+        traced = self._program.traced
+        if traced:
+            raise TypeError(
+                "a stream must have a compiled form to be pickled or copied with its "
+                f"model. Got one whose {', '.join(map(repr, traced))} JAX compiled for "
+                "this process alone: use copy.copy, or make a stream of the other "
+                "model and assign states."
+            )
+        return self._copied()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._begin(*state)
+
+    def _run(self, program: Program) -> None:
+        self._program = program
         engine = Interpreted if _reason() or self._program.traced else Compiled
         B, D = self.batch_size, self._program.features
         convert = functools.partial(_convert, B, self._program.takes_ids, D)
@@ -214,7 +254,8 @@ class Stream:
             ValueError: if the model no longer has the same layers.
         """
         states = self.states
-        self._prepare()
+        start = Start(self.batch_size, self.weights, *self._memory)
+        self._run(read(self._model, start))
         self.states = states
 
     def plan(self) -> str:

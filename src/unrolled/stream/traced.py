@@ -1,5 +1,6 @@
 """One step of a cell that has no compiled form: JAX compiles it, memory and all."""
 
+import os
 from typing import Any
 
 import jax
@@ -49,8 +50,17 @@ class CellStep:
 
         x = jax.ShapeDtypeStruct((rows, features), jnp.float32)
         self._step = jax.jit(step).lower(x, self.fresh).compile()
+        self._process = os.getpid()
+        self._name = type(cell).__name__
 
     def __call__(self, x: Array, states: list[Array]) -> tuple[Array, list[Array]]:
         """The output, and the states after the step."""
+        if os.getpid() != self._process:  # JAX would wait for ever
+            raise RuntimeError(
+                f"a stream must be made in the process that steps {self._name}, "
+                "which JAX does, whose threads a forked child has not. Got one from "
+                "before the fork: start the child with multiprocessing's 'spawn', and "
+                "make the stream there."
+            )
         output, after = self._step(x, states)
         return np.asarray(output), [np.asarray(state) for state in after]
