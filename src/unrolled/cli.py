@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
 import sys
 import webbrowser
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,8 @@ from unrolled import __version__
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from . import files
 
 # How Keras says that a class is unknown, in a .keras and in an .h5 file.
 _MISSING = re.compile(r"(?:Could not locate class|Unknown layer:) '?(\w+)'?")
@@ -50,12 +54,52 @@ def main(
 
 def fail(message: str) -> typer.Exit:
     """Say what is wrong on standard error; the caller raises the result."""
+    from unrolled.explain import printable
     from unrolled.explain.show.text import clean
 
+    line = printable(" ".join(clean(message).split()))
     Console(stderr=True, highlight=False).print(
-        Text("Error: ", "bold red").append(clean(message), "default"), soft_wrap=True
+        Text("Error: ", "bold red").append(line, "default"), soft_wrap=True
     )
     return typer.Exit(1)
+
+
+def check_output(path: Path, suffix: str, option: str) -> None:
+    """Say what is wrong with where to write, before anything is computed."""
+    if path.suffix.lower() != suffix:
+        raise fail(f"{option} wants a name that ends in {suffix}. Got {path.name}.")
+    try:
+        if path.is_dir():
+            raise fail(f"{option} wants a file. Got the folder {path}.")
+        if not path.parent.is_dir():
+            raise fail(f"{path} could not be written: {path.parent} is no folder.")
+        if not os.access(path.parent, os.W_OK):
+            raise fail(f"{path} could not be written: {path.parent} cannot be changed.")
+        if path.is_file() and not os.access(path, os.W_OK):
+            raise fail(f"{path} could not be written: it may not be changed.")
+        path.exists()  # a name that is too long, or none
+    except (OSError, ValueError) as error:
+        raise fail(f"{path} could not be written: {reason_of(error)}.") from error
+
+
+def check_there(path: Path) -> None:
+    """Raise unless there is such a file."""
+    try:
+        there, whole = path.exists(), path.is_file()
+    except (OSError, ValueError) as error:
+        raise fail(f"{path} could not be read: {reason_of(error)}.") from error
+    if not there:
+        raise fail(f"there is no file {path}.")
+    if not whole:
+        raise fail(f"{path} is no file.")
+    if not os.access(path, os.R_OK):
+        raise fail(f"{path} could not be read: it may not be.")
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in one line, without the path that Python repeats."""
+    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(told).split()).rstrip(".")
 
 
 def load_classes(modules: list[str]) -> dict[str, Any]:
@@ -88,8 +132,7 @@ def load_classes(modules: list[str]) -> dict[str, Any]:
 
 def load_model(path: Path, classes: dict[str, Any] | None = None) -> Any:
     """A model from a .keras or .h5 file, with a plain sentence if it cannot be."""
-    if not path.exists():
-        raise fail(f"there is no file {path}.")
+    check_there(path)
     if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         raise fail(f"{path.name} is not a model file: .keras or .h5 is wanted.")
     if path.suffix.lower() == ".keras" and not zipfile.is_zipfile(path):
@@ -100,7 +143,9 @@ def load_model(path: Path, classes: dict[str, Any] | None = None) -> Any:
     import keras
 
     try:
-        return keras.saving.load_model(path, classes, compile=False)
+        files.check_model(path, classes)
+        with files.as_keras_names_it(path) as named:
+            return keras.saving.load_model(named, classes, compile=False)
     except Exception as error:  # zip, JSON, HDF5 and config errors alike
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
@@ -119,38 +164,57 @@ def load_sample(path: Path | None) -> Any:
     """An array from a .npy file, or a dict of arrays from a .npz file."""
     if path is None:
         return None
-    if not path.exists():
-        raise fail(f"there is no file {path}.")
-    import numpy as np
-
+    check_there(path)
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return files.read_sample(path)
+    except Exception as error:  # a damaged file may raise anything
         raise fail(
-            f"{path.name} could not be read as .npy or .npz numbers: {error}"
+            f"{path.name} could not be read as .npy or .npz numbers: "
+            f"{reason_of(error)}."
         ) from error
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    arrays = {key: loaded[key] for key in loaded.files}
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+def says(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose words may not get out: a full disk, a pipe that was closed."""
+
+    @functools.wraps(command)
+    def told(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except OSError as error:
+            # What is left to be said goes nowhere, or Python would try at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise fail(
+                f"standard output could not be written: {reason_of(error)}."
+            ) from error
+
+    return told
 
 
 @app.command()
+@says
 def explain(
-    model: Annotated[Path, typer.Argument(help="A .keras or .h5 model file.")],
+    model: Annotated[
+        Path, typer.Argument(help="A .keras or .h5 model file.", readable=False)
+    ],
     sample: Annotated[
         Path | None,
-        typer.Option(help="A .npy example or batch (or .npz by input name)."),
+        typer.Option(
+            help="A .npy example or batch (or .npz by input name).", readable=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the interactive page here."),
+        typer.Option(
+            "--output", "-o", help="Write the interactive page here.", readable=False
+        ),
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(help="Write the static figure here.")
+        Path | None, typer.Option(help="Write the static figure here.", readable=False)
     ] = None,
     facts: Annotated[
-        Path | None, typer.Option(help="Write the plain facts here.")
+        Path | None, typer.Option(help="Write the plain facts here.", readable=False)
     ] = None,
     modules: Annotated[
         list[str] | None,
@@ -169,8 +233,8 @@ def explain(
         (facts, ".json", "--facts"),
     ]
     for path, suffix, option in wanted:
-        if path is not None and path.suffix.lower() != suffix:
-            raise fail(f"{option} wants a name that ends in {suffix}. Got {path.name}.")
+        if path is not None:
+            check_output(path, suffix, option)
     if open_page and output is None:
         raise fail("--open shows the page: give its name with -o page.html.")
     loaded = load_model(model, load_classes(modules) if modules else None)
@@ -198,13 +262,14 @@ def explain(
         try:
             result.save(path)
         except (OSError, ImportError) as error:
-            raise fail(f"{path} could not be written: {error}") from error
+            raise fail(f"{path} could not be written: {reason_of(error)}.") from error
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
     if open_page and output is not None:
         webbrowser.open(output.resolve().as_uri())
 
 
 @app.command()
+@says
 def doctor() -> None:
     """Say what runs here: versions, instruction sets, threads, kernels."""
     from unrolled.doctor import examine

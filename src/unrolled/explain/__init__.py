@@ -10,12 +10,14 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 __all__ = ["Explanation", "explain"]
 
+_HALVES = re.compile("[\ud800-\udfff]")
 SUFFIXES = (".html", ".svg", ".json")
 
 
@@ -27,7 +29,7 @@ class Explanation:
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
+        self.facts = printable(facts)
 
     def __str__(self) -> str:
         from .show import text
@@ -72,7 +74,7 @@ class Explanation:
         data = make().encode("utf-8")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"the folder {path.parent} does not exist.")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unrolled-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -101,6 +103,17 @@ class Explanation:
             f'srcdoc="{html.escape(page, quote=True)}"></iframe></details>'
         )
         return {"text/plain": str(self), "text/html": drawn + frame}
+
+
+def printable(tree: Any) -> Any:
+    """The same with a mark for halves of surrogate pairs, which no file can hold."""
+    if isinstance(tree, str):
+        return tree if tree.isascii() else _HALVES.sub("\ufffd", tree)
+    if isinstance(tree, dict):
+        return {printable(key): printable(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [printable(each) for each in tree]
+    return tree
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 SYNTHETIC_STEPS = 12
 MAX_ROWS = 32
+MAX_NUMBERS = 1 << 28
 
 
 @dataclass
@@ -79,6 +81,7 @@ def synthetic(model: Any, seed: int) -> Sample:
             )
         full = [1 if n == 0 else SYNTHETIC_STEPS for n in range(len(shape))]
         full = [f if s is None else s for s, f in zip(shape, full, strict=True)]
+        _check_numbers(full)
         if len(full) <= 2 and vocabulary:
             ids = random.integers(1, max(vocabulary, 2), full)
             ids[..., -(full[-1] // 4) or full[-1] :] = 0
@@ -137,6 +140,16 @@ def fit(model: Any, sample: Any) -> Sample:
     return Sample(arrays, names, shapes, False, sorted(set(notes)))
 
 
+def _check_numbers(shape: list[int]) -> None:
+    size = math.prod(shape)
+    if size > MAX_NUMBERS:
+        raise ValueError(
+            f"the model's input must hold at most {MAX_NUMBERS:,} numbers to be "
+            f"explained. Got {size:,}, of the shape {tuple(shape)} that the model "
+            "declares: make it with a shorter sequence or a smaller batch."
+        )
+
+
 def _fit_one(
     array: np.ndarray, shape: list[Any] | None, notes: list[str]
 ) -> np.ndarray:
@@ -164,6 +177,7 @@ def _fit_one(
         )
     want = shape[0] if shape else None
     if want and array.shape[0] != want:
+        _check_numbers([want, *array.shape[1:]])
         times = -(-want // array.shape[0])
         notes.append(
             f"the model wants batches of exactly {want}: the sample's "
