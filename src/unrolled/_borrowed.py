@@ -5,7 +5,9 @@ here alone. All of it is where it stands from jax 0.7.2 with Keras 3.12.0 to jax
 with Keras 3.15.1; `make versions` tries both ends. What is said of moves lies between.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -41,6 +43,14 @@ compute_output_spec: Any = keras.src.backend.compute_output_spec
 Functional: Any = keras.src.models.Functional
 get_keras_mask: Any = keras.src.backend.get_keras_mask
 set_keras_mask: Any = keras.src.backend.set_keras_mask
+# What keeps an eye on a layer's attributes, and the lists in which it keeps them.
+tracking: tuple[Any, ...] = (
+    keras.src.utils.tracking.Tracker,
+    keras.src.utils.tracking.TrackedList,
+    keras.src.utils.tracking.TrackedDict,
+    keras.src.utils.tracking.TrackedSet,
+    keras.src.utils.tracking.TrackedOrderedDict,
+)
 is_default: Any = keras.src.utils.python_utils.is_default
 no_automatic_dependency_tracking: Any = (
     keras.src.utils.tracking.no_automatic_dependency_tracking
@@ -62,6 +72,21 @@ def arrays_below(store: Any) -> int:
         lambda name, each: found.append(name) if hasattr(each, "shape") else None
     )
     return len(found)
+
+
+@contextmanager
+def no_names_taken() -> Iterator[None]:
+    """What is named `lstm_1` in this block takes that name from nobody after it.
+
+    Keras counts automatic names for each thread.
+    """
+    state, key = keras.src.backend.common.global_state, "object_name_uids"
+    before = state.get_global_attribute(key)
+    state.set_global_attribute(key, copy.copy(before))
+    try:
+        yield
+    finally:
+        state.set_global_attribute(key, before)
 
 
 def linear(fun: Callable[..., Any], *args: Any) -> Any:
@@ -98,6 +123,8 @@ __all__ = [
     "linear",
     "mlir",
     "no_automatic_dependency_tracking",
+    "no_names_taken",
     "set_keras_mask",
+    "tracking",
     "zero_from_primal",
 ]

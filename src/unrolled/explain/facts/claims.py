@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from ..words import listed, plural
-from . import kinds
 from .case import Case, Facts, Judged
 
 NOT_HERE = "does not apply"
@@ -61,9 +63,8 @@ def c4(c: Case) -> Judged:
     blobs = [a["blob"]["shape"] for a in c.trace["arrays"] if a["role"] == "state"]
     e, steps = len(c.trace["examples"]["shown"]), c.trace["steps"]["shown"][1]
     held = all(shape[0] == e and shape[-1] == steps for shape in blobs)
-    text = (
-        f"stepped the cell: each state is (examples, units, steps) = {tuple(blobs[0])}"
-    )
+    sizes = f"(examples, units, steps) = {tuple(blobs[0])}"
+    text = f"stepped the cell: each state is {sizes}"
     return truth, text, held, {"shapes": blobs}
 
 
@@ -336,11 +337,10 @@ def c26(c: Case) -> Judged:
     truth = "Keras 3's default is sigmoid; hard_sigmoid was Keras 1 and 2."
     if name is None:
         return truth, f"a {c.kind} cell has no recurrent_activation", None, {}
-    import keras
-
-    default = kinds.activation_name(keras.layers.LSTM(1).cell.recurrent_activation)
+    arguments = inspect.signature(keras.layers.LSTM).parameters
+    default = arguments["recurrent_activation"].default
     truth = f"This layer says {name}. {truth}"
-    text = f"read the configuration: {name}; made a new LSTM: {default}"
+    text = f"read the configuration: {name}; read Keras's own of LSTM: {default}"
     return truth, text, default == "sigmoid", {"here": name, "default": default}
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..._borrowed import no_names_taken
 from .. import words
 from ..blobs import encode
 from . import code, pack, recurrent, shapes, strip
 from .claims import judge
+from .doubles import Doubles
 from .sample import Sample, fit, synthetic
-from .watch import (
-    Call,
-    quick_compile,
-    run,
-    untouched,
-    watched,
-)
+from .together import variables
+from .watch import Call, build, promoting, run, watched
 
 SCHEMA = "unrolled.explain/1"
 
@@ -45,8 +44,10 @@ def describe(model: Any, sample: Any = None, *, seed: int = 0) -> dict[str, Any]
         )
     data = synthetic(model, seed) if sample is None else fit(model, sample)
     found = strip.places(model)
-    with quick_compile():
-        return _describe(model, data, found, seed)
+    with promoting():
+        build(model, data)
+        with no_names_taken():
+            return _describe(model, data, found, seed)
 
 
 def _describe(
@@ -55,9 +56,17 @@ def _describe(
     found: list[strip.Place],
     seed: int,
 ) -> dict[str, Any]:
-    jobs = recurrent.jobs(found)
-    with untouched(model), watched([p.layer for p in found]) as calls:
+    import keras
+
+    doubles = Doubles()
+    jobs = recurrent.jobs(found, doubles)
+    # The model runs with the doubles' numbers, and what it assigns is thrown away.
+    numbers = [(v, doubles.of(v).value) for v in variables(model)]
+    aside = keras.StatelessScope(numbers, collect_losses=True)
+    with watched([p.layer for p in found]) as calls, aside as scope:
         run(model, data)
+    moved = [v for v, n in numbers if _moved(scope.get_current_value(v), n)]
+    recurrent.note_moved(jobs, {id(doubles.of(v)) for v in moved})
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
     facts |= _inputs(data, seed)
@@ -79,6 +88,10 @@ def _describe(
     facts["dictionary"] = words.dictionary(layers)
     facts["limits"] = pack.LIMITS
     return facts
+
+
+def _moved(now: Any, before: Any) -> bool:
+    return now is not before and not np.array_equal(now, before, equal_nan=True)
 
 
 def _model(model: Any) -> dict[str, Any]:

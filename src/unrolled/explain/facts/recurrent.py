@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import jax
 import numpy as np
 
 from . import code, kinds, pack, sentences, shapes, strip
+from .doubles import Doubles
 from .experiments import experiments
 from .ledger import ledgers
 from .memory import remembered
@@ -48,35 +50,36 @@ def _carried(layer: Any) -> Any:
 
 @dataclass
 class Job:
-    """A recurrent layer to describe, as it was before the model ran."""
+    """A recurrent layer to describe: its double, as it was before the model ran."""
 
     place: strip.Place
     layer: Any
     direction: str
     start: list[Any] | None
-    weights: str
+    moved: set[int] = field(default_factory=set)  # ids of weights a run assigned
     call: Call | None = None
 
 
-def jobs(found: list[strip.Place]) -> list[Job]:
-    def job(place: strip.Place, layer: Any, direction: str, start: Any) -> Job:
-        known = layer.built and layer.cell.built
-        return Job(
-            place, layer, direction, start, shapes.fingerprint(layer) if known else ""
-        )
-
+def jobs(found: list[strip.Place], doubles: Doubles) -> list[Job]:
+    """A job for each recurrent layer: what is tried is tried on its double."""
     made = []
     for place in found:
-        layer = place.layer
+        layer = doubles.of(place.layer)
         if place.role == "bidirectional":
             forward, backward = _carried(layer) or [None, None]
-            made.append(job(place, layer.forward_layer, "forward", forward))
-            made.append(job(place, layer.backward_layer, "backward", backward))
+            made.append(Job(place, layer.forward_layer, "forward", forward))
+            made.append(Job(place, layer.backward_layer, "backward", backward))
         elif place.role == "recurrent":
             back = getattr(layer, "go_backwards", False)
             way = "backward" if back else "forward"
-            made.append(job(place, layer, way, _carried(layer)))
+            made.append(Job(place, layer, way, _carried(layer)))
     return made
+
+
+def note_moved(jobs: list[Job], moved: set[int]) -> None:
+    """Tell the jobs which weights changed while the model ran."""
+    for job in jobs:
+        job.moved |= moved & {id(w) for w in job.layer.cell.weights}
 
 
 def layers(
@@ -96,8 +99,6 @@ def layers(
                 f"{job.place.layer.name} is used {len(seen)} times; its first is drawn"
             )
         job.call = seen[0] if seen else None
-        # Built by the run itself: then only what comes later can be compared.
-        job.weights = job.weights or shapes.fingerprint(job.layer)
         room -= _layer(facts, job, budget, room)
         result.append(facts)
     return result
@@ -180,7 +181,7 @@ def _run(
         reading = _reading(facts, layer, job.call, job.start)
         drawing = trace(layer, kind, reading, together)
         tried_on = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
-        trying = experiments(together, layer, kind, reading, job.weights, tried_on)
+        trying = experiments(together, layer, kind, reading, job.moved, tried_on)
     except NotDrawn as why:
         facts["trace"] = {"drawn": False, "why": str(why)}
     together.run()
@@ -203,6 +204,8 @@ def _reading(
         raise NotDrawn("this layer did not run on the sample, so nothing is drawn")
     if call.traced:
         raise NotDrawn("it runs inside a compiled loop, where its steps cannot be seen")
+    if isinstance(vars(layer).get("call"), FunctionType):
+        raise NotDrawn("its call was replaced on this very layer, by a function")
     given = call.arguments
     if given.get("resets") is not None:
         raise NotDrawn("it was called with resets, which this drawing does not follow")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from ...cells import states as contract
 from ...cells.keras_style import as_cell
 from ..gates import GATES, SIGMOID
 from . import kinds, memory
-from .together import variables
+from .together import QUICK, variables
 
 States = list[np.ndarray]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
@@ -120,7 +121,7 @@ def cell_step(cell: Any) -> Step:
     holders = list({id(v): v for v in variables(cell)}.values())
     structure: Any = None
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def call(values: list[Any], x: Any, leaves: list[Any]) -> Any:
         states = jax.tree.unflatten(structure, leaves)
         with keras.StatelessScope(list(zip(holders, values, strict=True))):

@@ -15,6 +15,11 @@ import jax
 import numpy as np
 
 Tree = Any
+# All of it runs once, so compiling fast beats running fast.
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "Exception encountered when calling"
 
@@ -25,6 +30,7 @@ class Job:
     def __init__(self, function: Callable[..., Tree], arrays: tuple[Any, ...]) -> None:
         self.function, self.arrays = function, arrays
         self.value: Tree = None
+        self.assigned: set[int] = set()  # ids of variables that it would have changed
         self.error: Exception | None = RuntimeError("it has not run yet")
 
     def __call__(self) -> Tree:
@@ -67,8 +73,12 @@ class Together:
                 pairs = list(zip(holders, values, strict=True))
                 results = []
                 for job, own in zip(jobs, arrays, strict=True):
-                    with keras.StatelessScope(pairs):
+                    with keras.StatelessScope(pairs) as scope:
+                        before = [scope.get_current_value(v) for v in holders]
                         results.append(job.function(*own))
+                    for v, value in zip(holders, before, strict=True):
+                        if scope.get_current_value(v) is not value:
+                            job.assigned.add(id(v))
                 return results
 
             return call
@@ -86,7 +96,8 @@ class Together:
 
     @staticmethod
     def _finish(jobs: list[Job], program: Any, values: list[Any]) -> None:
-        results = jax.jit(program)(values, [job.arrays for job in jobs])
+        compiled = jax.jit(program, compiler_options=QUICK)
+        results = compiled(values, [job.arrays for job in jobs])
         for job, result in zip(jobs, results, strict=True):
             job.value, job.error = jax.tree.map(np.asarray, result), None
 

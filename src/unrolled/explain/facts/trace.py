@@ -8,7 +8,6 @@ Whatever disagrees is not drawn. Letters: B T D U.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from ..gates import GATES
 from . import kinds, memory
+from .doubles import with_flags
 from .stepping import (
     Stepper,
     Walk,
@@ -70,21 +70,8 @@ def tolerance(cell: Any, scale: float) -> float:
     return TOLERANCE.get(name, 1e-4) * max(1.0, scale)
 
 
-@contextmanager
-def flags(layer: Any, **values: Any) -> Iterator[None]:
-    """Set attributes for a moment (return_sequences, return_state ...)."""
-    before = {key: getattr(layer, key) for key in values if hasattr(layer, key)}
-    try:
-        for key in before:
-            object.__setattr__(layer, key, values[key])
-        yield
-    finally:
-        for key, value in before.items():
-            object.__setattr__(layer, key, value)
-
-
 def calling(layer: Any, reading: Reading, **changes: Any) -> Callable[[Any], Any]:
-    """A function of x (B,T,D) that calls the layer: outputs and final states.
+    """A function of x (B,T,D) that calls a double: outputs and final states.
 
     Outputs (B,T,P) come in the order of processing.
     """
@@ -98,10 +85,11 @@ def calling(layer: Any, reading: Reading, **changes: Any) -> Callable[[Any], Any
         like = jax.tree.structure(initial_states(layer.cell, 1))
         kwargs["initial_state"] = jax.tree.unflatten(like, list(reading.initial))
 
+    other = with_flags(layer, **wanted)
+
     def call(x: Any) -> Any:
         given = jax.tree.map(jnp.asarray, kwargs) | memory.of(layer.cell, x.shape[0])
-        with flags(layer, **wanted):
-            return layer(x, **given)
+        return other(x, **given)
 
     return call
 

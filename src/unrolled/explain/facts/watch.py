@@ -1,11 +1,12 @@
 """Run the model once and keep what every layer was given and gave back.
 
-Nothing of the model is changed: its own `call`s are watched from outside and every
-variable that is not trained (states, seeds, statistics) is put back afterwards.
+The model is left as it is: what its variables are assigned while it runs goes into a
+scope that is thrown away, and its `call`s are watched in this thread alone.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ import numpy as np
 
 from ..._borrowed import Tracer
 from .sample import Sample
+from .together import variables
+
+_one_at_a_time = threading.RLock()
+_NONE = object()
 
 
 @dataclass
@@ -28,55 +33,58 @@ class Call:
 
 
 @contextmanager
-def quick_compile() -> Iterator[None]:
-    """Everything here runs once, so compiling fast beats running fast.
+def promoting() -> Iterator[None]:
+    """Keras's own layers promote ranks and types: a stricter setting waits.
 
-    Keras's own layers promote ranks and types, so a user's stricter setting waits.
+    For this thread and this block only.
     """
-    wanted = {
-        "jax_disable_most_optimizations": True,
-        "jax_numpy_rank_promotion": "allow",
-        "jax_numpy_dtype_promotion": "standard",
-    }
-    before = {name: jax.config.values[name] for name in wanted}
-    try:
-        for name, value in wanted.items():
-            jax.config.update(name, value)
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
 
 
-@contextmanager
-def untouched(layer: Any) -> Iterator[None]:
-    """Put variables that are not trained back as they were."""
-    kept = [(v, np.asarray(v.value)) for v in _loose(layer)]
+def build(model: Any, sample: Sample) -> None:
+    """Make the weights of a model that has none yet, as its first call would."""
+    unbuilt = [one for one in model._flatten_layers() if not one.built]
+    if not unbuilt:
+        return
+    kept = [(v, np.asarray(v.value)) for v in _loose(model)]
     try:
-        yield
+        run(model, sample)
     finally:
         for variable, value in kept:
             variable.assign(value)
+        for layer in unbuilt:
+            _start_anew(layer)
 
 
-def _loose(layer: Any) -> list[Any]:
-    found = {id(v): v for v in getattr(layer, "non_trainable_variables", [])}
-    for inner in layer._flatten_layers():
-        for v in jax.tree.leaves(getattr(inner, "states", None) or []):
-            found.setdefault(id(v), v)
-    return [v for v in found.values() if hasattr(v, "assign") and v.value is not None]
+def _start_anew(layer: Any) -> None:
+    """Forget what the building call left in a stateful layer."""
+    for name in ("reset_state", "reset_states"):
+        reset = getattr(layer, name, None)
+        if layer.built and getattr(layer, "stateful", False) and callable(reset):
+            reset()
+            return
+
+
+def _loose(model: Any) -> list[Any]:
+    """The variables that are not trained: states, seeds, statistics."""
+    trained = {id(v) for v in model.trainable_variables}
+    return [v for v in variables(model) if id(v) not in trained]
 
 
 @contextmanager
 def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
-    """Record the calls of these layers while the block runs."""
+    """Record the calls of these layers that this thread makes in the block."""
     calls: dict[int, list[Call]] = {id(one): [] for one in layers}
+    here = threading.get_ident()
 
-    def watch(layer: Any) -> None:
+    def watcher(layer: Any) -> Any:
         original = layer.call
 
         def call(*args: Any, **kwargs: Any) -> Any:
             output = original(*args, **kwargs)
+            if threading.get_ident() != here:
+                return output
             arguments = dict(zip(("x", "initial_state"), args, strict=False)) | kwargs
             if "sequences" in arguments:
                 arguments["x"] = arguments.pop("sequences")
@@ -87,18 +95,20 @@ def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
             calls[id(layer)].append(Call(arguments, output, traced))
             return output
 
-        object.__setattr__(layer, "call", call)
+        return call
 
-    changed: list[Any] = []
-    try:
-        for layer in layers:
-            if "call" not in vars(layer):
-                watch(layer)
-                changed.append(layer)
-        yield calls
-    finally:
-        for layer in changed:
-            object.__delattr__(layer, "call")
+    with _one_at_a_time:
+        before = [(layer, vars(layer).get("call", _NONE)) for layer in layers]
+        try:
+            for layer in layers:
+                object.__setattr__(layer, "call", watcher(layer))
+            yield calls
+        finally:
+            for layer, own in before:
+                if own is not _NONE:
+                    object.__setattr__(layer, "call", own)
+                else:
+                    vars(layer).pop("call", None)
 
 
 def run(model: Any, sample: Sample) -> Any:
