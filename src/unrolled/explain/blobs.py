@@ -3,11 +3,12 @@
 Beneath both rooms: facts are stored in them, the figure and the words read them.
 A blob is a dict: `code` (how each number is stored), `shape`, `min`, `max`,
 `precision` (the largest rounding error of a finite value) and `data`: base64 of a
-zlib stream. Four codes:
+zlib stream. Five codes:
 
 - `u8d`: one byte a value, delta-coded along the last axis modulo 256. Byte b is
   `min + b * (max - min) / 252` for b <= 252; 253 is -inf, 254 +inf, 255 NaN.
 - `f16`, `f32`: little-endian IEEE floats.
+- `i32`: little-endian int32: token ids, which no rounding may touch.
 - `q16`: little-endian int16 q, value `q * scale` (`scale` is in the blob);
   -32768 is NaN, -32767 and 32767 are -inf and +inf where `infinite` is true.
 """
@@ -75,8 +76,11 @@ def encode(values: Any, code: str) -> dict[str, Any]:
         both = np.isfinite(back) & np.isfinite(wide)
         gap = np.abs(back[both] - wide[both])
         blob["precision"] = float(gap.max()) if gap.size else 0.0
+    elif code == "i32":
+        raw = values.astype("<i4")
+        blob["precision"] = 0.0
     else:
-        raise ValueError(f"code must be u8d, q16, f16 or f32. Got {code!r}.")
+        raise ValueError(f"code must be u8d, q16, f16, f32 or i32. Got {code!r}.")
     blob["data"] = _pack(raw)
     return blob
 
@@ -99,5 +103,5 @@ def decode(blob: dict[str, Any]) -> np.ndarray:
         if blob["infinite"]:
             values[q == 32767], values[q == -32767] = np.inf, -np.inf
         return values
-    kind = {"f16": "<f2", "f32": "<f4"}[code]
+    kind = {"f16": "<f2", "f32": "<f4", "i32": "<i4"}[code]
     return np.frombuffer(raw, kind).reshape(shape).astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from ..._borrowed import no_names_taken
 from .. import words
 from ..blobs import encode
-from . import code, pack, recurrent, shapes, strip
+from . import code, pack, recurrent, shapes, strip, tokens
 from .claims import judge
 from .doubles import Doubles
 from .sample import Sample, fit, synthetic
@@ -69,12 +69,18 @@ def _describe(
     recurrent.note_moved(jobs, {id(doubles.of(v)) for v in moved})
     facts: dict[str, Any] = {"schema": SCHEMA, "title": str(model.name)}
     facts |= {"sentence": None, "model": _model(model), "notes": list(data.notes)}
-    facts |= _inputs(data, seed)
+    lookups = tokens.lookups(found, calls)
+    facts |= _inputs(data, seed, lookups)
+    for array in data.arrays:
+        facts["notes"] += tokens.note(array, lookups)
     for layer in (place.layer for place in found):
         cell = getattr(layer, "cell", None)  # its failure is the layer's too
         said = (cell and code.unsaid(cell)) or code.unsaid(layer)
         facts["notes"] += [said] if said else []
     layers = recurrent.layers(jobs, calls, facts["notes"])
+    for job, layer in zip(jobs, layers, strict=True):
+        x = job.call.arguments["x"] if job.call and not job.call.traced else None
+        layer["tokens"] = tokens.read_by(x, data.arrays, lookups)
     facts["strip"] = {
         "nodes": [_node(place, calls) for place in found],
         "edges": strip.edges(model, found),
@@ -108,7 +114,7 @@ def _model(model: Any) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Sample, seed: int) -> dict[str, Any]:
+def _inputs(data: Sample, seed: int, lookups: list[dict[str, Any]]) -> dict[str, Any]:
     stamp = f"synthetic input, seed {seed}" if data.synthetic else None
     rows = []
     for name, array, declared in zip(
@@ -116,11 +122,12 @@ def _inputs(data: Sample, seed: int) -> dict[str, Any]:
     ):
         whole = array[: pack.MAX_EXAMPLES]
         small = whole.size <= pack.INPUT_NUMBERS
+        whole_numbers = array.dtype.kind in "iu"
         code = "f32" if whole.size <= 20_000 else "q16"
-        kind = "other"
+        kind, known = "other", tokens.vocabulary(array, lookups)
         if array.ndim == 3:
             kind = "series" if array.shape[2] == 1 else "rows"
-        elif array.ndim == 2 and array.dtype.kind in "iu":
+        elif known or (array.ndim == 2 and whole_numbers):
             kind = "tokens"
         rows.append(
             {
@@ -131,7 +138,10 @@ def _inputs(data: Sample, seed: int) -> dict[str, Any]:
                 "declared": declared,
                 "dtype": str(array.dtype),
                 "kind": kind,
-                "values": encode(whole, code) if small else None,
+                "vocabulary": known,
+                "values": encode(whole, "i32" if whole_numbers else code)
+                if small
+                else None,
                 "text": None if small else f"not kept: {whole.size:,} numbers",
             }
         )

@@ -15,6 +15,7 @@ import jax
 from ...cells.keras_style import as_cell
 from ...cells.states import names_of
 from ..gates import GATES, SIGMOID, TANH, count_weights
+from .activations import activation_name, computed_as
 
 EQUATIONS = {
     "LSTM": [
@@ -54,12 +55,6 @@ def is_bidirectional(layer: Any) -> bool:
 def is_recurrent(layer: Any) -> bool:
     """A layer that walks a cell along time."""
     return hasattr(layer, "cell") and hasattr(layer, "return_sequences")
-
-
-def activation_name(function: Any) -> str:
-    if function is None:
-        return "linear"
-    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def kind_of(cell: Any) -> str:
@@ -147,6 +142,7 @@ def gates(cell: Any, kind: str) -> list[dict[str, Any]]:
                 "order": order,
                 "columns": columns,
                 "activation": activation_name(getattr(cell, which, None)),
+                "computed_as": computed_as(getattr(cell, which, None)),
             }
         )
     return rows

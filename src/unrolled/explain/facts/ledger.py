@@ -12,7 +12,7 @@ import numpy as np
 
 from ..blobs import number as exact
 from ..gates import GATES
-from . import kinds
+from .activations import activation_name
 from .stepping import before, read_weights
 from .trace import Reading, Trace
 
@@ -72,7 +72,7 @@ def ledger(
             {
                 "key": key,
                 "name": name,
-                "activation": kinds.activation_name(getattr(cell, which, None)),
+                "activation": activation_name(getattr(cell, which, None)),
                 "terms": [
                     {
                         "from": term[0],

@@ -156,7 +156,8 @@ def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
     for row, values in rows:
         row["meaning"] = MEANINGS.get(row["key"], "")
         low = np.nanmin(values, initial=0.0, where=np.isfinite(values))
-        gate = row["role"] == "gate" and low >= 0
+        high = np.nanmax(values, initial=0.0, where=np.isfinite(values))
+        gate = row["role"] == "gate" and 0 <= low <= high <= 1
         row["scale"] = "sequential" if gate else "diverging"
     return rows
 
@@ -176,6 +177,11 @@ def embed(
         return {"embedded": False, "why": f"a {kind} cell has no known formula"}
     if found is None or not found.pre:
         return {"embedded": False, "why": "its trace could not be verified"}
+    gates = kinds.gates(layer.cell, kind)
+    own = [gate["activation"] for gate in gates if not gate["computed_as"]]
+    if own:
+        why = f"its activation, {own[0]}, is not one that this page can compute"
+        return {"embedded": False, "why": why}
     weights = read_weights(layer.cell)
     count = sum(w.size for w in weights.values())
     if count > room:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from . import code, kinds, pack, sentences, shapes, strip
+from .activations import activation_name
 from .doubles import Doubles
 from .experiments import experiments
 from .ledger import ledgers
@@ -267,7 +268,7 @@ def _setting(layer: Any, key: str) -> Any:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return kinds.activation_name(value)
+    return activation_name(value)
 
 
 def _plan(layer: Any, shape: list[Any]) -> str | None:

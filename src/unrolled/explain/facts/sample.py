@@ -26,7 +26,7 @@ class Sample:
 
 
 def declared_inputs(model: Any) -> list[tuple[str, list[Any], str]]:
-    """Name, shape (null = free) and dtype of every declared input."""
+    """Name, shape (null = free) and dtype ("" = unknown) of every declared input."""
     try:
         tensors = model.inputs if hasattr(model, "inputs") else model.input
     except (AttributeError, ValueError, RuntimeError):
@@ -45,11 +45,11 @@ def _built_inputs(model: Any) -> list[tuple[str, list[Any], str]]:
     shapes = getattr(model, "_build_shapes_dict", None) or {}
     known = [list(s) for s in shapes.values() if isinstance(s, (tuple, list))]
     if known and all(n is None or isinstance(n, int) for n in known[0]):
-        return [("input", known[0], "float32")]
+        return [("input", known[0], "")]
     cell = getattr(model, "cell", None)
     kernel = getattr(cell, "kernel", None)
     if kernel is not None:
-        return [("input", [None, None, int(kernel.shape[0])], "float32")]
+        return [("input", [None, None, int(kernel.shape[0])], "")]
     return []
 
 
@@ -128,8 +128,8 @@ def fit(model: Any, sample: Any) -> Sample:
     notes: list[str] = []
     arrays = []
     for number, array in enumerate(given):
-        shape = declared[number][1] if declared else None
-        arrays.append(_fit_one(array, shape, notes))
+        shape, dtype = declared[number][1:] if declared else (None, "")
+        arrays.append(_fit_one(_narrowed(array, dtype), shape, notes))
     if not all(np.isfinite(one).all() for one in arrays):
         notes.append("the sample holds NaN or infinity, which go wherever they reach")
     names = [name for name, _, _ in declared] or [
@@ -150,16 +150,31 @@ def _check_numbers(shape: list[int]) -> None:
         )
 
 
+def _narrowed(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array in a type that JAX keeps as it is: 32 bits, and nothing wrapped."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"sample must hold numbers. Got an array of {array.dtype}.")
+    if array.dtype == np.float64:
+        return array.astype("float32")
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return array
+    low, high = np.iinfo("int32").min, np.iinfo("int32").max
+    outside = array[(array < low) | (array > high)]
+    if outside.size and "float" in dtype:  # no ids: the model rounds them itself
+        return array.astype("float32")
+    if outside.size:
+        raise ValueError(
+            f"sample must hold whole numbers from {low:,} to {high:,} (int32). Got "
+            f"{int(outside.flat[0]):,} in an array of {array.dtype}, which JAX would "
+            "turn into another number; map ids to 0 .. V-1, or pass float32."
+        )
+    return array.astype("int32")
+
+
 def _fit_one(
     array: np.ndarray, shape: list[Any] | None, notes: list[str]
 ) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"sample must hold numbers. Got an array of {array.dtype}.")
     given = array.shape
-    if array.dtype == np.float64:
-        array = array.astype("float32")
-    if array.dtype == np.int64:
-        array = array.astype("int32")
     rank = len(shape) if shape else 3
     if array.ndim == rank - 1:
         array = array[None]

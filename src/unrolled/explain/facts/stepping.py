@@ -19,27 +19,11 @@ from ...cells import states as contract
 from ...cells.keras_style import as_cell
 from ..gates import GATES, SIGMOID
 from . import kinds, memory
+from .activations import activation
 from .together import QUICK, variables
 
 States = list[np.ndarray]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
-
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "linear": lambda v: v,
-    "tanh": np.tanh,
-    "sigmoid": lambda v: 0.5 * np.tanh(0.5 * v) + 0.5,
-    "relu": lambda v: np.maximum(v, 0),
-    "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
-}
-
-
-def activation(function: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """An activation on NumPy arrays; those not known here run through JAX."""
-    name = kinds.activation_name(function)
-    of_keras = str(getattr(function, "__module__", "")).startswith("keras")
-    if function is None or (of_keras and name in ACTIVATIONS):
-        return ACTIVATIONS[name]
-    return lambda v: np.asarray(function(jnp.asarray(v)), "float32")
 
 
 def array(weight: Any) -> np.ndarray:

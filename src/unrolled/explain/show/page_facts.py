@@ -37,8 +37,13 @@ def smaller(facts: Facts) -> Facts:
         k: v for k, v in facts.items() if k not in ("claims", "dictionary", "limits")
     }
     lean["layers"] = [_layer(layer) for layer in facts["layers"]]
-    # The first input is the one that is drawn.
-    lean["inputs"] = [one | {"values": None} for one in facts["inputs"]]
+    # Of the inputs themselves only ids are said; what a layer reads is in its trace.
+    said = {layer["tokens"] for layer in facts["layers"]}
+    lean["inputs"] = [
+        one if number in said else one | {"values": None}
+        for number, one in enumerate(facts["inputs"])
+    ]
+    lean["input"] = facts["input"] | {"values": None}
     return _recode(lean)
 
 

@@ -81,6 +81,7 @@ async function decode(blob) {
     values.set([-Infinity, Infinity, NaN], 253);
     return { shape, precision, codes: raw, levels: values, at: k => values[raw[k]] };
   }
+  if (code === "i32") { const ids = new Int32Array(raw.buffer); return { shape, precision, at: k => ids[k] }; }
   const view = new DataView(raw.buffer), size = code === "f32" ? 4 : 2;
   const values = new Float32Array(raw.length / size);
   for (let k = 0; k < values.length; k++) {

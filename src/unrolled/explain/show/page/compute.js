@@ -1,7 +1,7 @@
 // The recurrence itself, from the weights kept in the page: what the experiments and
 // the ledgers run. Float64, written like the papers. Letters: D U G.
 const sigmoid = x => 1 / (1 + Math.exp(-x));
-const ACTIVATIONS = {
+const ACTIVATIONS = { // by the formula that the facts name, not by what a user calls it
   sigmoid, tanh: Math.tanh, linear: x => x, relu: x => Math.max(x, 0),
   hard_sigmoid: x => clamp(x / 6 + 0.5, 0, 1), softsign: x => x / (1 + Math.abs(x)),
 };
@@ -14,11 +14,7 @@ async function readWeights(layer) {
   const found = layer.facts.embedded;
   if (!found.embedded) layer.cannot = found.why;
   else if (!layer.input) layer.cannot = layer.facts.trace.input_text || "its input is not kept";
-  else {
-    const odd = layer.facts.gates.map(gate => gate.activation).find(word => !ACTIVATIONS[word]);
-    if (odd) layer.cannot = `this page does not know the activation ${odd}`;
-    else return layer.weights = await decodeAll(found.arrays);
-  }
+  else return layer.weights = await decodeAll(found.arrays);
   return null;
 }
 
@@ -42,7 +38,7 @@ function cellStep(layer, w, x, old, z) {
   const late = kind === "GRU" && !after; // the candidate's columns wait for r
   const fromX = times(x, w.kernel.values, width, 0, width), fromH = times(old.h, R, width, 0, late ? 2 * U : width);
   if (b) for (let k = 0; k < width; k++) { fromX[k] += b[k]; if (after) fromH[k] += b[width + k]; }
-  const act = gates.map(gate => ACTIVATIONS[gate.activation]);
+  const act = gates.map(gate => ACTIVATIONS[gate.computed_as]);
   const next = { h: new Float64Array(U) };
   const gate = (k, extra) => {
     const values = new Float64Array(U);

@@ -9,12 +9,14 @@ function layerData(index) {
 
 // Blobs by key, all decoded.
 async function decodeAll(blobs) {
-  return Object.fromEntries(await Promise.all(Object.entries(blobs || {}).map(async ([key, blob]) => [key, await decode(blob)])));
+  const found = Object.create(null); // keys are names of states: any word, constructor too
+  await Promise.all(Object.entries(blobs || {}).map(async ([key, blob]) => { found[key] = await decode(blob); }));
+  return found;
 }
 
 async function readLayer(layer) {
   const trace = layer.trace, drawn = trace.drawn;
-  const me = { facts: layer, drawn, arrays: {}, keys: [], fine: {}, initial: {} };
+  const me = { facts: layer, drawn, arrays: Object.create(null), keys: [], fine: {}, initial: {} };
   me.back = layer.direction === "backward";
   me.states = layer.states.map(state => state.key);
   me.main = me.states[0];

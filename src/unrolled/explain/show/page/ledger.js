@@ -14,7 +14,7 @@ function ledgerHere(layer, w, run, e, unit, t, k) {
   terms.sort((p, q) => Math.abs(q.product) - Math.abs(p.product));
   const b = w.bias ? w.bias.values : [], bias = [column, width + column].filter(at => at < b.length).map(at => b[at]);
   const sum = add(terms) + bias.reduce((all, value, n) => all + value * (n ? scale ?? 1 : 1), 0), rest = terms.splice(LARGEST);
-  return { ...gate, terms, rest: { count: rest.length, sum: add(rest) }, bias, scaled_by: scale, sum, value: ACTIVATIONS[gate.activation](sum), here: true };
+  return { ...gate, terms, rest: { count: rest.length, sum: add(rest) }, bias, scaled_by: scale, sum, value: ACTIVATIONS[gate.computed_as](sum), here: true };
 }
 
 view("ledger", "unit step example gate", () => {
@@ -46,16 +46,16 @@ view("ledger", "unit step example gate", () => {
 // The page keeps terms as [from, index, weight, value]; the rest follows. Facts that
 // are not finite are words ("NaN"); they become numbers here.
 function whole(gate, more) {
-  const g = JSON.parse(JSON.stringify({ ...gate, ...more }), (key, value) => NUMBERS[value] ?? value);
+  const g = JSON.parse(JSON.stringify({ ...gate, ...more }), (key, value) => NUMBERS.has(value) ? NUMBERS.get(value) : value);
   g.terms = g.terms.map(([from, index, weight, value]) => ({ from, index, weight, value, product: weight * value * (from === "h" ? g.scaled_by ?? 1 : 1) }));
   return g;
 }
-const NUMBERS = { NaN, Infinity, "-Infinity": -Infinity };
+const NUMBERS = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
 
 function elsewhere(layer, e, t) {
   if (!layer.read(e, t)) return el("p", {}, "This step is masked: nothing was added up. The state is carried over.");
   const known = layer.facts.ledgers;
-  return el("div", {}, el("p", {}, `The weights are not in this page (${layer.cannot || layer.facts.embedded.why}), so only these were written down:`),
+  return el("div", {}, el("p", {}, `Not added up in this page: ${layer.cannot || layer.facts.embedded.why}. These were written down when the model ran:`),
     known.map(one => el("button", { type: "button", class: "link", onclick: () => select({ unit: one.unit, step: one.step, example: one.example }) }, `unit ${one.unit + 1}, step ${one.step + 1}`)));
 }
 

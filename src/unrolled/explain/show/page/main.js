@@ -22,11 +22,11 @@ async function start() {
   document.documentElement.classList.add("live");
   if (!facts.layers.length) return;
   readTheme();
-  if (facts.input.kind === "tokens" && facts.input.values) tokens = await decode(facts.input.values);
+  for (const input of facts.inputs) ids.push(input.kind === "tokens" && input.values ? await decode(input.values) : null);
   await useLayer(0);
   requestAnimationFrame(() => performance.measure("unrolled:ready"));
 }
-let tokens = null;
+const ids = []; // the token ids of each input
 // Read-only access for those who look underneath, and for the tests.
 window.unrolled = { selection, select, setZoom, useLayer, get layer() { return L; }, baseline, csv };
 start().catch(error => {

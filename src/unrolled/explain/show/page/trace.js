@@ -33,9 +33,14 @@ view("trace", "unit step example", () => {
 });
 
 function inputWords(f, t, e) {
-  const input = facts.input;
+  const input = facts.inputs[f.tokens ?? 0];
   if (!L.input) return f.trace.input_text || "What it reads is not kept in this page.";
-  if (input.kind === "tokens" && tokens) return `Above: the ${plural(f.D, "feature")} of each step. The token at step ${t + 1} is ${tokens.at(e * input.shape[1] + t)}.`;
+  const read = ids[f.tokens ?? -1];
+  if (read) {
+    const id = read.at(e * input.shape[1] + t), { layer, size } = input.vocabulary;
+    const word = id >= 0 && id < size ? `The token at step ${t + 1} is ${id}.` : `At step ${t + 1} stands ${id}, which is no token of ${layer}: its vocabulary is 0 to ${count(size - 1)}.`;
+    return `Above: the ${plural(f.D, "feature")} of each step. ${word}`;
+  }
   if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side: its row ${t + 1} is column ${t + 1}, as time runs to the right.`;
   return `Above: what the layer reads, ${plural(f.D, "feature")} per step.`;
 }
