@@ -14,7 +14,7 @@ import numpy as np
 from ..._borrowed import no_names_taken
 from .. import words
 from ..blobs import encode
-from . import code, pack, recurrent, shapes, strip, tokens
+from . import code, pack, program, recurrent, shapes, strip, tokens
 from .claims import judge
 from .doubles import Doubles
 from .sample import Sample, fit, synthetic
@@ -108,7 +108,7 @@ def _model(model: Any) -> dict[str, Any]:
         "class": type(model).__name__,
         "params": int(model.count_params()),
         "trainable_params": sum(strip.count(w) for w in model.trainable_weights),
-        "code": code.of_model(model),
+        "code": program.of_model(model),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
