@@ -105,6 +105,70 @@ def test_a_journey_by_keyboard_alone(visit, digits):
         assert tab.locator("#play").inner_text() == "▶ Play"
 
 
+@pytest.mark.parametrize("place", ["#zoom-2", "#flag-return_state", "#w-steps"])
+def test_single_keys_work_wherever_nothing_is_typed(revisit, digits, place):
+    with revisit(digits[2], reduced_motion="reduce") as tab:
+        look(tab, place[1:])
+        tab.locator(place).focus()
+        for key in "4132":
+            tab.keyboard.press(key)
+            assert tab.evaluate("unrolled.selection.zoom") == int(key)
+            assert tab.locator(f"#zoom-{key}").is_checked()
+        if place == "#zoom-2":  # the focus goes along, or the next arrow would go back
+            tab.keyboard.press("4")
+            assert tab.evaluate("document.activeElement.id") == "zoom-4"
+        tab.keyboard.press("?")
+        assert tab.evaluate("document.getElementById('help').open")
+        tab.keyboard.press("Escape")
+        tab.keyboard.press("2")
+        settle(tab)
+        before = tab.locator("#play").inner_text()
+        tab.locator("#flag-return_state").focus()
+        was = tab.locator("#flag-return_state").is_checked()
+        tab.keyboard.press("Space")  # a box is ticked; nothing plays
+        assert tab.locator("#flag-return_state").is_checked() != was
+        assert tab.locator("#play").inner_text() == before
+        tab.keyboard.press("Space")
+
+
+CUT = """[...document.querySelectorAll('main *')].filter(node =>
+  ['auto', 'scroll'].includes(getComputedStyle(node).overflowX)
+  && node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0).map(node => {
+    const sign = getComputedStyle(node, '::after');
+    return [node.className, sign.content, sign.position,
+      getComputedStyle(node).backgroundImage.split('linear-gradient').length - 1];
+  })"""
+
+
+@pytest.mark.parametrize("which", ["digits", "seq2seq"])
+def test_what_is_cut_at_390_pixels_says_that_it_scrolls(visit, request, which):
+    with visit(request.getfixturevalue(which)[2], width=390) as tab:
+        tab.set_viewport_size({"width": 390, "height": 12000})
+        settle(tab)
+        tab.locator("#step-numbers summary").click()  # once nothing moves any more
+        settle(tab)
+        found = tab.evaluate(CUT)
+        assert len(found) >= 5
+        for name, words, position, shades in found:
+            assert "scrolls sideways" in words, name
+            assert position == "sticky", name
+            assert shades == 4, name
+    with visit(request.getfixturevalue(which)[2], width=2400) as tab:
+        tab.set_viewport_size({"width": 2400, "height": 9000})
+        settle(tab)
+        assert tab.locator("#rows .more").count() == 0
+
+
+def test_the_chips_say_what_they_answer(revisit, digits):
+    facts = digits[2]
+    heard = {f"#claim-{c['id']}": c["heard"].replace("`", "") for c in facts["claims"]}
+    with revisit(facts) as tab:
+        chips = tab.locator(".answers a").all()
+        assert len(chips) >= 20
+        for chip in chips:
+            assert chip.inner_text() == heard[chip.get_attribute("href")]
+
+
 def test_single_keys_can_be_switched_off(visit, digits):
     with visit(digits[2]) as tab:
         tab.evaluate("document.getElementById('letters').checked = false")

@@ -108,6 +108,20 @@ def test_digits_never_exceed_the_precision(revisit, digits):
         assert 0.5 * 10**-decimals >= precision * 0.999 or decimals <= 3
 
 
+@pytest.mark.parametrize("mode", ["change", "silence", "mask", "apart"])
+def test_maps_that_are_compared_have_one_scale(revisit, digits, mode):
+    with revisit(digits[2], reduced_motion="reduce") as tab:
+        look(tab, "tryout")
+        tab.evaluate(f"document.getElementById('t-{mode}').click()")
+        settle(tab)
+        figures = tab.locator("#t-maps figure")
+        legends = figures.locator(".legend").all_inner_texts()
+        assert len(legends) >= 3
+        assert len(set(legends[:-1])) == 1
+        assert "on its own scale" in figures.last.inner_text()
+        tab.evaluate("document.getElementById('t-change').click()")
+
+
 # What a change of the selection does: elements that come, and paintings of canvases.
 WORK = """async ([key, frames]) => {
   const frame = () =>
@@ -151,7 +165,8 @@ WORK = """async ([key, frames]) => {
 )
 def test_a_frame_changes_only_what_must(revisit, digits, view, first, key, most):
     """Times belong to benchmarks/page.py; this counts what they are made of."""
-    with revisit(digits[2], reduced_motion="reduce") as tab:
+    # So low a window that views below the one that is meant are not drawn.
+    with revisit(digits[2], reduced_motion="reduce", height=800) as tab:
         look(tab, view)
         tab.evaluate(first)
         settle(tab)

@@ -265,6 +265,19 @@ CONFUSIONS = [
 ]
 
 
+# The lower edge of the bar; and of what is lit, the heading, or the slider that is
+# meant where both do not fit.
+CLEAR = """() => {
+  const frame = document.querySelector('.flash'), meant = document.activeElement;
+  const box = node => node.getBoundingClientRect();
+  const heading = frame.querySelector('h2, .chip'), far = meant.matches('input');
+  const shown = far && box(heading).top < 0 ? meant : heading;
+  const over = box(document.getElementById('bar'));
+  // Where it does not stick yet, it covers nothing.
+  return [over.top > 1 ? 0 : over.bottom, [box(shown).top, box(shown).bottom]];
+}"""
+
+
 def test_the_list_is_complete(digits):
     views = {claim["id"]: claim["view"] for claim in digits[2]["claims"]}
     assert {number: view for number, view, *_ in CONFUSIONS} == views
@@ -289,4 +302,7 @@ def test_show_me_answers(revisit, request, number, view, which, answered):
         until(tab, answered)
         settle(tab)
         assert tab.evaluate("document.querySelectorAll('.flash').length") == 1
+        over, (top, bottom) = tab.evaluate(CLEAR)
+        assert top >= over, "the heading is under the bar"
+        assert bottom <= 900
         assert tab.evaluate("document.activeElement !== document.body")

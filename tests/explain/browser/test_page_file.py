@@ -221,6 +221,12 @@ def test_sources_are_short():
         ("a / b / c", "a/b/c"),
         ("if (a) {\n  b();\n}", "if(a){b()}"),
         ("f()\ng()", "f()\ng()"),
+        ("const a = 1;\nconst b = 2; const {c} = b;", "const a=1,b=2,{c}=b;"),
+        ("const f = () => {\n  let x;\n};\nconst g = 1;", "const f=()=>{let x},g=1;"),
+        ("let a = 1;\nconst b = 2;", "let a=1;const b=2;"),
+        ("f();\nconst b = ';const c';", "f();const b=';const c';"),
+        ("if (a) { const b = 1; }\nconst c = 2;", "if(a){const b=1}const c=2;"),
+        ("for (const a of b) c();\nconst d = 1;", "for(const a of b)c();const d=1;"),
     ],
 )
 def test_squeezing_keeps_the_meaning(source, small):

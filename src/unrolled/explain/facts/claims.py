@@ -151,7 +151,8 @@ def c10(c: Case) -> Judged:
         return truth, "; ".join(str(r["error"]) for r in rows if r["error"]), None, {}
     one, many = rows[0]["shapes"][0], rows[1]["shapes"][0]
     text = f"ran both: {rows[1]['text'][0]} with it, {rows[0]['text'][0]} without"
-    held = many[1] == steps and one[1:] == many[2:]
+    along = 0 if c.layer["config"].get("time_major") else 1
+    held = many[along] == steps and one[1:] == many[2:]
     return truth, text, held, {"with": many, "without": one}
 
 
@@ -290,8 +291,9 @@ def c22(c: Case) -> Judged:
     truth = f"It is the {c.u:,}-wide state at one step; the picture unrolled is time."
     if not rows:
         return truth, "no variant with return_state ran", None, {}
-    shape = rows[0]["shapes"][1]
-    text = f"ran it with return_state: the state is {rows[0]['text'][1]}, without T"
+    at = c.layer["returns"]["outputs"]  # the first state comes after the outputs
+    shape = rows[0]["shapes"][at]
+    text = f"ran it with return_state: the state is {rows[0]['text'][at]}, without T"
     return truth, text, shape[-1] == c.u, {"state_shape": shape}
 
 

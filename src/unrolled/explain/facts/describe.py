@@ -14,7 +14,7 @@ import numpy as np
 from ..._borrowed import no_names_taken
 from .. import words
 from ..blobs import encode
-from . import code, pack, program, recurrent, shapes, strip, tokens
+from . import code, kinds, pack, program, recurrent, returned, strip, tokens
 from .claims import judge
 from .doubles import Doubles
 from .sample import Sample, fit, synthetic
@@ -171,6 +171,39 @@ def _node(place: strip.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
         "layers": place.names,
         "code": code.of_layer(layer) if place.role != "model" else type(layer).__name__,
     }
-    shown = [shapes.with_letter(s) for s in ran_out or node["out"] if s]
-    node["returns"] = words.listed(shown)
+    node |= _axes(place, ran_in or node["in"], ran_out or node["out"])
+    outs = [s for s in ran_out or node["out"] if s]
+    texts = [returned.text(s, a) for s, a in zip(outs, node["axes_out"], strict=True)]
+    called = _called(place, ran_in, len(texts))
+    named = [f"{one} {text}" for one, text in zip(called, texts, strict=False)]
+    node["returns"] = words.listed(named or texts)
     return node
+
+
+def _axes(place: strip.Place, ins: list[Any], outs: list[Any]) -> dict[str, Any]:
+    """What lies along each axis of what a node reads and returns."""
+    outs = [one for one in outs if one]
+    if place.role not in ("recurrent", "bidirectional"):
+        plain = [
+            ["batch", *[None] * (len(one) - 1)] for one in (*ins[:1], *outs) if one
+        ]
+        first = plain[:1] if ins and ins[0] else []
+        return {"axes_in": first, "axes_out": plain[len(first) :]}
+    read = [returned.axes_in(place.layer, len(ins[0]))] if ins and ins[0] else []
+    ranks = [len(one) for one in outs]
+    return {"axes_in": read, "axes_out": returned.axes_out(place.layer, ranks)}
+
+
+def _called(place: strip.Place, ran_in: Any, many: int) -> list[str]:
+    """What each returned array is, where it is known: h_28, c_28."""
+    layer = place.layer
+    if place.role not in ("recurrent", "bidirectional") or not ran_in or not ran_in[0]:
+        return []
+    half = layer.forward_layer if place.role == "bidirectional" else layer
+    kind, major = kinds.kind_of(half.cell), bool(getattr(layer, "time_major", False))
+    if place.role == "bidirectional":
+        found = returned.of_pair(layer, kind)
+    else:
+        steps = ran_in[0][0 if major else 1]
+        found = returned.meanings(layer, kind, returned.flags_of(layer), steps)
+    return found if len(found) == many else []

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from ..gates import GATES, count_weights
-from . import kinds, memory
+from . import kinds, memory, returned
+from .doubles import with_flags
 from .together import Together, reason
 from .trace import Reading, calling
 
@@ -88,28 +89,6 @@ def shapes_of(result: Any) -> list[list[int]]:
     return [[int(n) for n in array.shape] for array in jax.tree.leaves(result)]
 
 
-def with_letter(shape: list[int]) -> str:
-    """A shape whose first axis is the batch, as text."""
-    inner = ", ".join(f"{n}" for n in shape[1:])
-    return f"(B, {inner})" if inner else "(B,)"
-
-
-def meanings(layer: Any, kind: str, flags: dict[str, bool], t: int) -> list[str]:
-    """What each returned array is: h_1 .. h_28, h_28, c_28."""
-    y = "h" if kind in GATES else "y"
-    last = f"{y}_{t}"
-    if getattr(layer, "go_backwards", False):
-        many = f"{y}_{t} .. {y}_1 (last step first)" if t > 1 else last
-        last, end = f"{y}_1", 1
-    else:
-        many, end = (f"{y}_1 .. {y}_{t}" if t > 1 else last), t
-    result = [many if flags["return_sequences"] else last]
-    if flags["return_state"]:
-        states = kinds.states(layer.cell, kind)
-        result += [f"{state['key']}_{end}" for state in states]
-    return result
-
-
 def returns(
     together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
 ) -> Callable[[], dict[str, Any]]:
@@ -123,28 +102,31 @@ def returns(
     rows: list[dict[str, Any]] = []
     jobs = []
     current = [bool(getattr(layer, key, False)) for key in FLAGS]
-    extra = {"return_all_states": False} if hasattr(layer, "return_all_states") else {}
+    history = {"return_all_states": bool(getattr(layer, "return_all_states", False))}
     for code in range(8):
         flags = {key: bool(code >> bit & 1) for bit, key in enumerate(FLAGS)}
         row: dict[str, Any] = dict(flags)
         row |= {"current": list(flags.values()) == current, "ran": False, "error": None}
         row |= {"shapes": [], "text": []}
-        row["meaning"] = meanings(layer, kind, flags, steps)
+        row["meaning"] = returned.meanings(layer, kind, flags | history, steps)
         rows.append(row)
-        jobs.append(_flagged(together, layer, (batch, steps, *inner), flags | extra))
+        jobs.append(_flagged(together, layer, (batch, steps, *inner), flags))
 
     def finish() -> dict[str, Any]:
         for row, job in zip(rows, jobs, strict=True):
             try:
                 row["shapes"] = shapes_of(job())
-                row["text"] = [with_letter(shape) for shape in row["shapes"]]
+                like = with_flags(layer, **{key: row[key] for key in FLAGS})
+                axes = returned.axes_out(like, [len(one) for one in row["shapes"]])
+                row["text"] = list(map(returned.text, row["shapes"], axes))
                 row["ran"] = True
             except Exception as error:  # a stranger's layer may raise anything
                 row["error"] = reason(error)
         d = inner[-1] if inner else None
         cut = None if steps == t else f"run over {steps} of {t:,} steps to save time"
         ran = {"B": batch, "T": steps, "D": d}
-        return {"ran_with": ran, "text": cut, "rows": rows}
+        many = len(returned.outputs(layer.cell, kind))
+        return {"ran_with": ran, "text": cut, "outputs": many, "rows": rows}
 
     return finish
 
@@ -153,14 +135,15 @@ def _flagged(
     together: Together, layer: Any, shape: tuple[int, ...], flags: dict[str, bool]
 ) -> Callable[[], Any]:
     """A job of a twin with these flags, or the error of making one."""
+    major = bool(getattr(layer, "time_major", False))
+    if major:
+        shape = (shape[1], shape[0], *shape[2:])
     try:
-        if getattr(layer, "time_major", False):
-            flags = flags | {"time_major": False}
         other = twin_with_cell(layer, shape, **flags)
     except Exception as error:
         return _raising(error)
     x = ones(shape[0], shape[1], shape[2:])
-    call = lambda x: other(x, **memory.of(layer.cell, x.shape[0]))  # noqa: E731
+    call = lambda x: other(x, **memory.of(layer.cell, x.shape[major]))  # noqa: E731
     return together.add(call, x, layer=other)
 
 
@@ -225,7 +208,7 @@ def other_units(
         row["state"] = sum(prod(s) for s in kinds.state_sizes(other.cell))
         row["text"] = (
             f"ran it with {width:,} units: {row['params']:,} weights, state "
-            f"{row['state']:,} numbers, output {with_letter(row['output'])}"
+            f"{row['state']:,} numbers, output {returned.text(row['output'])}"
         )
         return row
 
@@ -248,7 +231,7 @@ def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Row
         params = count(other)
         text = (
             f"ran it with D={d:,}: {params:,} weights, output still "
-            f"{with_letter(output)}"
+            f"{returned.text(output)}"
         )
         return {"D": d, "ran": True, "output": output, "params": params, "text": text}
 

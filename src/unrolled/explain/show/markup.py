@@ -34,15 +34,17 @@ def coded(words: str) -> str:
 
 
 def heading(words: str, facts: Facts, views: str) -> str:
-    """A heading, and links to the claims that its panel answers."""
+    """A heading, and links to the claims that its panel answers, in their words."""
     wanted = views.split()
-    links = " ".join(
-        f'<a href="#claim-{c["id"]}" aria-label="answers claim {c["id"]}">{c["id"]}</a>'
+    links = "".join(
+        f'<li><a href="#claim-{c["id"]}">{coded(c["heard"])}</a></li>'
         for c in facts["claims"]
         if c["view"] in wanted
     )
     return f"<h2>{words}</h2>" + (
-        f'<p class="answers">answers {links}</p>' if links else ""
+        f'<div class="answers"><span>answers</span><ul>{links}</ul></div>'
+        if links
+        else ""
     )
 
 

@@ -29,7 +29,7 @@ def panels(layer: Facts, facts: Facts, number: int) -> str:
         + _counters(layer)
         + f'</section><section class="panel" id="returns-{layer["id"]}">'
         + heading("What it returns", facts, "")
-        + _returns(layer)
+        + _returns(layer, facts)
         + f'</section><section class="panel" id="configuration-{layer["id"]}">'
         + heading("Its configuration", facts, "configuration")
         + _configuration(layer)
@@ -106,11 +106,12 @@ def _counters(layer: Facts) -> str:
     )
 
 
-def _returns(layer: Facts) -> str:
+def _returns(layer: Facts, facts: Facts) -> str:
     found = layer["returns"]
     if not found:
         return "<p>Described in words only.</p>"
     rows = []
+    where = "this direction" if layer["wrapper"] else "this model"
     for row in found["rows"]:
         flags = "".join(
             str(int(row[k])) for k in ("return_sequences", "return_state", "stateful")
@@ -123,12 +124,19 @@ def _returns(layer: Facts) -> str:
         said = "<br>".join(f"{safe(m)} <code>{safe(t)}</code>" for m, t in pairs)
         if not row["ran"]:
             said = f"did not run: {safe(row['error'])}"
-        here = ' <b class="here">this model</b>' if row["current"] else ""
+        here = f' <b class="here">{where}</b>' if row["current"] else ""
         rows.append(f'<tr data-returns="{flags}">{marks}<td>{said}{here}</td></tr>')
     ran = found["ran_with"]
+    pair = ""
+    if layer["wrapper"]:
+        whole = next(n for n in facts["strip"]["nodes"] if n["id"] == layer["node"])
+        pair = (
+            f" The table is of one direction by itself; the two together return "
+            f"{safe(whole['returns'])}."
+        )
     return (
         f"<p>Every row was run, with B = {ran['B']}, T = {ran['T']}, D = {ran['D']}."
-        "</p>"
+        f"{pair}</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="What it returns">'
         "<table><thead><tr>"
         '<th scope="col">return_sequences</th><th scope="col">return_state</th><th '

@@ -73,20 +73,14 @@ def notes(facts: Facts) -> str:
     )
 
 
-def shape(dims: list[Any], keys: tuple[str, ...] = ()) -> str:
+def shape(dims: list[Any], axes: list[str | None]) -> str:
     """A shape whose sizes have their axes' colours where the axes are known."""
     parts = []
-    for k, size in enumerate(dims):
-        key = "batch" if k == 0 else (keys[k] if k < len(keys) else "")
-        letter = "B" if k == 0 else ("T" if key == "steps" and size is None else size)
-        word = (
-            "?"
-            if letter is None
-            else f"{letter:,}"
-            if isinstance(letter, int)
-            else letter
-        )
-        parts.append(f'<b class="{key}-ink">{word}</b>' if key else str(word))
+    for size, key in zip(dims, axes, strict=True):
+        open_ended = "T" if key == "steps" else "?"
+        word = open_ended if size is None else f"{size:,}"
+        word = "B" if key == "batch" else word
+        parts.append(f'<b class="{key}-ink">{word}</b>' if key else word)
     return f'<span class="shape">({", ".join(parts)})</span>'
 
 
@@ -95,19 +89,10 @@ def strip(facts: Facts) -> str:
     rows, layers = [], {one["id"]: one for one in facts["layers"]}
     arrows = [edge for edge in facts["strip"]["edges"] if edge["kind"] != "data"]
     for node in facts["strip"]["nodes"]:
-        recurrent = node["role"] in ("recurrent", "bidirectional")
-        inner = ("batch", "steps", "features") if recurrent else ()
-        ins, outs = (
-            node["in"] or node["ran_in"] or [],
-            node["out"] or node["ran_out"] or [],
-        )
-        inner_out: tuple[str, ...] = ()
-        if recurrent and outs and outs[0]:
-            inner_out = (
-                ("batch", "steps", "units") if len(outs[0]) == 3 else ("batch", "units")
-            )
-        sizes = " + ".join(shape(one, inner) for one in ins[:1] if one)
-        result = ", ".join(shape(one, inner_out) for one in outs if one)
+        ins = [one for one in node["in"] or node["ran_in"] or [] if one]
+        outs = [one for one in node["out"] or node["ran_out"] or [] if one]
+        sizes = "".join(map(shape, ins[:1], node["axes_in"]))
+        result = ", ".join(map(shape, outs, node["axes_out"]))
         edges = "".join(
             f'<p class="edge">{"↻" if edge["kind"] == "batch" else "↦"} '
             f"{safe(edge['text'])}</p>"

@@ -17,7 +17,7 @@ _STARTS = re.compile(r"(async |)function\b|(const|let|for|if|return|view)\b")
 
 
 def script(source: str) -> str:
-    """JavaScript without comments, indentation and idle spaces."""
+    """JavaScript without comments, indentation, idle spaces and idle words."""
     out: list[str] = []
     at, end = 0, len(source)
     while at < end:
@@ -49,7 +49,42 @@ def script(source: str) -> str:
                 out.pop()
             out.append(char)
             at += 1
-    return "".join(out).strip() + "\n"
+    return "".join(_joined(out)).strip() + "\n"
+
+
+def _joined(pieces: list[str]) -> list[str]:
+    """Neighbouring `const` statements as one: what follows `;const ` follows `,`."""
+    out: list[str] = []
+    # For each bracket that is open: how this statement begins, and how the last did.
+    now: list[str] = [""]
+    last: list[str] = [""]
+    at = 0
+    while at < len(pieces):
+        piece, stop = pieces[at], at + 1
+        if len(piece) == 1 and _WORD.match(piece):
+            while stop < len(pieces) and len(pieces[stop]) == 1:
+                if not _WORD.match(pieces[stop]):
+                    break
+                stop += 1
+            piece = "".join(pieces[at:stop])
+            if (now[-1], last[-1], piece) == ("", "const", "const") and out[-1] == ";":
+                out[-1], piece = ",", ""
+                stop += pieces[stop] == " "
+                now[-1] = "const"
+        if piece in ("{", "(", "["):
+            now[-1] = now[-1] or piece
+            now.append("")
+            last.append("")
+        elif piece in ("}", ")", "]"):
+            now.pop()
+            last.pop()
+        elif piece == ";":
+            last[-1], now[-1] = now[-1], ""
+        elif piece.strip() and not now[-1]:
+            now[-1], last[-1] = piece, ""
+        out.append(piece)
+        at = stop
+    return out
 
 
 def _last(out: list[str]) -> str:

@@ -1,5 +1,6 @@
 // Small tools: elements, numbers as text, blobs. Text only ever enters the page as
 // text nodes, so no name in a model can become markup.
+const { abs, floor, max, min, round } = Math;
 const byId = id => document.getElementById(id);
 const facts = JSON.parse(byId("facts").textContent);
 const SVG = "http://www.w3.org/2000/svg";
@@ -17,6 +18,7 @@ function fill(node, attributes, children = []) {
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 const seq = (n, make) => Array.from({ length: n }, (_, k) => make(k));
+const boxOf = node => node.getBoundingClientRect();
 const on = (node, kind, act) => node.addEventListener(kind, act);
 const HIDDEN = { "aria-hidden": "true" };
 const all = query => [...document.querySelectorAll(query)];
@@ -26,22 +28,22 @@ const bx = (x, y, width, height, style) => sv("rect", { x, y, width, height, cla
 const put = (node, ...children) => { node.replaceChildren(...children.flat().filter(Boolean)); return node; };
 const say = (node, words) => { if (node.textContent !== words) node.textContent = words; };
 
-const count = value => value === null || value === undefined ? "?" : Math.round(value).toLocaleString("en-US");
+const count = value => value === null || value === undefined ? "?" : round(value).toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const sentence = words => `${words[0].toUpperCase()}${words.slice(1)}.`;
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const clamp = (value, low, high) => min(max(value, low), high);
 
 // How many decimals a stored precision carries: half a last digit is never below it.
-const decimals = precision => precision > 0 ? clamp(Math.floor(-Math.log10(2 * precision)), 0, 7) : 7;
+const decimals = precision => precision > 0 ? clamp(floor(-Math.log10(2 * precision)), 0, 7) : 7;
 
 // A signed number with the digits its precision allows; + and - carry the sign.
 function signed(value, precision) {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+∞" : "−∞";
   let d = decimals(precision);
-  if (!precision) d = clamp(6 - Math.ceil(Math.log10(Math.abs(value) + 1e-9)), 0, 7);
-  if (Math.abs(value) >= 1e6) return (value < 0 ? "−" : "+") + Math.abs(value).toExponential(2);
-  const text = Math.abs(value).toFixed(d);
+  if (!precision) d = clamp(6 - Math.ceil(Math.log10(abs(value) + 1e-9)), 0, 7);
+  if (abs(value) >= 1e6) return (value < 0 ? "−" : "+") + abs(value).toExponential(2);
+  const text = abs(value).toFixed(d);
   if (Number(text) === 0) return text;
   return (value < 0 ? "−" : "+") + text;
 }
@@ -90,7 +92,7 @@ async function decode(blob) {
     else {
       const q = view.getInt16(2 * k, true);
       values[k] = q === -32768 ? NaN
-        : blob.infinite && Math.abs(q) === 32767 ? Math.sign(q) * Infinity : q * blob.scale;
+        : blob.infinite && abs(q) === 32767 ? Math.sign(q) * Infinity : q * blob.scale;
     }
   }
   return { shape, precision, values, at: k => values[k] };

@@ -60,7 +60,7 @@ function togglePlay() {
     if (selection.step === end) togglePlay();
   };
   next();
-  playing = setInterval(next, still.matches ? 900 : Math.max(60, Math.min(400, 12000 / L.T)));
+  playing = setInterval(next, still.matches ? 900 : max(60, min(400, 12000 / L.T)));
 }
 
 function openHelp() { byId("help").showModal(); }
@@ -79,13 +79,13 @@ const MOVES = {
 };
 addEventListener("keydown", event => {
   if (!L || event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-  const at = event.target, inFigure = at.closest && at.closest("[data-keys]");
-  const typing = at.closest && at.closest("input, select, textarea");
+  const at = event.target, inFigure = at.closest?.("[data-keys]");
+  const typing = at.closest?.("[type=number], select");
   let act = inFigure && MOVES[event.key];
   if (!act && !typing && byId("letters").checked) {
     if ("1234".includes(event.key)) act = () => setZoom(Number(event.key));
     else if (event.key === "?") act = openHelp;
-    else if (event.key === " " && !(at.closest && at.closest("button, summary, a"))) act = togglePlay;
+    else if (event.key === " " && !at.closest?.("button, summary, a, input")) act = togglePlay;
   }
   if (act) { event.preventDefault(); act(); }
 });

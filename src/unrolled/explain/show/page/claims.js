@@ -27,11 +27,13 @@ function show(kind) {
   const target = byId(`${id}-${L.facts.id}`) || byId(id);
   if (!target) return;
   const frame = target.closest("section, .panel") || target;
-  target.scrollIntoView({ behavior: still.matches ? "auto" : "smooth", block: target.matches("input") ? "center" : "start" });
+  if (act) act();
+  // With its heading, unless what is meant would then be below the fold.
+  const far = target.matches("input") && boxOf(target).bottom - boxOf(frame).top > innerHeight * 0.8;
+  (far ? target : frame).scrollIntoView({ behavior: still.matches ? "auto" : "smooth", block: far ? "center" : "start" });
   const focus = target.matches("input") ? target : target.querySelector("[data-keys], input:checked") || target;
   if (!focus.matches("a, button, input, summary, [tabindex]")) focus.tabIndex = -1;
   focus.focus({ preventScroll: true });
-  if (act) act();
   flash(frame);
 }
 

@@ -2,8 +2,8 @@
 // the ledgers run. Float64, written like the papers. Letters: D U G.
 const sigmoid = x => 1 / (1 + Math.exp(-x));
 const ACTIVATIONS = { // by the formula that the facts name, not by what a user calls it
-  sigmoid, tanh: Math.tanh, linear: x => x, relu: x => Math.max(x, 0),
-  hard_sigmoid: x => clamp(x / 6 + 0.5, 0, 1), softsign: x => x / (1 + Math.abs(x)),
+  sigmoid, tanh: Math.tanh, linear: x => x, relu: x => max(x, 0),
+  hard_sigmoid: x => clamp(x / 6 + 0.5, 0, 1), softsign: x => x / (1 + abs(x)),
 };
 const MOST_WORK = 60e6; // multiply-adds one run may spend
 
@@ -79,7 +79,7 @@ function recompute(layer, w, e, change = {}) {
     }
     use = { ...w, recurrent_kernel: { values: cut } };
   }
-  const steps = Math.max(1, Math.min(layer.T, Math.floor(MOST_WORK / (width * (D + U)))));
+  const steps = max(1, min(layer.T, floor(MOST_WORK / (width * (D + U)))));
   const result = { steps, states: {}, gates: {} };
   let state = {};
   const { base, from = 0 } = change;

@@ -9,8 +9,10 @@ const CAPTIONS = [
 
 function setZoom(zoom) {
   select({ zoom });
-  const radio = byId(`zoom-${selection.zoom}`);
-  if (radio) radio.checked = true;
+  const radio = byId(`zoom-${selection.zoom}`), from = document.activeElement;
+  if (!radio) return;
+  radio.checked = true;
+  if (from.name === radio.name) radio.focus({ preventScroll: true }); // the tabs keep the focus
 }
 
 view("zoom", "unit step example zoom flags", () => {
@@ -19,7 +21,7 @@ view("zoom", "unit step example zoom flags", () => {
   let drawnAs = "", update = null;
   return changed => {
     const { zoom, unit, step } = selection, as = zoom > 2 ? zoom : "unrolled";
-    if (ALWAYS.some(key => changed.has(key)) || as !== drawnAs) update = (zoom > 2 ? inside : unrolled)(stage, Math.max(260, widthOf(stage)), zoom);
+    if (ALWAYS.some(key => changed.has(key)) || as !== drawnAs) update = (zoom > 2 ? inside : unrolled)(stage, max(260, widthOf(stage)), zoom);
     drawnAs = as;
     update(zoom, flags.outputs());
     fill(stage, { "aria-label": `Zoom ${zoom}: unit ${unit + 1}, step ${step + 1}` });
@@ -54,7 +56,7 @@ function returnFlags() {
 // Which steps have room: a window around the chosen one, always with both ends.
 function slots(T, room, step) {
   if (T <= room) return seq(T, t => t);
-  const inner = Math.max(1, room - 4), from = clamp(step - (inner >> 1), 1, T - 1 - inner);
+  const inner = max(1, room - 4), from = clamp(step - (inner >> 1), 1, T - 1 - inner);
   const middle = seq(inner, k => from + k);
   return [0, ...(from > 1 ? [null] : []), ...middle, ...(from + inner < T - 1 ? [null] : []), T - 1];
 }
@@ -68,9 +70,9 @@ function unrolled(stage, wide) {
   put(stage, svg);
   return (zoom, out) => {
     const rolled = zoom === 1, { step, unit, example: e } = selection;
-    const list = slots(T, Math.max(5, Math.floor((wide - left - 26) / 78)), step);
+    const list = slots(T, max(5, floor((wide - left - 26) / 78)), step);
     // Left-out steps take half the room of a drawn one.
-    const room = list.map(t => t === null ? 0.5 : 1), gap = Math.min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
+    const room = list.map(t => t === null ? 0.5 : 1), gap = min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
     const places = room.map((share, k) => left + gap * (room.slice(0, k).reduce((a, b) => a + b, 0) + share / 2));
     if (was !== zoom) {
       was = zoom;
@@ -96,7 +98,7 @@ function unrolled(stage, wide) {
       fill(group, { class: front ? "copy chosen" : "copy" });
       Object.assign(group.style, { transform: `translate(${rolled ? middle : places[k]}px,0)`, opacity: rolled && !front ? 0 : 1 });
       if (!front) return;
-      fill(lit, { y: top + 9 + k0 * row, height: k0 < rows ? Math.max(row, 1) + 2 : 0 });
+      fill(lit, { y: top + 9 + k0 * row, height: k0 < rows ? max(row, 1) + 2 : 0 });
       say(word, rolled ? "" : `step ${t + 1}`);
       if (word.parentNode !== group || !lit.parentNode) group.append(lit, word);
     });
@@ -110,7 +112,7 @@ const high = () => L.drawn ? L.arrays[L.main].shape[1] : L.rows.length;
 // What stays: weights, axes, loop.
 function fixed(f, rolled, wide, left, height) {
   const { top, tall, wide: cw } = CELL, middle = wide / 2;
-  const plate = rolled ? [middle - Math.min(150, wide / 2 - 4), Math.min(300, wide - 8)] : [left - 20, wide - left + 6];
+  const plate = rolled ? [middle - min(150, wide / 2 - 4), min(300, wide - 8)] : [left - 20, wide - left + 6];
   const base = sv("g", {},
     bx(plate[0], 6, plate[1], 44, "plate"),
     tx(plate[0] + 12, 24, "strong", `One set of weights: ${count(f.numbers.params)}`),
@@ -154,7 +156,7 @@ function copyOf(t, { e, out, rolled, to, beside }) {
     const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);
     const stop = end ? sign * (half + 14) : to - sign * (beside === null ? 8 : half + 5);
     const rail = (y, word) => [pa(`M${a} ${y}H${stop}`, "rail"), tx((a + stop) / 2, y - 6, "tiny units-ink mid", end ? "" : word)];
-    L.states.forEach((key, k) => parts.push(...rail(top + tall * (0.78 - 0.56 * k / Math.max(L.states.length - 1, 1)), key)));
+    L.states.forEach((key, k) => parts.push(...rail(top + tall * (0.78 - 0.56 * k / max(L.states.length - 1, 1)), key)));
   }
   const final = L.back ? t === 0 : t === L.T - 1;
   const lit = out.all || final;

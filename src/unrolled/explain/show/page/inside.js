@@ -17,8 +17,8 @@ const sizeOf = ({ key, kind }) => kind === "features" ? L.facts.D : key === "y" 
 
 function inside(stage, wide, zoom) {
   const { facts: f } = L, list = columns(), one = zoom === 4, tall = 200, top = 92, height = 380, bottom = top + tall;
-  const gap = Math.min(118, (wide - 24) / list.length), start = (wide - gap * list.length) / 2 + gap / 2;
-  const w = Math.min(26, gap * 0.5), n = high(), at = k => start + k * gap;
+  const gap = min(118, (wide - 24) / list.length), start = (wide - gap * list.length) / 2 + gap / 2;
+  const w = min(26, gap * 0.5), n = high(), at = k => start + k * gap;
   const place = label => at(list.findIndex(column => column.label === label));
   const svg = sv("svg", { viewBox: `0 0 ${wide} ${height}`, class: `figure inside${one ? " single" : ""}`, role: "img" });
   const kx = place("xₜ"), kh = place(`${L.main}ₜ₋₁`), out = place(`${L.main}ₜ`), title = tx(4, 20, "steps-ink strong");
@@ -32,9 +32,9 @@ function inside(stage, wide, zoom) {
     if (f.kind === "LSTM" && gap > 70) svg.append(tx(at(k) + gap / 2, into - 8, "tiny mid", "× f"), tx(at(k) + gap / 2, into + 20, "tiny mid", "+ i × g"),
       pa(`M${at(k + 1) + w / 2 + 3} ${bottom - 16}H${at(k + 2) - w / 2 - 4}`, "wire units to"), tx(at(k + 1) + gap / 2, bottom - 24, "tiny mid", `× o`));
   });
-  const floor = bottom + 52;
-  svg.append(pa(`M2 ${floor}H${kh}V${bottom + 24}`, "rail"), pa(`M${out} ${bottom + 24}V${floor}H${wide - 6}`, "rail"),
-    tx(wide - 8, floor + 18, "units-ink end", `${L.main}: ${L.arrays.y ? "" : "output, and "}read at the next step`));
+  const ground = bottom + 52;
+  svg.append(pa(`M2 ${ground}H${kh}V${bottom + 24}`, "rail"), pa(`M${out} ${bottom + 24}V${ground}H${wide - 6}`, "rail"),
+    tx(wide - 8, ground + 18, "units-ink end", `${L.main}: ${L.arrays.y ? "" : "output, and "}read at the next step`));
   // Both reads go to every gate; what another cell reads, and where, is not known.
   const gates = list.flatMap((column, k) => column.group === "gates" ? [at(k)] : []), targets = gates.length || !f.gates.length ? gates : [out], fans = [];
   if (one) {
@@ -43,7 +43,7 @@ function inside(stage, wide, zoom) {
       fans.push((y, is) => fill(path, { d: seq(is ? many : 0, m => `M${from + w / 2} ${(top + (m + 0.5) / many * tall).toFixed(1)}L${to - w / 2} ${y}`).join("") }));
       return path;
     };
-    for (const to of targets) svg.append(fan(kx, Math.min(f.D, 64), "features", to), fan(kh, Math.min(n, 64), "units", to));
+    for (const to of targets) svg.append(fan(kx, min(f.D, 64), "features", to), fan(kh, min(n, 64), "units", to));
   } else if (targets.length) {
     const bus = bottom + 36;
     svg.append(pa(`M${kx} ${bottom + 24}V${bus}H${targets[targets.length - 1]}`, "wire soft"), ...gates.map(x => pa(`M${x} ${bus}V${bottom + 24}`, "wire soft to")));
@@ -54,7 +54,7 @@ function inside(stage, wide, zoom) {
       tx(at(k), bottom + 17, "tiny mid", group === "gates" && gap > 90 ? `${count(size)} · ${activationOf(key)}` : count(size)));
     svg.append(part);
     if (reads ? !L.input : !array) { part.append(patch(x, top, w, tall, reads ? "features" : "units")); return () => {}; }
-    const dim = one && !reads && at(k) !== kh, [hold, frame] = framed(x, top, w, tall, reads ? "features" : "units"), rows = reads ? n : array.shape[1], h = Math.max(tall / rows, one ? 14 : 2);
+    const dim = one && !reads && at(k) !== kh, [hold, frame] = framed(x, top, w, tall, reads ? "features" : "units"), rows = reads ? n : array.shape[1], h = max(tall / rows, one ? 14 : 2);
     const lit = bx(x - 4, 0, w + 8, h, "lit"), spot = bx(x, 0, w, 18, "frame units"), value = tx(at(k), 0, "strong value mid");
     part.append(hold, frame, ...reads ? [] : [lit], ...dim ? [spot, value] : []);
     if (dim) hold.classList.add("dim");
@@ -70,13 +70,13 @@ function inside(stage, wide, zoom) {
       const [v, precision] = kind === "before" ? L.before(key, e, unit, t) : L.value(key, e, unit, t);
       fill(spot, { y: y - 9, fill: colour(v, array.scale, topOf(array)) });
       fill(value, { y: y > top + tall / 2 ? y - 16 : y + 28 });
-      say(value, gap < 44 ? "" : Number.isNaN(v) && !L.read(e, t) ? "–" : signed(v, Math.max(precision, gap > 56 && Math.abs(v) < 0.05 ? 4e-4 : 4e-3)));
+      say(value, gap < 44 ? "" : Number.isNaN(v) && !L.read(e, t) ? "–" : signed(v, max(precision, gap > 56 && abs(v) < 0.05 ? 4e-4 : 4e-3)));
     };
   });
   svg.append(title, tx(4, height - 14, "tiny", wide > 640 && f.equations[f.equations.length - 1] || ""));
   svg.onclick = event => {
-    const box = svg.getBoundingClientRect(), place = (event.clientY - box.top) / box.height * height;
-    if (place >= top && place <= bottom) select({ unit: L.rows[clamp(Math.floor((place - top) / tall * n), 0, n - 1)] });
+    const box = boxOf(svg), place = (event.clientY - box.top) / box.height * height;
+    if (place >= top && place <= bottom) select({ unit: L.rows[clamp(floor((place - top) / tall * n), 0, n - 1)] });
   };
   put(stage, svg);
   return () => {
@@ -92,7 +92,7 @@ function inside(stage, wide, zoom) {
 function unitSums() {
   const { facts: f } = L, { example: e, unit, step: t } = selection;
   const v = key => L.value(key, e, unit, t), old = key => L.before(key, e, unit, t);
-  const text = pair => plain(pair[0], Math.max(pair[1], 5e-4));
+  const text = pair => plain(pair[0], max(pair[1], 5e-4));
   const line = (result, parts, value) => el("p", {}, el("b", {}, result), ` = ${parts} = `, el("b", {}, text(value)));
   if (!L.read(e, t)) return [el("p", {}, "This step is masked: ", el("b", {}, `${L.main} = ${text(v(L.main))}`), ", carried over unchanged.")];
   if (f.kind === "LSTM") return [

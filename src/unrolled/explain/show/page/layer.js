@@ -31,8 +31,8 @@ async function readLayer(layer) {
       decodeAll(Object.fromEntries(trace.arrays.map(row => [row.key, row.blob]))),
       decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll(trace.input && { x: trace.input })]);
     for (const row of trace.arrays) Object.assign(me.arrays[row.key], row);
-    const { min, max } = trace.input || { min: 0, max: 1 };
-    me.range = { gray: min >= 0, top: Math.max(Math.abs(min), Math.abs(max)) || 1 };
+    const ends = trace.input || { min: 0, max: 1 };
+    me.range = { gray: ends.min >= 0, top: topOf({ blob: ends }) };
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
     me.rows = seq(clamp(layer.U || 1, 1, 4096), k => k);
@@ -44,7 +44,7 @@ async function readLayer(layer) {
   const at = new Map(me.rows.map((unit, row) => [unit, row]));
   const fine = new Map((drawn ? trace.detail.units : []).map((unit, row) => [unit, row]));
   me.rowOf = unit => at.has(unit) ? at.get(unit) : -1;
-  me.firstStep = Math.floor(me.T * 0.6);
+  me.firstStep = floor(me.T * 0.6);
   if (me.mask) for (let t = 0; t < me.T; t++) if (me.mask[0][me.firstStep] !== "1") me.firstStep = (me.firstStep + 1) % me.T;
 
   me.has = (key, unit) => at.get(unit) < me.arrays[key].shape[1];

@@ -11,7 +11,7 @@ function ledgerHere(layer, w, run, e, unit, t, k) {
   const term = (from, index, weight, value, times) => terms.push({ from, index, weight, value, product: weight * value * times });
   for (let d = 0; d < D; d++) term("x", d, w.kernel.values[d * width + column], layer.x(e, t, d), 1);
   for (let j = 0; j < U; j++) term(late && !after ? "r*h" : "h", j, w.recurrent_kernel.values[j * width + column], late && !after ? r[j] * h(j) : h(j), scale ?? 1);
-  terms.sort((p, q) => Math.abs(q.product) - Math.abs(p.product));
+  terms.sort((p, q) => abs(q.product) - abs(p.product));
   const b = w.bias ? w.bias.values : [], bias = [column, width + column].filter(at => at < b.length).map(at => b[at]);
   const sum = add(terms) + bias.reduce((all, value, n) => all + value * (n ? scale ?? 1 : 1), 0), rest = terms.splice(LARGEST);
   return { ...gate, terms, rest: { count: rest.length, sum: add(rest) }, bias, scaled_by: scale, sum, value: ACTIVATIONS[gate.computed_as](sum), here: true };
@@ -46,11 +46,11 @@ view("ledger", "unit step example gate", () => {
 // The page keeps terms as [from, index, weight, value]; the rest follows. Facts that
 // are not finite are words ("NaN"); they become numbers here.
 function whole(gate, more) {
-  const g = JSON.parse(JSON.stringify({ ...gate, ...more }), (key, value) => NUMBERS.has(value) ? NUMBERS.get(value) : value);
+  const g = JSON.parse(JSON.stringify({ ...gate, ...more }), (key, value) => NUMBERS.includes(value) ? Number(value) : value);
   g.terms = g.terms.map(([from, index, weight, value]) => ({ from, index, weight, value, product: weight * value * (from === "h" ? g.scaled_by ?? 1 : 1) }));
   return g;
 }
-const NUMBERS = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
+const NUMBERS = ["NaN", "Infinity", "-Infinity"];
 
 function elsewhere(layer, e, t) {
   if (!layer.read(e, t)) return el("p", {}, "This step is masked: nothing was added up. The state is carried over.");
@@ -60,10 +60,10 @@ function elsewhere(layer, e, t) {
 }
 
 function ledgerTable(gate) {
-  const { facts: f } = L, { here } = gate, p = here ? Math.max(f.embedded.max_error, 5e-7) : 0;
-  const biggest = Math.max(...gate.terms.map(term => Math.abs(term.product)), Math.abs(gate.rest.sum), 1e-12);
+  const { facts: f } = L, { here } = gate, p = here ? max(f.embedded.max_error, 5e-7) : 0;
+  const biggest = max(...gate.terms.map(term => abs(term.product)), abs(gate.rest.sum), 1e-12);
   const bar = value => {
-    const share = Math.min(Math.abs(value) / biggest, 1) || 0, mark = el("i", { class: value < 0 ? "minus" : "plus" });
+    const share = min(abs(value) / biggest, 1) || 0, mark = el("i", { class: value < 0 ? "minus" : "plus" });
     mark.style.width = `${(share * 50).toFixed(1)}%`;
     return el("td", { class: "share", ...HIDDEN }, el("span", {}, mark));
   };

@@ -26,15 +26,15 @@ function heatMap(key) {
   const node = el("figure", {}, el("figcaption", {}, el("b", {}, key), ` ${array.name}`, array.meaning && el("span", { class: "soft" }, `: ${array.meaning}`), L.stamp && el("span", { class: "stamp" }, L.stamp)), box,
     el("div", { class: "under" }, legend(array.scale, topOf(array)), now));
   const pick = event => {
-    const area = box.getBoundingClientRect();
-    select({ step: Math.floor((event.clientX - area.left) / area.width * L.T), unit: L.rows[clamp(Math.floor((event.clientY - area.top) / area.height * rows), 0, rows - 1)] });
+    const area = boxOf(box);
+    select({ step: floor((event.clientX - area.left) / area.width * L.T), unit: L.rows[clamp(floor((event.clientY - area.top) / area.height * rows), 0, rows - 1)] });
   };
   on(box, "pointerdown", event => { pick(event); box.focus({ preventScroll: true }); });
   on(box, "pointermove", event => { if (event.buttons && event.pointerType === "mouse") pick(event); });
   return { node, update(repaint) {
     const { example: e, unit, step: t } = selection, row = L.rowOf(unit);
     if (repaint) {
-      const tall = clamp(rows * 3, Math.min(120, rows * 24), 260), [g, w, h] = paint(picture(array, L, e), tall, rows);
+      const tall = clamp(rows * 3, min(120, rows * 24), 260), [g, w, h] = paint(picture(array, L, e), tall, rows);
       if (array.scale === "diverging" && w >= 11 && h >= 11 && rows * L.T <= 2000) signs(g, array, e, w, h);
       veil(g, e, w, tall);
     }
@@ -46,11 +46,11 @@ function heatMap(key) {
 // The sign inside cells that have room for it.
 function signs(g, array, e, w, h) {
   const [, rows, steps] = array.shape, top = topOf(array);
-  g.font = `${Math.min(13, h)}px sans-serif`; g.textAlign = "center"; g.textBaseline = "middle";
+  g.font = `${min(13, h)}px sans-serif`; g.textAlign = "center"; g.textBaseline = "middle";
   for (let r = 0; r < rows; r++) for (let t = 0; t < steps; t++) {
     const value = array.at((e * rows + r) * steps + t);
-    if (Math.abs(value) < top / 50) continue;
-    g.fillStyle = Math.abs(value) > top * 0.6 ? theme.paper : theme.ink;
+    if (abs(value) < top / 50) continue;
+    g.fillStyle = abs(value) > top * 0.6 ? theme.paper : theme.ink;
     g.fillText(Number.isNaN(value) ? "?" : value < 0 ? "−" : "+", (t + 0.5) * w, (r + 0.5) * h);
   }
 }
@@ -70,7 +70,7 @@ function veil(g, e, w, tall) {
 const TABLE_ROWS = 64;
 function stepTable(caption, thead, tbody) {
   const { example: e, unit, step: t } = selection, n = L.rows.length;
-  const from = clamp(L.rowOf(unit) - TABLE_ROWS / 2, 0, Math.max(0, n - TABLE_ROWS)), rows = L.rows.slice(from, from + TABLE_ROWS);
+  const from = clamp(L.rowOf(unit) - TABLE_ROWS / 2, 0, max(0, n - TABLE_ROWS)), rows = L.rows.slice(from, from + TABLE_ROWS);
   say(caption, `Step ${t + 1}, example ${e + 1}${n > rows.length ? `: ${rows.length} of ${count(n)} units, around unit ${unit + 1}` : ""}${L.stamp ? ` (${L.stamp})` : ""}`);
   put(thead, el("tr", {}, el("th", { scope: "col" }, "unit"), L.keys.map(key => el("th", { scope: "col", class: "num" }, key))));
   put(tbody, rows.map(one => el("tr", { class: one === unit ? "lit" : "" }, el("th", { scope: "row" }, String(one + 1)),

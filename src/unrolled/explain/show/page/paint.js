@@ -24,16 +24,16 @@ function readTheme() {
 const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r; // little-endian RGBA
 function ramp(scale, share) {
   const stops = theme[scale], place = clamp(share, 0, 1) * (stops.length - 1);
-  const low = Math.min(Math.floor(place), stops.length - 2), part = place - low;
-  return stops[low].map((value, k) => Math.round(value + (stops[low + 1][k] - value) * part));
+  const low = min(floor(place), stops.length - 2), part = place - low;
+  return stops[low].map((value, k) => round(value + (stops[low + 1][k] - value) * part));
 }
 
 // The largest magnitude of a diverging array; gates run from 0 to 1.
-const topOf = array => Math.max(Math.abs(array.blob.min), Math.abs(array.blob.max)) || 1;
+const topOf = array => max(abs(array.blob.min), abs(array.blob.max)) || 1;
 const shareOf = (value, scale, top) => scale === "sequential" ? value : value / top / 2 + 0.5;
 function colour(value, scale, top) {
   if (!Number.isFinite(value)) return theme.missing;
-  return theme.shades[scale][Math.round(clamp(shareOf(value, scale, top), 0, 1) * 80)];
+  return theme.shades[scale][round(clamp(shareOf(value, scale, top), 0, 1) * 80)];
 }
 
 const luts = new Map();
@@ -60,11 +60,11 @@ function picture(array, layer, e) {
 
 // The same for plain numbers [row][step].
 function pictureOf(rows, steps, value, scale, top) {
-  const image = new ImageData(Math.max(steps, 1), Math.max(rows, 1)), pixels = new Uint32Array(image.data.buffer);
+  const image = new ImageData(max(steps, 1), max(rows, 1)), pixels = new Uint32Array(image.data.buffer);
   const codes = theme.codes[scale], none = packed(rgb(theme.missing));
   for (let r = 0, k = 0; r < rows; r++) for (let t = 0; t < steps; t++, k++) {
     const v = value(r, t);
-    pixels[k] = Number.isFinite(v) ? codes[Math.round(clamp(shareOf(v, scale, top), 0, 1) * 255)] : none;
+    pixels[k] = Number.isFinite(v) ? codes[round(clamp(shareOf(v, scale, top), 0, 1) * 255)] : none;
   }
   return canvasOf(image);
 }
@@ -87,7 +87,7 @@ function kept(key, make) {
 // A column of numbers as SVG, one wide and one high: a path per colour.
 const MOST_ROWS = 240;
 function strip(values, scale, top) {
-  const n = values.length, most = Math.min(n, MOST_ROWS), paths = {}, shade = k => colour(values[Math.floor(k * n / most)], scale, top);
+  const n = values.length, most = min(n, MOST_ROWS), paths = {}, shade = k => colour(values[floor(k * n / most)], scale, top);
   for (let k = 0, end = 1; k < most; k = end++) {
     const paint = shade(k);
     while (end < most && shade(end) === paint) end++;
@@ -122,8 +122,8 @@ function legend(scale, top) {
 
 // Draw onto a canvas at the screen's own resolution.
 function sized(canvas, width, height) {
-  const ratio = Math.min(devicePixelRatio || 1, 2);
-  const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio)), g = canvas.getContext("2d");
+  const ratio = min(devicePixelRatio || 1, 2);
+  const w = max(1, round(width * ratio)), h = max(1, round(height * ratio)), g = canvas.getContext("2d");
   if (canvas.width !== w || canvas.height !== h) {
     Object.assign(canvas, { width: w, height: h });
     Object.assign(canvas.style, { width: width + "px", height: height + "px" });
@@ -145,8 +145,8 @@ function heat(attributes) {
     const wide = widthOf(box), g = sized(canvas, wide, tall);
     g.drawImage(source, 0, 0, wide, tall);
     w = wide / L.T; h = tall / rows;
-    Object.assign(column.style, { width: Math.max(w, 3) + "px", height: "100%" });
-    Object.assign(row.style, { width: "100%", height: Math.max(h, 2) + "px" });
+    Object.assign(column.style, { width: max(w, 3) + "px", height: "100%" });
+    Object.assign(row.style, { width: "100%", height: max(h, 2) + "px" });
     box.style.height = tall + "px";
     return [g, w, h];
   }, mark(t, k) {

@@ -23,7 +23,7 @@ function saveSvg() { download(new XMLSerializer().serializeToString(staticFigure
 function savePng() {
   const maps = all("#maps .heat canvas:first-child");
   if (!maps.length) return;
-  const pad = 24, wide = Math.max(...maps.map(map => map.width)), canvas = el("canvas", { width: wide + 2 * pad, height: maps.reduce((sum, map) => sum + map.height + 40, pad) });
+  const pad = 24, wide = max(...maps.map(map => map.width)), canvas = el("canvas", { width: wide + 2 * pad, height: maps.reduce((sum, map) => sum + map.height + 40, pad) });
   const g = canvas.getContext("2d");
   g.fillStyle = theme.paper; g.fillRect(0, 0, canvas.width, canvas.height);
   g.fillStyle = theme.ink; g.font = "16px sans-serif";

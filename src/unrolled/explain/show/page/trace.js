@@ -4,8 +4,8 @@ view("trace", "unit step example", () => {
   const lead = byId("trace-lead"), box = byId("trace-box"), note = byId("trace-note"), now = byId("trace-now"), key = byId("trace-keys");
   const [input, states, gates] = box.querySelectorAll("canvas"), mark = box.lastChild;
   on(box, "pointerdown", event => {
-    const area = states.getBoundingClientRect();
-    select({ step: Math.floor((event.clientX - area.left) / area.width * L.T) });
+    const area = boxOf(states);
+    select({ step: floor((event.clientX - area.left) / area.width * L.T) });
     box.focus({ preventScroll: true });
   });
   return changed => {
@@ -17,7 +17,7 @@ view("trace", "unit step example", () => {
     say(now, `step ${t + 1}: ${keys.map(one => `${one} ${L.text(one, e, unit, t)}`).join("   ")}`);
     say(note, inputWords(f, t, e));
     if (changed.size === 1 && changed.has("step")) return;
-    mark.style.width = Math.max(w, 2) + "px";
+    mark.style.width = max(w, 2) + "px";
     say(lead, `Unit ${unit + 1} over ${plural(L.T, "step")} of example ${e + 1}${L.stamp ? ` (${L.stamp})` : ""}.`);
     input.parentElement.hidden = !L.input;
     if (L.input && (changed.size > 1 || !changed.has("unit"))) {
@@ -38,7 +38,7 @@ function inputWords(f, t, e) {
   const read = ids[f.tokens ?? -1];
   if (read) {
     const id = read.at(e * input.shape[1] + t), { layer, size } = input.vocabulary;
-    const word = id >= 0 && id < size ? `The token at step ${t + 1} is ${id}.` : `At step ${t + 1} stands ${id}, which is no token of ${layer}: its vocabulary is 0 to ${count(size - 1)}.`;
+    const word = id >= 0 && id < size ? `The token at step ${t + 1} is ${id}.` : `At step ${t + 1} stands ${id}, which is no token of ${layer} (0 to ${count(size - 1)}).`;
     return `Above: the ${plural(f.D, "feature")} of each step. ${word}`;
   }
   if (input.kind === "rows" && f.D > 4) return `Above: what the layer reads, one column of ${plural(f.D, "feature")} per step. A picture lies on its side: its row ${t + 1} is column ${t + 1}, as time runs to the right.`;
@@ -51,10 +51,10 @@ function lines(canvas, wide, tall, keys) {
   const g = sized(canvas, wide, tall), w = wide / L.T, { example: e, unit } = selection;
   let top = 1;
   const series = keys.map(key => seq(L.T, s => L.value(key, e, unit, s)[0]));
-  for (const one of series) for (const value of one) if (Number.isFinite(value)) top = Math.max(top, Math.abs(value));
+  for (const one of series) for (const value of one) if (Number.isFinite(value)) top = max(top, abs(value));
   const y = value => tall / 2 - value / top * (tall / 2 - 12);
   g.strokeStyle = theme.rule; g.lineWidth = 1;
-  const levels = [Math.floor(top), 0, -Math.floor(top)];
+  const levels = [floor(top), 0, -floor(top)];
   for (const level of levels) { g.beginPath(); g.moveTo(0, y(level)); g.lineTo(wide, y(level)); g.stroke(); }
   veil(g, e, w, tall);
   keys.forEach((key, k) => {

@@ -17,8 +17,8 @@ view("tryout", "unit step example mode", root => {
     }
     if (last !== mode + f.id) {
       last = mode + f.id;
-      const [min, max, at, by] = mode === "change" ? [-2, 2, 0, 0.1] : [1, Math.max(1, layer.T - 1), Math.max(1, Math.floor(layer.T / 4)), 1];
-      Object.assign(range, { min, max, step: by }); range.value = at;
+      const [from, to, at, by] = mode === "change" ? [-2, 2, 0, 0.1] : [1, max(1, layer.T - 1), max(1, floor(layer.T / 4)), 1];
+      Object.assign(range, { min: from, max: to, step: by }); range.value = at;
       range.parentElement.hidden = mode === "silence" || mode === "apart";
     }
     const amount = Number(range.value), is = [last, amount, e, mode === "change" && t, mode === "silence" && unit].join();
@@ -31,9 +31,10 @@ view("tryout", "unit step example mode", root => {
       const [text, runs] = experiment(layer, base, e, mode, amount, unit, t);
       say(words, text);
       say(result, `${runs.map(([title, run, said]) => said || farthest(base, run)).join("; ")}.${base.steps < layer.T ? ` Recomputed over ${base.steps} of ${layer.T} steps.` : ""} ${sentence(f.embedded.text)}${layer.stamp ? ` (${layer.stamp})` : ""}`);
-      const rows = [["h, as it was", base], ...runs, ["the change", runs[0][1], "", base]];
+      const rows = [["h, as it was", base], ...runs, ["the change, on its own scale", runs[0][1], "", base]];
+      const top = max(...rows.slice(0, -1).map(([, run]) => topOfRun(run))); // one scale for all h
       if (rows.length !== shown.length || !maps.firstChild) { shown = rows.map(runMap); put(maps, shown.map(one => one.node)); }
-      rows.forEach(([title, run, , minus], k) => shown[k].paint(title, run, minus, anew));
+      rows.forEach(([title, run, , minus], k) => shown[k].paint(title, run, minus, minus ? topOfRun(run, minus) : top, anew));
     }
     for (const one of shown) one.mark(unit, t);
   };
@@ -51,24 +52,31 @@ function experiment(layer, base, e, mode, amount, unit, t) {
   return [`The last ${plural(amount, "step")} read: once as zeros, once masked. A zero is an input like any other; a mask carries the state over.`,
     Object.entries({ zeros: { x: (s, d, v) => late(s) ? 0 : v }, masked: { masked: late } }).map(([word, change]) => {
       const it = run({ from: first, ...change }), old = it.states.h[start];
-      return [`h, ${word}`, it, `${word}: over those steps h moves by up to ${plain(old ? Math.max(...it.last.h.map((value, u) => Math.abs(value - old[u]))) : 0, 5e-4)}`];
+      return [`h, ${word}`, it, `${word}: over those steps h moves by up to ${plain(old ? max(...it.last.h.map((value, u) => abs(value - old[u]))) : 0, 5e-4)}`];
     })];
 }
 
 function farthest(base, run) {
-  const gaps = run.last.h.map((value, u) => Math.abs(value - base.last.h[u])), most = Math.max(...gaps);
+  const gaps = run.last.h.map((value, u) => abs(value - base.last.h[u])), most = max(...gaps);
   return `The last h moves by up to ${plain(most, 5e-4)} (unit ${gaps.indexOf(most) + 1})`;
+}
+
+// The largest number of a run, or of what it moved.
+const difference = (run, minus) => (u, t) => run.states.h[t]?.[u] - (minus ? minus.states.h[t][u] : 0); // NaN where it did not run
+function topOfRun(run, minus) {
+  const at = difference(run, minus);
+  let top = 1e-9;
+  for (let t = 0; t < L.T; t++) for (let u = 0; u < L.facts.U; u++) { const v = abs(at(u, t)); if (v > top) top = v; }
+  return top;
 }
 
 function runMap() {
   const { U } = L.facts, { box, paint, mark } = heat({ role: "img" }), caption = el("figcaption"), under = el("div", { class: "under" }), now = el("span", { class: "now" });
-  let at = null, was = null;
-  return { node: el("figure", {}, caption, box, under), paint(title, run, minus, anew) {
-    if (run === was && !minus && !anew) return;
-    was = run;
-    at = (u, t) => run.states.h[t] ? run.states.h[t][u] - (minus ? minus.states.h[t][u] : 0) : NaN;
-    let top = 1e-9;
-    for (let t = 0; t < L.T; t++) for (let u = 0; u < U; u++) { const v = Math.abs(at(u, t)); if (v > top) top = v; }
+  let at = null, was = null, high = 0;
+  return { node: el("figure", {}, caption, box, under), paint(title, run, minus, top, anew) {
+    if (run === was && top === high && !minus && !anew) return;
+    was = run; high = top;
+    at = difference(run, minus);
     say(caption, title);
     put(under, legend("diverging", top), now);
     paint(pictureOf(U, L.T, at, "diverging", top), clamp(U * 2, 60, 150), U);

@@ -8,7 +8,7 @@ view("whatif", "unit whatif", root => {
     const f = L.facts, known = f.numbers.formula;
     base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
     for (const [key, input] of Object.entries(inputs)) {
-      input.max = Math.max(base[key] * 4, 16);
+      input.max = max(base[key] * 4, 16);
       input.value = base[key];
       input.disabled = !known && (key === "features" || key === "units");
     }
@@ -55,15 +55,15 @@ function amounts(f, { steps, features, units, batch }) {
 // unit's; its columns read the features, then all of h, then the bias.
 function toScale(f, now, base) {
   const { G, bias_rows: b } = f.numbers.formula, wide = 300, tall = 200;
-  const most = Math.max(now.units + now.features, base.units + base.features), high = Math.max(now.units, base.units) * G;
-  const k = Math.min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(selection.unit) / Math.max(f.U, 1);
+  const most = max(now.units + now.features, base.units + base.features), high = max(now.units, base.units) * G;
+  const k = min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(selection.unit) / max(f.U, 1);
   const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure small-figure", role: "img", "aria-label": `${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
   for (let g = 0, y = 18; g < G; g++) {
-    const h = Math.max(now.units * k, 1), fw = Math.max(now.features * k, 1), uw = Math.max(now.units * k, 1);
+    const h = max(now.units * k, 1), fw = max(now.features * k, 1), uw = max(now.units * k, 1);
     svg.append(patch(0, y, fw, h, "features"), patch(fw + 2, y, uw, h, "units"));
     if (b) svg.append(bx(fw + uw + 4, y, 2, h, "frame soft"));
-    svg.append(bx(-1, y + row * h, fw + uw + 8, Math.max(h / now.units, 1.5), "lit"),
-      tx(fw + uw + 12, y + Math.min(h, 13), "tiny", f.gates[g].key));
+    svg.append(bx(-1, y + row * h, fw + uw + 8, max(h / now.units, 1.5), "lit"),
+      tx(fw + uw + 12, y + min(h, 13), "tiny", f.gates[g].key));
     y += h + 4;
   }
   svg.append(tx(0, 12, "tiny features-ink", `D = ${count(now.features)}`), tx(76, 12, "tiny units-ink", `U = ${count(now.units)} down and across`));
@@ -73,12 +73,12 @@ function toScale(f, now, base) {
 function sweep(f, now) {
   const points = f.experiments.sweep || [], wide = 300, tall = 170;
   if (points.length < 2) return [];
-  const mx = Math.max(now.units, points[points.length - 1].units), total = u => amounts(f, { steps: 1, batch: 1, features: now.features, units: u }).weights;
+  const mx = max(now.units, points[points.length - 1].units), total = u => amounts(f, { steps: 1, batch: 1, features: now.features, units: u }).weights;
   const x = u => 8 + u / mx * (wide - 20), y = v => tall - 24 - v / total(mx) * (tall - 50);
   const d = seq(41, k => k / 40 * mx).map((u, k) => `${k ? "L" : "M"}${x(u).toFixed(1)} ${y(total(u)).toFixed(1)}`).join("");
   return sv("svg", { viewBox: `0 0 ${wide} ${tall}`, class: "figure small-figure", role: "img", "aria-label": `Weights against units: ${count(total(now.units))} at ${now.units} units` },
     pa(`M8 ${tall - 24}H${wide - 8}`, "wire soft"), pa(d, "wire units"),
     sv("circle", { cx: x(now.units), cy: y(total(now.units)), r: 5, class: "dot" }),
-    tx(clamp(x(now.units) - 8, 90, wide), Math.max(y(total(now.units)) - 10, 14), "strong", count(total(now.units))),
+    tx(clamp(x(now.units) - 8, 90, wide), max(y(total(now.units)) - 10, 14), "strong", count(total(now.units))),
     tx(8, tall - 6, "tiny", "units →"), tx(wide - 8, tall - 6, "tiny end", count(mx)));
 }
