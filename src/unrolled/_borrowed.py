@@ -43,13 +43,16 @@ compute_output_spec: Any = keras.src.backend.compute_output_spec
 Functional: Any = keras.src.models.Functional
 get_keras_mask: Any = keras.src.backend.get_keras_mask
 set_keras_mask: Any = keras.src.backend.set_keras_mask
-# What keeps an eye on a layer's attributes, and the lists in which it keeps them.
+# What keeps an eye on a layer's attributes, and the lists in which it keeps them (the
+# ordered dict is younger than 3.12).
+_LISTS = ("TrackedList", "TrackedDict", "TrackedSet", "TrackedOrderedDict")
 tracking: tuple[Any, ...] = (
     keras.src.utils.tracking.Tracker,
-    keras.src.utils.tracking.TrackedList,
-    keras.src.utils.tracking.TrackedDict,
-    keras.src.utils.tracking.TrackedSet,
-    keras.src.utils.tracking.TrackedOrderedDict,
+    *(
+        getattr(keras.src.utils.tracking, name)
+        for name in _LISTS
+        if hasattr(keras.src.utils.tracking, name)
+    ),
 )
 is_default: Any = keras.src.utils.python_utils.is_default
 no_automatic_dependency_tracking: Any = (
