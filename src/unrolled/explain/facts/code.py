@@ -18,6 +18,7 @@ from . import kinds
 from .strip import role
 from .together import reason
 
+_ALIASES = {"uniform": "random_uniform", "normal": "random_normal"}
 Parameters = dict[str, inspect.Parameter]
 MISSING = "..."
 # Where Keras's own names are found, the most usual place first.
@@ -248,14 +249,17 @@ def _kind(value: dict[str, Any]) -> Any:
 
 
 def _by_name(kind: Any, value: dict[str, Any]) -> bool:
-    """Is it what Keras makes of the initializer's name alone?"""
-    if kind is None or not issubclass(kind, keras.initializers.Initializer):
+    """Is it what Keras makes of the initializer's name alone?
+
+    None is made to be compared: that would draw a seed from Python's `random`.
+    """
+    if not isinstance(kind, type) or not kind.__module__.startswith("keras."):
         return False
-    try:
-        same = keras.initializers.get(default_name(kind))
-    except ValueError:  # a class of somebody's own
-        return False
-    return keras.initializers.serialize(same) == value
+    usual = parameters(kind)
+    return issubclass(kind, keras.initializers.Initializer) and all(
+        key in usual and one == usual[key].default
+        for key, one in value["config"].items()
+    )
 
 
 def _literal(value: Any) -> bool:
@@ -274,7 +278,8 @@ def _differs(key: str, value: Any, default: Any) -> bool:
     if isinstance(value, dict) and isinstance(default, str):
         if not key.endswith("initializer"):
             return True
-        return value != keras.initializers.serialize(keras.initializers.get(default))
+        kind, usual = _kind(value), _ALIASES.get(default, default)
+        return not (_by_name(kind, value) and default_name(kind) == usual)
     if isinstance(value, list) and isinstance(default, tuple):
         value = tuple(value)
     return value != default and (value, default) != ("linear", None)
