@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -12,8 +13,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
-
-from unrolled import __version__
 
 import typer
 from rich.console import Console
@@ -35,7 +34,7 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print which version this is, and end."""
     if wanted:
-        print(f"unrolled {__version__}")
+        print(f"unrolled {importlib.metadata.version('unrolled')}")
         raise typer.Exit
 
 
