@@ -165,6 +165,7 @@ def test_a_cell_stock_keras_cannot_train_trains(rng):
     fast.fit(rng.normal(size=(4, T, D)).astype("float32"), np.zeros((4, U)), verbose=0)
 
 
+@keras.saving.register_keras_serializable("tests")  # Keras's Bidirectional asks for it
 class OwnLSTM(keras.layers.LSTM):
     """A user's subclass with code of its own."""
 
@@ -172,10 +173,68 @@ class OwnLSTM(keras.layers.LSTM):
         return super().call(2 * sequences, initial_state, mask, training)
 
 
-def test_refuses_subclasses_of_stock_layers():
+def test_refuses_where_nothing_can_be_swapped():
     model = keras.Sequential([keras.Input((T, D)), OwnLSTM(U, name="own")])
-    with pytest.raises(ValueError, match=r"'own' \(OwnLSTM\).*unrolled"):
+    with pytest.raises(ValueError, match=r"'own' \(OwnLSTM: code .*unrolled"):
         unrolled.accelerate(model)
+
+
+def _conv(dims, **kwargs):
+    kind = getattr(K, f"ConvLSTM{dims}D")
+    return kind(2, 2, name="conv", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("left", "shape", "name"),
+    [
+        (lambda: OwnLSTM(U, name="own"), (T, D), "'own' .OwnLSTM: code of its own"),
+        (
+            lambda: K.Bidirectional(OwnLSTM(U, name="own"), name="both"),
+            (T, D),
+            "'both' .Bidirectional: what is inside",
+        ),
+        (lambda: _conv(1), (T, 4, D), "'conv' .ConvLSTM1D: unrolled has none"),
+        (lambda: _conv(2), (T, 4, 4, D), "'conv' .ConvLSTM2D: unrolled has none"),
+        (lambda: _conv(3), (T, 3, 3, 3, D), "'conv' .ConvLSTM3D: unrolled has none"),
+        (
+            lambda: K.Bidirectional(_conv(1), name="both"),
+            (T, 4, D),
+            "'both' .Bidirectional: what is inside",
+        ),
+    ],
+)
+def test_what_has_no_counterpart_stays(left, shape, name, rng):
+    """The rest is swapped, and one warning says what was not, and why."""
+    x = keras.Input(shape)
+    flat = K.TimeDistributed(K.Flatten())(x)
+    stock = keras.Model(x, [K.Flatten()(left()(x)), K.LSTM(U, name="lstm")(flat)])
+    for weight in stock.weights:
+        if "float" in weight.dtype:
+            weight.assign(rng.normal(size=weight.shape).astype("float32") * 0.3)
+    with pytest.warns(UserWarning, match=name) as warned:
+        fast = unrolled.accelerate(stock)
+    assert sum("left as they are" in str(each.message) for each in warned) == 1
+    assert type(fast.get_layer("lstm")) is unrolled.LSTM
+    data = rng.normal(size=(2, *shape)).astype("float32")
+    for ours, theirs in zip(fast(data), stock(data), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: K.LSTM(U, stateful=True),
+        lambda: K.GRU(U, stateful=True),
+        lambda: K.RNN([K.LSTMCell(U), K.GRUCell(3)], stateful=True),
+        lambda: K.Bidirectional(K.LSTM(U, stateful=True)),
+    ],
+)
+def test_a_stateful_layer_goes_on(make, rng):
+    stock = keras.Sequential([keras.Input((T, D), batch_size=2), make()])
+    x = rng.normal(size=(2, T, D)).astype("float32")
+    stock(x)
+    fast = unrolled.accelerate(stock)
+    np.testing.assert_allclose(fast(x), stock(x), atol=2e-6)
 
 
 class Whole(keras.Model):

@@ -1,8 +1,10 @@
 """Swap the recurrent layers of a stock Keras model for ours."""
 
+import warnings
 from typing import Any
 
 import keras
+from jax import numpy as jnp
 
 from . import cells, layers
 
@@ -20,7 +22,8 @@ _OURS = {
         cells.StackedRNNCells,
     )
 }
-_STOCK = tuple(getattr(keras.layers, name) for name in _OURS)
+# What runs a cell along time; a cell of any kind runs in our layers.
+_STOCK = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
 def accelerate(model: keras.Model) -> keras.Model:
@@ -32,12 +35,14 @@ def accelerate(model: keras.Model) -> keras.Model:
 
     Returns:
         A new model: each ``keras.layers`` SimpleRNN, LSTM, GRU, RNN, Bidirectional
-        and StackedRNNCells, with their cells, is ours. It is compiled if `model`
-        was; the optimizer starts anew.
+        and StackedRNNCells, with their cells, is ours, and goes on from the state that
+        a stateful one carries. What else is recurrent stays as it is, such as a
+        ConvLSTM2D or a class of the user's derived from a Keras layer; one warning
+        names it. The model is compiled if `model` was; the optimizer starts anew.
 
     Raises:
-        ValueError: if a recurrent layer cannot be swapped, or the model cannot be
-            made anew from its configuration; the message names it.
+        ValueError: if no recurrent layer can be swapped, or the model cannot be made
+            anew from its configuration; the message names it.
 
     Example:
         >>> import keras, unrolled
@@ -64,10 +69,11 @@ def accelerate(model: keras.Model) -> keras.Model:
             "model must be describable by its configuration to be made anew. Got "
             f"{type(model).__name__} '{model.name}': {error}"
         ) from error
-    _refuse_leftovers(fast)
+    _name_leftovers(fast)
     if not fast.built:
         fast.build(model.input_shape)
     fast.set_weights(model.get_weights())
+    _carry_on(model, fast)
     if model.compiled:
         fast.compile_from_config(model.get_compile_config())
     return fast
@@ -77,9 +83,8 @@ def _swap(config: Any) -> Any:
     """Rename stock recurrent classes to ours throughout a configuration."""
     if isinstance(config, dict):
         swapped = {key: _swap(value) for key, value in config.items()}
-        module, name = config.get("module"), config.get("class_name")
-        if module == "keras.layers" and name in _OURS:
-            ours = _OURS[name]
+        if _is_stock(config) and _can_be_ours(swapped):
+            ours = _OURS[config["class_name"]]
             swapped["module"] = ours.__module__
             swapped["registered_name"] = keras.saving.get_registered_name(ours)
         return swapped
@@ -88,15 +93,59 @@ def _swap(config: Any) -> Any:
     return config
 
 
-def _refuse_leftovers(model: keras.Model) -> None:
-    left = [part for part in model._flatten_layers() if isinstance(part, _STOCK)]
-    if left:
-        names = ", ".join(f"'{p.name}' ({type(p).__name__})" for p in left)
-        raise ValueError(
-            "model must hold only recurrent layers of keras.layers, not classes "
-            f"derived from them. Got {names}: their own code would be lost; derive "
-            "them from unrolled's classes and use those."
-        )
+def _is_stock(config: dict[str, Any]) -> bool:
+    known = config.get("class_name") in _OURS
+    return known and config.get("module") == "keras.layers"
+
+
+def _can_be_ours(swapped: dict[str, Any]) -> bool:
+    """Whether what is in a Bidirectional is ours by now; of others nothing is asked."""
+    inside = (swapped["config"].get(key) for key in ("layer", "backward_layer"))
+    modules = [each["module"] for each in inside if each]
+    return all(str(module).startswith("unrolled") for module in modules)
+
+
+def _carry_on(stock: keras.Model, fast: keras.Model) -> None:
+    """Give stateful layers of ours the states that those they stand for carry."""
+    pairs = zip(_along_time(stock), _along_time(fast), strict=True)
+    for theirs, ours in pairs:
+        carried = getattr(theirs, "states", None)
+        if isinstance(ours, layers.RNN) and theirs.stateful and carried:
+            values = [jnp.asarray(each.value) for each in keras.tree.flatten(carried)]
+            ours.reset_state(values)
+
+
+def _along_time(model: keras.Model) -> list[Any]:
+    kinds = (keras.layers.RNN, layers.RNN)
+    return [part for part in model._flatten_layers() if isinstance(part, kinds)]
+
+
+def _name_leftovers(model: keras.Model) -> None:
+    """Warn of recurrent layers that are not ours.
+
+    Raises:
+        ValueError: if there are no others.
+    """
+    parts = model._flatten_layers()
+    left = [part for part in parts if isinstance(part, _STOCK)]
+    if not left:
+        return
+    names = ", ".join(f"'{p.name}' ({type(p).__name__}: {_reason(p)})" for p in left)
+    if any(isinstance(part, (layers.RNN, layers.Bidirectional)) for part in parts):
+        warnings.warn(f"accelerate left as they are {names}.", stacklevel=3)
+        return
+    raise ValueError(
+        "model must hold a recurrent layer of keras.layers that unrolled has, too. Got "
+        f"{names}: derive classes of your own from unrolled's, and use those."
+    )
+
+
+def _reason(layer: Any) -> str:
+    if not _is_keras(type(layer)):
+        return "code of its own would be lost"
+    if isinstance(layer, keras.layers.Bidirectional):
+        return "what is inside is left"
+    return "unrolled has none"
 
 
 def _is_keras(kind: type) -> bool:
