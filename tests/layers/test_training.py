@@ -233,3 +233,21 @@ def test_second_derivatives(row, rng):
     step = np.float32(1e-2)
     difference = (gradient(x + step * v) - gradient(x - step * v)) / (2 * step)
     assert reference.max_relative(product, difference) < 2e-3
+
+
+@pytest.mark.keras_ranks
+@pytest.mark.parametrize("policy", ["bfloat16", "float16", "mixed_float16"])
+@pytest.mark.parametrize("kind", [unrolled.SimpleRNN, unrolled.LSTM, unrolled.GRU])
+def test_every_dtype_policy_trains(kind, policy, rng, tmp_path):
+    """Weights that are held in 16 bits are drawn in 32: no library solves in fewer."""
+    layer = kind(4, dtype=policy)
+    model = keras.Sequential([keras.Input((5, 3)), layer, keras.layers.Dense(1)])
+    kernel = np.asarray(layer.cell.recurrent_kernel.value, "float32")
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(4), atol=0.05)
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(2, 5, 3)).astype("float32")
+    model.fit(x, np.zeros((2, 1)), verbose=0)
+    assert str(layer(x).dtype) == layer.compute_dtype
+    model.save(tmp_path / "it.keras")
+    again = keras.models.load_model(tmp_path / "it.keras")
+    np.testing.assert_array_equal(again(x), model(x))

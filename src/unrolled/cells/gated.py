@@ -124,10 +124,16 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         width = len(self.gates) * self.units
 
         def weight(name: str, role: str, shape: Any, initializer: Any) -> Any:
+            def drawn(shape: Any, dtype: Any) -> Any:
+                # Orthogonal ones are solved for, which no library does in 16 bits.
+                narrow = dtype in ("float16", "bfloat16")
+                value = initializer(shape, dtype="float32" if narrow else dtype)
+                return value.astype(dtype) if narrow else value
+
             return self.add_weight(
                 name=name,
                 shape=shape,
-                initializer=initializer,
+                initializer=drawn,
                 regularizer=getattr(self, f"{role}_regularizer"),
                 constraint=getattr(self, f"{role}_constraint"),
             )
