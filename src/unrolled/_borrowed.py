@@ -92,6 +92,39 @@ def no_names_taken() -> Iterator[None]:
         state.set_global_attribute(key, before)
 
 
+def varying_alike(tree: Any) -> Any:
+    """Arrays, so marked that inside `shard_map` all differ over the same mesh axes.
+
+    JAX marks them so for functions of its own. Where a function of ours reads arrays
+    that are the same everywhere beside others, gradients of the former are summed over
+    the mesh only if they were marked.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    axes = [_varying(leaf) for leaf in leaves]
+    whole = frozenset().union(*axes)
+    if not whole:
+        return tree
+    pairs = zip(leaves, axes, strict=True)
+    return structure.unflatten(_vary(leaf, whole - own) for leaf, own in pairs)
+
+
+def _varying(array: Any) -> frozenset[Any]:
+    kind: Any = jax.typeof(array)
+    # `vma` until 0.9; then an attribute of what says more.
+    return getattr(getattr(kind, "manual_axis_type", kind), "varying", None) or getattr(
+        kind, "vma", frozenset()
+    )
+
+
+def _vary(array: Any, axes: frozenset[Any]) -> Any:
+    if not axes:
+        return array
+    cast: Any = getattr(jax.lax, "pcast", None)
+    if cast is None:
+        return jax.lax.pvary(array, tuple(axes))  # pyright: ignore
+    return cast(array, tuple(axes), to="varying")
+
+
 def linear(fun: Callable[..., Any], *args: Any) -> Any:
     """``fun(*args)`` of a linear function with a scan in it, to be transposed.
 
@@ -129,5 +162,6 @@ __all__ = [
     "no_names_taken",
     "set_keras_mask",
     "tracking",
+    "varying_alike",
     "zero_from_primal",
 ]

@@ -263,6 +263,44 @@ def test_batch_parallel_in_forward_mode():
     assert run(code, XLA_FLAGS=flags).split()[-1] == "ok"
 
 
+def test_gradients_in_shard_map():
+    """Its own checks on: the gradient of weights that all share is the sum of all."""
+    code = """
+    import jax, keras, numpy as np, unrolled
+    from jax import numpy as jnp
+    from jax.sharding import Mesh, PartitionSpec as P
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 3)), "float32")
+    for layer in (
+        unrolled.SimpleRNN(4), unrolled.LSTM(4, return_sequences=True),
+        unrolled.GRU(4, go_backwards=True), unrolled.Bidirectional(unrolled.LSTM(4)),
+    ):
+        layer.build(x.shape)
+        weights = [v.value for v in layer.trainable_variables]
+        rest = [v.value for v in layer.non_trainable_variables]
+
+        def run(weights, x):
+            return layer.stateless_call(weights, rest, x)[0]
+
+        def loss(weights, x):
+            return (run(weights, x) ** 2).sum()
+
+        for check in (True, False):
+            mapped = jax.shard_map(run, mesh=mesh, in_specs=(P(), P("batch")),
+                                   out_specs=P("batch"), check_vma=check)
+            np.testing.assert_allclose(mapped(weights, x), run(weights, x), atol=1e-6)
+            total = jax.shard_map(lambda w, x: jax.lax.psum(loss(w, x), "batch"),
+                                  mesh=mesh, in_specs=(P(), P("batch")),
+                                  out_specs=P(), check_vma=check)
+            law = jax.tree.leaves(jax.grad(loss, (0, 1))(weights, x))
+            for one in (total, jax.jit(total)):
+                found = jax.tree.leaves(jax.grad(one, (0, 1))(weights, x))
+                for ours, whole in zip(found, law, strict=True):
+                    np.testing.assert_allclose(ours, whole, rtol=1e-4, atol=1e-5)
+    """
+    run(code, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+
+
 def test_shard_map():
     code = """
     import jax, numpy as np

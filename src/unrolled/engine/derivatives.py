@@ -16,7 +16,15 @@ from typing import Any, Protocol
 import jax
 from jax import numpy as jnp
 
-from .._borrowed import Primitive, SymbolicZero, ad, batching, mlir, zero_from_primal
+from .._borrowed import (
+    Primitive,
+    SymbolicZero,
+    ad,
+    batching,
+    mlir,
+    varying_alike,
+    zero_from_primal,
+)
 
 Tree = Any
 Arrays = tuple[Any, ...]  # None stands for one that is absent
@@ -45,12 +53,13 @@ class Function(Protocol):
 
 def call(function: Function, args: Arrays) -> Arrays:
     """The results of `function`, differentiable in every way."""
-    return _values(function, False, args)[0]
+    return _values(function, False, varying_alike(args))[0]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _values(function: Function, save: bool, args: Arrays) -> tuple[Arrays, Tree]:
     results, saved = function.forward(args, save)
+    _, results, saved = varying_alike((args, results, saved))
     return results, saved if save else None
 
 
@@ -83,7 +92,8 @@ _values.defjvp(_values_jvp, symbolic_zeros=True)
 def _gradients(
     function: Function, wanted: tuple, args: Arrays, saved: Tree, cotangents: Arrays
 ) -> Arrays:
-    return function.backward(wanted, args, saved, cotangents)
+    found = function.backward(wanted, args, saved, cotangents)
+    return varying_alike((args, found))[1]
 
 
 def _gradients_jvp(function: Function, wanted: tuple, primals: Any, dots: Any) -> Any:
