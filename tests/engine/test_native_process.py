@@ -269,11 +269,16 @@ def test_gradients_in_shard_map():
     import jax, keras, numpy as np, unrolled
     from jax import numpy as jnp
     from jax.sharding import Mesh, PartitionSpec as P
+    class Derived(unrolled.LSTMCell):
+        pass
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 3)), "float32")
     for layer in (
         unrolled.SimpleRNN(4), unrolled.LSTM(4, return_sequences=True),
         unrolled.GRU(4, go_backwards=True), unrolled.Bidirectional(unrolled.LSTM(4)),
+        unrolled.RNN([unrolled.LSTMCell(4), unrolled.GRUCell(4)]),
+        unrolled.RNN(unrolled.ResidualWrapper(unrolled.GRUCell(3))),
+        unrolled.RNN(Derived(4), return_sequences=True), unrolled.RNN(Derived(4)),
     ):
         layer.build(x.shape)
         weights = [v.value for v in layer.trainable_variables]

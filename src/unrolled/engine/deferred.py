@@ -19,7 +19,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from .._borrowed import SymbolicZero, eval_jaxpr, linear
+from .._borrowed import SymbolicZero, eval_jaxpr, linear, varying_alike
 
 Tree = Any
 
@@ -70,11 +70,10 @@ def scan(
         [0.0, 1.0, 4.0, 11.0]
     """
     # A rule runs later than this function, so what the parts close over is passed on.
-    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
+    first = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], xs), xs)
     length = jax.tree.leaves(xs)[0].shape[0]
-    everywhere = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((length, *a.shape), a.dtype), carry
-    )
+    repeat = lambda a: jnp.broadcast_to(a, (length, *a.shape))  # noqa: E731
+    everywhere = jax.eval_shape(lambda carry: jax.tree.map(repeat, carry), carry)
     prepare, w = _close(ahead, first)
     prepare_all, all_w = _close(ahead, xs)
     prepared = jax.eval_shape(ahead, first), jax.eval_shape(ahead, xs)
@@ -127,7 +126,7 @@ def scan(
             (all_w, all_r, xs),
             (*dweights, dxs),
         )
-        dcarry = jax.tree.map(_dense, dcarry)
+        dcarry = varying_alike((carry, jax.tree.map(_dense, dcarry)))[1]
 
         def rates(dcarry: Tree, dz: Tree, dothers: list) -> tuple[Tree, Tree]:
             def tangent(dcarry: Tree, at: tuple) -> tuple[Tree, Tree]:

@@ -126,6 +126,7 @@ def unroll(
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
     )
+    zeros = deferred.varying_alike((states, zeros))[1]
     # The held output travels only where something may ask for it again.
     hold = mask is not None or not keep_outputs
 

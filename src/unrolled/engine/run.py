@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import numpy as jnp
 
+from .._borrowed import varying_alike
 from ..cells.base import Cell
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
@@ -90,6 +91,7 @@ def _scan(layer: Any, job: Job) -> loop.Result:
         arrays = {"inputs": job.inputs, "states": job.states, "fresh": job.fresh}
         arrays |= {"mask": job.mask, "resets": job.resets}
         arrays["variables"] = pure.variables
+        arrays = varying_alike(arrays)
         result = eager.run(lambda arrays: whole(**arrays), arrays)
     pure.finish(result.variables)
     return result
