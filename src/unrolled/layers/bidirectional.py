@@ -76,7 +76,9 @@ class Bidirectional(keras.layers.Layer):
                 or (value is None and argument == "backward_layer"),
                 argument,
                 "must be a recurrent layer",
-                f"the class {value.__name__}" if isinstance(value, type) else value,
+                f"the class {value.__name__}"
+                if isinstance(value, type)
+                else repr(value),
                 "for example unrolled.LSTM(64); a cell goes into unrolled.RNN(cell)",
             )
         require(
