@@ -80,16 +80,21 @@ def test_a_layer_of_unknown_batch_and_steps(kind, rng):
     close(model(x), layer(x))
 
 
-@pytest.mark.keras_ranks
-@EACH
-def test_a_model_that_is_built_by_its_shape(kind, rng, tmp_path):
-    """By symbols, as Keras builds one that it loads: then all weights are there."""
+def _saved(kind, rng, path):
+    """Inputs, a model whose random weights are in a file, and another of the kind."""
     x = rng.normal(size=(2, 7, D)).astype("float32")
     model = Model(LAYERS[kind]())
     model(x)
     scatter(model, rng)
-    model.save_weights(tmp_path / "it.weights.h5")
-    other = Model(LAYERS[kind]())
+    model.save_weights(path)
+    return x, model, Model(LAYERS[kind]())
+
+
+@pytest.mark.keras_ranks
+@EACH
+def test_a_model_that_is_built_by_its_shape(kind, rng, tmp_path):
+    """By symbols, as Keras builds one that it loads: then all weights are there."""
+    x, model, other = _saved(kind, rng, tmp_path / "it.weights.h5")
     other(keras.Input((None, D)))
     other.load_weights(tmp_path / "it.weights.h5")
     close(other(x), model(x))
@@ -99,11 +104,7 @@ def test_a_model_that_is_built_by_its_shape(kind, rng, tmp_path):
 @EACH
 def test_weights_for_a_layer_that_is_not_built(kind, rng, tmp_path):
     """Keras marks such a model as built, and loads nothing into it."""
-    x = rng.normal(size=(2, 7, D)).astype("float32")
-    model = Model(LAYERS[kind]())
-    model(x)
-    model.save_weights(tmp_path / "it.weights.h5")
-    other = Model(LAYERS[kind]())
+    *_, other = _saved(kind, rng, tmp_path / "it.weights.h5")
     with pytest.warns(UserWarning, match="marked as built"):
         other.build((None, None, D))
     with pytest.raises(ValueError, match="needs layers that are built"):
