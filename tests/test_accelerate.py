@@ -166,7 +166,7 @@ def test_a_cell_stock_keras_cannot_train_trains(rng):
 
 
 @keras.saving.register_keras_serializable("tests")  # Keras's Bidirectional asks for it
-class OwnLSTM(keras.layers.LSTM):
+class HeldLSTM(keras.layers.LSTM):
     """A user's subclass with code of its own."""
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
@@ -174,8 +174,8 @@ class OwnLSTM(keras.layers.LSTM):
 
 
 def test_refuses_where_nothing_can_be_swapped():
-    model = keras.Sequential([keras.Input((T, D)), OwnLSTM(U, name="own")])
-    with pytest.raises(ValueError, match=r"'own' \(OwnLSTM: code .*unrolled"):
+    model = keras.Sequential([keras.Input((T, D)), HeldLSTM(U, name="own")])
+    with pytest.raises(ValueError, match=r"'own' \(HeldLSTM: code .*unrolled"):
         unrolled.accelerate(model)
 
 
@@ -187,9 +187,9 @@ def _conv(dims, **kwargs):
 @pytest.mark.parametrize(
     ("left", "shape", "name"),
     [
-        (lambda: OwnLSTM(U, name="own"), (T, D), "'own' .OwnLSTM: code of its own"),
+        (lambda: HeldLSTM(U, name="own"), (T, D), "'own' .HeldLSTM: code of its own"),
         (
-            lambda: K.Bidirectional(OwnLSTM(U, name="own"), name="both"),
+            lambda: K.Bidirectional(HeldLSTM(U, name="own"), name="both"),
             (T, D),
             "'both' .Bidirectional: what is inside",
         ),
