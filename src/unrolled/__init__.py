@@ -15,6 +15,7 @@ from .cells import (
     StackedRNNCells,
     ZoneoutWrapper,
 )
+from .engine.forms import kernels
 from .explain import explain
 from .layers import GRU, LSTM, RNN, Bidirectional, SimpleRNN
 from .stream import Stream, stream
@@ -40,5 +41,6 @@ __all__ = [
     "ZoneoutWrapper",
     "accelerate",
     "explain",
+    "kernels",
     "stream",
 ]

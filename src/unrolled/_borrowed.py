@@ -1,4 +1,6 @@
-"""What we use of JAX and Keras that is private, or that moves from version to version.
+"""What we use of others that is private, or that moves from version to version.
+
+Of JAX, Keras and, where somebody has loaded it, jax2onnx.
 
 Nobody else imports it from there, so a release that moves something is met here, and
 here alone. All of it is where it stands from jax 0.7.2 with Keras 3.12.0 to jax 0.12.0
@@ -6,8 +8,10 @@ with Keras 3.15.1; `make versions` tries both ends. What is said of moves lies b
 """
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -15,6 +19,12 @@ import keras.src
 
 # Public, but as young as its C++ half, whose versions engine/native.py speaks of.
 from jax import ffi
+
+# Primitives that are to know their devices when they are lowered, as those must that
+# become a `custom_partitioning`.
+from jax._src.dispatch import (
+    prim_requires_devices_during_lowering as lowered_per_device,
+)
 
 # Most of jax.core went to jax.extend.core between 0.7 and 0.10. These two stayed.
 # eval_jaxpr takes a jaxpr and its constants apart, so that nobody needs ClosedJaxpr,
@@ -125,6 +135,32 @@ def _vary(array: Any, axes: frozenset[Any]) -> Any:
     return cast(array, tuple(axes), to="varying")
 
 
+def read_by_converters(name: str, program: Callable[[Any], Any]) -> None:
+    """Let jax2onnx, if it is loaded, read a primitive as a program in its place.
+
+    Args:
+        name: the primitive's.
+        program: from an equation of it to a jaxpr of primitives that are JAX's own.
+    """
+    plugins: Any = sys.modules.get("jax2onnx.plugins.plugin_system")
+    if plugins is None or name in plugins.PLUGIN_REGISTRY:
+        return
+
+    def lower(context: Any, equation: Any) -> None:
+        # As it reads every function with a program inside and a derivative of its own.
+        read = plugins.PLUGIN_REGISTRY["custom_jvp_call"]
+        read.lower(
+            context,
+            SimpleNamespace(
+                invars=equation.invars,
+                outvars=equation.outvars,
+                params={"call_jaxpr": program(equation)},
+            ),
+        )
+
+    plugins.PLUGIN_REGISTRY[name] = SimpleNamespace(lower=lower)
+
+
 def linear(fun: Callable[..., Any], *args: Any) -> Any:
     """``fun(*args)`` of a linear function with a scan in it, to be transposed.
 
@@ -157,9 +193,11 @@ __all__ = [
     "get_keras_mask",
     "is_default",
     "linear",
+    "lowered_per_device",
     "mlir",
     "no_automatic_dependency_tracking",
     "no_names_taken",
+    "read_by_converters",
     "set_keras_mask",
     "tracking",
     "varying_alike",

@@ -1,8 +1,9 @@
 """A function computed by foreign calls, and every derivative of it.
 
-One call gives the values, another the gradients. Forward mode and higher derivatives
-come from the same function in plain JAX. So its tangent is one linear map in two forms:
-as it stands, the tangent of the plain function; transposed, the call for gradients.
+One call gives the values, another the gradients; `forms` has both, each in plain JAX
+too. Forward mode and higher derivatives come from the plain function. So its tangent is
+one linear map in two forms: as it stands, the tangent of the plain function;
+transposed, the call for gradients.
 
 JAX has no such map that can be differentiated again: `jax.custom_vjp` knows only the
 second form, and `jax.custom_derivatives.linear_call` may depend on nothing that moves.
@@ -11,7 +12,7 @@ Hence a primitive of our own.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 from jax import numpy as jnp
@@ -25,6 +26,7 @@ from .._borrowed import (
     varying_alike,
     zero_from_primal,
 )
+from . import forms
 
 Tree = Any
 Arrays = tuple[Any, ...]  # None stands for one that is absent
@@ -56,11 +58,47 @@ def call(function: Function, args: Arrays) -> Arrays:
     return _values(function, False, varying_alike(args))[0]
 
 
+class _Values(NamedTuple):
+    """The results, and what the pullback reads."""
+
+    function: Function
+    save: bool
+
+    def native(self, args: Arrays) -> tuple[Arrays, Tree]:
+        results, saved = self.function.forward(args, self.save)
+        return results, saved if self.save else None
+
+    def plain(self, args: Arrays) -> tuple[Arrays, Tree]:
+        saved = jax.eval_shape(self.native, args)[1]  # the plain pullback reads nothing
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), saved)
+        return self.function.plain(*args), zeros
+
+
+class _Pullback(NamedTuple):
+    """The gradients of the arguments that are `wanted`."""
+
+    function: Function
+    wanted: Sequence[bool]
+
+    def native(self, args: Arrays, saved: Tree, cotangents: Arrays) -> Arrays:
+        return self.function.backward(self.wanted, args, saved, cotangents)
+
+    def plain(self, args: Arrays, saved: Tree, cotangents: Arrays) -> Arrays:
+        del saved
+        results, pull = jax.vjp(*_of(self.wanted, self.function.plain, args))
+        whole = (
+            jnp.zeros_like(result) if given is None and result is not None else given
+            for result, given in zip(results, cotangents, strict=True)
+        )
+        found = iter(pull(tuple(whole)))
+        return tuple(next(found) if want else None for want in self.wanted)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _values(function: Function, save: bool, args: Arrays) -> tuple[Arrays, Tree]:
-    results, saved = function.forward(args, save)
+    results, saved = forms.bind(_Values(function, save), args)
     _, results, saved = varying_alike((args, results, saved))
-    return results, saved if save else None
+    return results, saved
 
 
 def _values_jvp(function: Function, save: bool, primals: Any, tangents: Any) -> Any:
@@ -92,21 +130,16 @@ _values.defjvp(_values_jvp, symbolic_zeros=True)
 def _gradients(
     function: Function, wanted: tuple, args: Arrays, saved: Tree, cotangents: Arrays
 ) -> Arrays:
-    found = function.backward(wanted, args, saved, cotangents)
+    found = forms.bind(_Pullback(function, wanted), args, saved, cotangents)
     return varying_alike((args, found))[1]
 
 
 def _gradients_jvp(function: Function, wanted: tuple, primals: Any, dots: Any) -> Any:
-    args, _, cotangents = primals
+    args, saved, cotangents = primals
+    pullback = _Pullback(function, wanted)
 
     def plain(*both: Any) -> Arrays:
-        results, pull = jax.vjp(*_of(wanted, function.plain, both[: len(args)]))
-        whole = (
-            jnp.zeros_like(result) if given is None and result is not None else given
-            for result, given in zip(results, both[len(args) :], strict=True)
-        )
-        found = iter(pull(tuple(whole)))
-        return tuple(next(found) if want else None for want in wanted)
+        return pullback.plain(both[: len(args)], saved, both[len(args) :])
 
     rates = _along(plain, (*args, *cotangents), _none_if_zero((*dots[0], *dots[2])))
     return _gradients(function, wanted, *primals), rates
@@ -134,7 +167,7 @@ def _evaluate(
         return jax.tree.leaves(_along(function.plain, args, moving.unflatten(dots)))
 
     count = tree.num_leaves
-    return _mapped(one, maps)(leaves[:count], leaves[count:])
+    return forms.mapped(one, maps)(leaves[:count], leaves[count:])
 
 
 _STATIC = ("function", "tree", "moving", "results", "avals", "maps")
@@ -162,7 +195,9 @@ def _transpose(
         return _gradients(function, wanted, args, saved, cotangents)
 
     residuals = leaves[: tree.num_leaves]
-    found = _mapped(one, maps)(residuals, results.unflatten(_none_if_zero(cotangents)))
+    found = forms.mapped(one, maps)(
+        residuals, results.unflatten(_none_if_zero(cotangents))
+    )
     pairs = zip(found, dots, strict=True)
     return [*(None for _ in residuals), *(f for f, dot in pairs if dot is not None)]
 
@@ -200,19 +235,13 @@ def _batch(
         *dots,
         tree=tree,
         avals=tuple(aval.update(shape=(size, *aval.shape)) for aval in avals),
-        maps=(*maps, tuple(axes[:count])),
+        maps=(*maps, (tuple(axes[:count]), 0)),
         **params,
     )
     return rates, [0] * len(rates)
 
 
 batching.primitive_batchers[_tangent] = _batch
-
-
-def _mapped(one: Callable[..., Any], maps: Any) -> Callable[..., Any]:
-    for axes in maps:
-        one = jax.vmap(one, (axes, 0))
-    return one
 
 
 # --- some of the arguments ---

@@ -14,7 +14,7 @@ import keras
 from jax import numpy as jnp
 
 from ..cells import GRUCell, LSTMCell, SimpleRNNCell
-from . import derivatives, foreign, loop, native
+from . import derivatives, foreign, forms, loop, native
 from .foreign import Spec
 
 _ACTIVATIONS = {getattr(keras.activations, name): name for name in foreign.ACTIVATIONS}
@@ -75,8 +75,6 @@ class Fused(NamedTuple):
         sequences = None
         if spec.return_all_states:
             sequences = [hs] if cs is None else [hs, cs]
-        if y_last is None:
-            y_last = y[:, -1 if spec.flip or not spec.reverse else 0]
         return loop.Result(y_last, y, states, sequences, ())
 
 
@@ -161,8 +159,8 @@ def plan(
         reverse: process the last step first; sequences leave in processing order.
         zero_masked: emit zeros on masked steps.
     """
-    if native.refused():
-        return f"{native.refused()}."
+    if forms.refused():
+        return f"{forms.refused()}."
     kind = _kind(cell)
     if kind is None:
         return f"{type(cell).__name__} has no fused kernel."
@@ -278,8 +276,7 @@ def _scan(spec: Spec, args: tuple[Any, ...]) -> tuple[Any, ...]:
         )
     hs, cs = (*(all_states or ()), None, None)[:2]
     h, c = (*result.states, None)[:2]
-    last = None if spec.return_sequences else result.last
-    return outputs, last, hs, cs, h, c
+    return outputs, result.last, hs, cs, h, c
 
 
 def _cell(spec: Spec, weights: Weights) -> Any:

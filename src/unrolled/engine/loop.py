@@ -44,7 +44,7 @@ class Carry(NamedTuple):
 class Result(NamedTuple):
     """What the loop returns; `outputs` and `all_states` run in processing order."""
 
-    last: Tree  # (B, ...)
+    last: Tree  # (B, ...), or None: it is among the outputs
     outputs: Tree  # (B, T, ...), or None
     states: Tree  # (B, ...)
     all_states: Tree  # (B, T, ...), or None
@@ -171,7 +171,7 @@ def unroll(
     else:
         carry = _in_chunks(run, carry, steps, length, reverse)
         outputs = all_states = None
-    last = carry.held if hold else jax.tree.map(lambda a: a[:, -1], outputs)
+    last = None if keep_outputs else carry.held
     return Result(last, outputs, carry.states, all_states, carry.variables)
 
 
