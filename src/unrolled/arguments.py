@@ -36,14 +36,15 @@ def _serialize(value: Any) -> Any:
     return config
 
 
-def _deserialize(value: Any, custom_objects: Any = None) -> Any:
+def deserialize(value: Any, custom_objects: Any = None) -> Any:
     """The inverse; what is no configuration stays as it is."""
     if isinstance(value, list):
-        return [_deserialize(each, custom_objects) for each in value]
+        return [deserialize(each, custom_objects) for each in value]
     if not _is_configuration(value):
         return value
     value = copy.deepcopy(value)
     forget(value, "build_config")
+    _name(value, custom_objects or {})
     return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
 
 
@@ -60,6 +61,20 @@ def forget(config: Any, key: str) -> None:
             forget(each, key)
 
 
+def _name(config: Any, custom_objects: dict[str, Any]) -> None:
+    """Let classes that the user names go before Keras's of the same name.
+
+    Keras itself does so of a model's layers, but not of what is inside them.
+    """
+    if _is_configuration(config) and not config.get("registered_name"):
+        kind = config["class_name"]
+        if keras.saving.get_registered_object(kind, custom_objects) is not None:
+            config["registered_name"] = kind
+    for each in config.values() if isinstance(config, dict) else config:
+        if isinstance(each, (dict, list)):
+            _name(each, custom_objects)
+
+
 _ANY_OBJECT = keras.initializers.Zeros()
 
 
@@ -73,7 +88,7 @@ def _is_configuration(value: Any) -> bool:
     return isinstance(value, dict) and {"class_name", "config"} <= set(value)
 
 
-_cells = SimpleNamespace(serialize=_serialize, get=_deserialize)
+_cells = SimpleNamespace(serialize=_serialize, get=deserialize)
 # The last word of an argument's name says what it holds.
 _CODECS: dict[str, Any] = {
     "activation": activations,
@@ -165,10 +180,11 @@ class Declared:
         made = {
             name: value
             if name in declared and _codec(name) is not _cells
-            else _deserialize(value, custom_objects)
+            else deserialize(value, custom_objects)
             for name, value in config.items()
         }
-        return cls(**made)
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return cls(**made)
 
 
 class _Config(dict):

@@ -232,6 +232,10 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         Raises:
             ValueError: if a weight is missing or its shape is not this cell's.
         """
+        if not self.built:
+            # A copy of what is not built has none either; Keras says so if it has.
+            super().load_own_variables(store)
+            return
         weights = [
             weight
             for weight in (self.kernel, self.recurrent_kernel, self.bias)

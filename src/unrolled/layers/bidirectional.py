@@ -8,7 +8,7 @@ import keras
 from jax import numpy as jnp
 
 from .. import misnamed
-from ..arguments import forget
+from ..arguments import deserialize, forget
 from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
@@ -384,23 +384,24 @@ class Bidirectional(keras.layers.Layer):
         return [*forward, *backward]
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, both layers among them."""
-        return {
+        """The arguments, both layers among them; not for what these were built."""
+        names = ("layer", "backward_layer")
+        layers = map(keras.saving.serialize_keras_object, self._layers_of)
+        config = {
             **super().get_config(),
             "merge_mode": self.merge_mode,
-            "layer": keras.saving.serialize_keras_object(self.forward_layer),
-            "backward_layer": keras.saving.serialize_keras_object(self.backward_layer),
+            **dict(zip(names, layers, strict=True)),
         }
+        for name in names:
+            forget(config[name], "build_config")
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """The inverse of `get_config`."""
         config = dict(config)
         for name in ("layer", "backward_layer"):
-            if config.get(name) is not None:
-                config[name] = keras.saving.deserialize_keras_object(
-                    config[name], custom_objects=custom_objects
-                )
+            config[name] = deserialize(config.get(name), custom_objects)
         return cls(**config)
 
 
