@@ -8,6 +8,7 @@ with Keras 3.15.1; `make versions` tries both ends. What is said of moves lies b
 """
 
 import copy
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,55 @@ def no_names_taken() -> Iterator[None]:
         yield
     finally:
         state.set_global_attribute(key, before)
+
+
+def reading_old_files(
+    naming: Callable[[Any, Any], None],
+    held: Callable[[Any, list[Any], list[Any], bool], list[Any]],
+) -> None:
+    """Give layers a say in how Keras reads HDF5 files of Keras 2.
+
+    Keras 2 asked what each array of a file is for the layer that takes it, and heeded
+    `custom_objects` also inside other layers; Keras 3 has no place for either. Where
+    loading fails, no weight of the model is changed.
+
+    Args:
+        naming: ``naming(config, custom_objects)`` changes a configuration in place.
+        held: ``held(layer, weights, arrays, check)`` gives the arrays to set; it is to
+            check their shapes unless Keras was asked to skip what does not fit.
+    """
+    files = keras.src.legacy.saving.legacy_h5_format
+    making = keras.src.legacy.saving.saving_utils
+    make, set_weights = making.model_from_config, files._set_weights
+
+    @functools.wraps(make)
+    def model_from_config(config: Any, custom_objects: Any = None) -> Any:
+        naming(config, custom_objects)
+        return make(config, custom_objects=custom_objects)
+
+    @functools.wraps(set_weights)
+    def set_held(
+        layer: Any, weights: Any, arrays: Any, name: Any, skip_mismatch: bool = False
+    ) -> None:
+        arrays = held(layer, weights, arrays, not skip_mismatch)
+        set_weights(layer, weights, arrays, name, skip_mismatch=skip_mismatch)
+
+    def wholly(load: Any) -> Any:
+        @functools.wraps(load)
+        def load_all(group: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+            before = [(variable, variable.value) for variable in model.variables]
+            try:
+                load(group, model, *args, **kwargs)
+            except Exception:
+                for variable, value in before:
+                    variable.assign(value)
+                raise
+
+        return load_all
+
+    making.model_from_config, files._set_weights = model_from_config, set_held
+    for by in ("load_weights_from_hdf5_group", "load_weights_from_hdf5_group_by_name"):
+        setattr(files, by, wholly(getattr(files, by)))
 
 
 def varying_alike(tree: Any) -> Any:
@@ -198,6 +248,7 @@ __all__ = [
     "no_automatic_dependency_tracking",
     "no_names_taken",
     "read_by_converters",
+    "reading_old_files",
     "set_keras_mask",
     "tracking",
     "varying_alike",

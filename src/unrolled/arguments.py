@@ -10,8 +10,9 @@ the argument's name.
 import copy
 import dataclasses
 import inspect
+from collections.abc import Callable
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, dataclass_transform
 
 import keras
@@ -44,7 +45,8 @@ def deserialize(value: Any, custom_objects: Any = None) -> Any:
         return value
     value = copy.deepcopy(value)
     forget(value, "build_config")
-    _name(value, custom_objects or {})
+    find = keras.saving.get_registered_object
+    name_classes(value, lambda kind: find(kind, custom_objects))
     return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
 
 
@@ -61,18 +63,37 @@ def forget(config: Any, key: str) -> None:
             forget(each, key)
 
 
-def _name(config: Any, custom_objects: dict[str, Any]) -> None:
+def keep_functions(config: dict[str, Any], of: Any) -> None:
+    """Put the functions of an object, and of cells in it, into its configuration.
+
+    No name stands for them: two may have the same, and none need be registered.
+    """
+    for name, value in config["config"].items():
+        own = getattr(of, name, None)
+        if isinstance(own, FunctionType):
+            config["config"][name] = own
+        elif _codec(name) is _cells and own is not None:
+            pairs = zip(value, own, strict=True) if name == "cells" else [(value, own)]
+            for each, cell in pairs:
+                keep_functions(each, cell)
+
+
+def name_classes(config: Any, find: Callable[[str], Any]) -> None:
     """Let classes that the user names go before Keras's of the same name.
 
     Keras itself does so of a model's layers, but not of what is inside them.
+
+    Args:
+        config: a configuration, with all those inside it; changed in place.
+        find: gives the user's class of a name, or None.
     """
     if _is_configuration(config) and not config.get("registered_name"):
         kind = config["class_name"]
-        if keras.saving.get_registered_object(kind, custom_objects) is not None:
+        if find(kind) is not None:
             config["registered_name"] = kind
     for each in config.values() if isinstance(config, dict) else config:
         if isinstance(each, (dict, list)):
-            _name(each, custom_objects)
+            name_classes(each, find)
 
 
 _ANY_OBJECT = keras.initializers.Zeros()
@@ -183,8 +204,24 @@ class Declared:
             else deserialize(value, custom_objects)
             for name, value in config.items()
         }
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            return cls(**made)
+        if not custom_objects:  # a scope of none would hide the one around it
+            return from_file(cls, made)
+        with keras.saving.custom_object_scope(custom_objects):
+            return from_file(cls, made)
+
+
+def from_file(make: Callable[..., Any], config: dict[str, Any]) -> Any:
+    """``make(**config)``; the first layer of a file of Keras 2 says for what batches.
+
+    Keras 3 makes a model's input of that, but takes B for one axis more.
+    """
+    config = dict(config)
+    shape = config.pop("input_shape", None)
+    shape = config.pop("batch_input_shape", shape)
+    made = make(**config)
+    if shape is not None:
+        made._input_shape_arg = tuple(shape[1:] if len(shape) > 2 else shape)
+    return made
 
 
 class _Config(dict):
@@ -219,7 +256,18 @@ class _Config(dict):
 
 def _encode(name: str, value: Any) -> Any:
     codec = _codec(name)
-    return codec.serialize(value) if codec else value
+    encoded = codec.serialize(value) if codec else value
+    if codec is activations and isinstance(encoded, str):
+        known = encoded == "linear" or getattr(activations, encoded, None) is value
+        if not known:  # a function of the user's, called like one of Keras's
+            module = value.__module__
+            encoded = {
+                "module": module,
+                "class_name": "function",
+                "config": encoded,
+                "registered_name": f"{module}>{encoded}",
+            }
+    return encoded
 
 
 def _declare(cls: Any) -> None:

@@ -434,3 +434,91 @@ def test_weights_for_a_cell_that_is_not_built_are_refused():
     built.cell.save_own_variables(store)
     with pytest.raises(ValueError, match=r"'lstm_cell' was never built"):
         layer.cell.load_own_variables(store)
+
+
+# --- functions of the user's: identity decides, not a name ---
+
+
+def relu(x):
+    """Called like one of Keras's."""
+    return 0.5 * x
+
+
+def mine(x):
+    return keras.ops.tanh(x) + 0.1
+
+
+FUNCTIONS = {
+    "layer": lambda: LSTM(U, activation=relu, recurrent_activation=mine),
+    "cell": lambda: unrolled.RNN(CELL(U, activation=relu)),
+    "lambdas": lambda: unrolled.RNN(
+        [
+            unrolled.GRUCell(U, activation=lambda x: 0.5 * x),
+            unrolled.ResidualWrapper(CELL(U, activation=lambda x: 0.7 * x)),
+        ]
+    ),
+    "of Keras": lambda: keras.layers.LSTM(U, activation=mine),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_both_directions_have_the_functions_of_the_layer(kind, rng):
+    layer = FUNCTIONS[kind]()
+    both = unrolled.Bidirectional(layer)
+    x = rng.normal(size=(B, T, D)).astype("float32")
+    both(x)
+    scatter(both, rng)
+    layer(x)
+    halves = []
+    weights = both.get_weights()
+    for place in range(2):
+        half = len(weights) // 2
+        layer.set_weights(weights[place * half : (place + 1) * half])
+        halves.append(layer(np.flip(x, 1) if place else x))
+    np.testing.assert_allclose(both(x), np.concatenate(halves, -1), atol=1e-6)
+
+
+def test_a_function_called_like_one_of_keras_is_not_taken_for_it():
+    layer = LSTM(U, activation=relu)
+    config = json.loads(json.dumps(layer.get_config()))
+    with pytest.raises(TypeError, match="Could not locate function 'relu'"):
+        LSTM.from_config(config)
+    assert LSTM.from_config(config, {"relu": relu}).activation is relu
+    with keras.saving.custom_object_scope({"relu": relu}):
+        assert LSTM.from_config(config).cell.activation is relu
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("wrap", [lambda layer: layer, unrolled.Bidirectional])
+def test_functions_of_a_file_are_taken_by_their_names(wrap, suffix, rng, tmp_path):
+    layer = wrap(LSTM(U, activation=relu, recurrent_activation=mine))
+    model = scatter(keras.Sequential([keras.Input((T, D)), layer]), rng)
+    model.save(tmp_path / f"model{suffix}")
+    again = keras.models.load_model(
+        tmp_path / f"model{suffix}", custom_objects={"relu": relu, "mine": mine}
+    )
+    x = rng.normal(size=(B, T, D)).astype("float32")
+    _equal(again(x), model(x))
+
+
+@keras.saving.register_keras_serializable("copies")
+class Peephole(unrolled.LSTMCell):
+    """Has a weight beside those of the class it derives from, made before them."""
+
+    def build(self, input_shape):
+        self.peep = self.add_weight(name="peep", shape=(self.units,))
+        super().build(input_shape)
+
+    def combine(self, x, h, states):
+        h, (_, c) = super().combine(x, h, states)
+        return h + c * self.peep.value[None], [h, c]
+
+
+@pytest.mark.parametrize("way", ["pickle", "keras", "h5", "weights_h5"])
+def test_a_cell_with_more_weights_than_the_class_it_derives_from(way, rng, tmp_path):
+    row = Row("peephole", lambda: unrolled.RNN(Peephole(U)))
+    model = row.model(rng)
+    made = OF_A_MODEL[way][0](model, tmp_path)
+    given = row.inputs(rng)
+    _is_a_copy(made, model, lambda m: m(given), weights_too=True)

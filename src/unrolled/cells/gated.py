@@ -1,5 +1,6 @@
 """Cells of the form act(x @ kernel + h @ recurrent_kernel + bias), gate by gate."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from ..arguments import (
     Regularizer,
 )
 from ..checks import require
+from . import keras2
 from .base import Cell
 
 
@@ -28,6 +30,12 @@ class UnitsArguments(Declared):
 
     units: int
     activation: Activation = "tanh"
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The inverse of `get_config`; configurations of Keras 2 too."""
+        config = keras2.translated(config, custom_objects)
+        return super().from_config(config, custom_objects)
 
 
 class GateArguments(Declared):
@@ -236,21 +244,58 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             # A copy of what is not built has none either; Keras says so if it has.
             super().load_own_variables(store)
             return
-        weights = [
-            weight
-            for weight in (self.kernel, self.recurrent_kernel, self.bias)
-            if weight is not None
-        ]
+        own = self._trainable_variables + self._non_trainable_variables
         arrays = [store[key] for key in sorted(store.keys(), key=int)]
-        kind = type(self).__name__.removesuffix("Cell")
+        rest = []  # a class that derives from this one may have more
+        if len(arrays) == len(own):
+            given = dict(zip(map(id, own), arrays, strict=True))
+            arrays = [given.pop(id(weight)) for weight in self.matrices]
+            rest = [
+                (weight, given[id(weight)]) for weight in own if id(weight) in given
+            ]
+        held = zip(self.matrices, self.as_held(arrays), strict=True)
+        for weight, array in [*held, *rest]:
+            weight.assign(array)
+
+    @property
+    def matrices(self) -> list[Any]:
+        """The weights by which the two products are made, in the order of files."""
+        weights = (self.kernel, self.recurrent_kernel, self.bias)
+        return [weight for weight in weights if weight is not None]
+
+    def as_held(self, arrays: Sequence[Any], check: bool = True) -> Sequence[Any]:
+        """What a file has for `matrices`, in the form in which the cell holds them.
+
+        Args:
+            arrays: as many; those of a `CuDNNLSTM` or a `CuDNNGRU` too.
+            check: whether all shapes must be the cell's.
+
+        Raises:
+            ValueError: if they are another cell's.
+        """
+        count, kind = len(self.gates), type(self).__name__.removesuffix("Cell")
+        if keras2.are_cudnn(arrays, count):
+            require(
+                self.splits and self.bias is not None,
+                "reset_after",
+                "must be True for the weights of a CuDNNGRU",
+                f"reset_after=False for {self.path}",
+                "make the layer as GRU(..., reset_after=True)",
+            )
+            *kernels, bias = keras2.from_cudnn(arrays, count)
+            two = len(self.bias_shape) > 1
+            arrays = [*kernels, bias if two else bias.sum(axis=0)]
+        if not check:
+            return arrays
+        names = [weight.name for weight in self.matrices]
         require(
-            len(arrays) == len(weights),
-            ", ".join(weight.name for weight in weights),
-            f"must come from a file of {kind} weights, {len(weights)} arrays",
+            len(arrays) == len(names),
+            ", ".join(names),
+            f"must come from a file of {kind} weights, {len(names)} arrays",
             f"{len(arrays)} arrays for {self.path}",
             self._origin(arrays, kind),
         )
-        for weight, array in zip(weights, arrays, strict=True):
+        for weight, array in zip(self.matrices, arrays, strict=True):
             require(
                 tuple(array.shape) == tuple(weight.shape),
                 weight.name,
@@ -258,7 +303,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
                 tuple(array.shape),
                 self._origin(arrays, kind),
             )
-        super().load_own_variables(store)
+        return arrays
 
     def _shape_rule(self, weight: Any) -> str:
         count = len(self.gates)
@@ -267,7 +312,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         twice = "2, " if len(self.bias_shape) > 1 else ""
         return f"({first.get(weight.name, twice)}{width})"
 
-    def _origin(self, arrays: list[Any], kind: str) -> str:
+    def _origin(self, arrays: Sequence[Any], kind: str) -> str:
         """Say whose weights these are, from the shape of the recurrent kernel."""
         names = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
         if len(arrays) > 1 and len(arrays[1].shape) == 2:

@@ -1,5 +1,6 @@
 """The recurrent layers: sequences, masks, carried state, and what is returned."""
 
+from . import old_files as old_files
 from .bidirectional import Bidirectional
 from .named import GRU, LSTM, SimpleRNN
 from .rnn import RNN

@@ -8,7 +8,7 @@ import keras
 from jax import numpy as jnp
 
 from .. import misnamed
-from ..arguments import deserialize, forget
+from ..arguments import deserialize, forget, from_file, keep_functions
 from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
@@ -202,7 +202,7 @@ class Bidirectional(keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
-        kwargs = checks.as_arrays(kwargs)
+        args, kwargs = checks.as_called(args, kwargs)
         checks.build_at_first_call(self, self._time_axis == 0, args, kwargs)
         return super().__call__(*args, **kwargs)
 
@@ -402,7 +402,7 @@ class Bidirectional(keras.layers.Layer):
         config = dict(config)
         for name in ("layer", "backward_layer"):
             config[name] = deserialize(config.get(name), custom_objects)
-        return cls(**config)
+        return from_file(cls, config)
 
 
 def reads_memory(layer: Any) -> bool:
@@ -418,6 +418,7 @@ def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
     """A layer like `layer`, without its weights, for one direction."""
     config = keras.saving.serialize_keras_object(layer)
     forget(config, "shared_object_id")
+    keep_functions(config, layer)
     config["config"]["go_backwards"] = go_backwards
     config["config"]["name"] = f"{direction}_{layer.name.removeprefix(direction + '_')}"
     # Classes of the user's need not be registered to be made twice.

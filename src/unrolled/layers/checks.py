@@ -142,6 +142,49 @@ def _of_numbers(value: Any) -> bool:
     )
 
 
+def as_called(args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """Arguments of a call, in the forms that are taken beside those of `call`.
+
+    Lists for `mask`, `resets` and `lengths`; and what Keras 2 took, and wrote into
+    files: ``layer([x, h, c])``, for states are what has no time axis, and
+    ``constants=None``.
+
+    Raises:
+        ValueError: if rows of a list differ in length, or there are constants.
+    """
+    kwargs = as_arrays(kwargs)
+    constants = kwargs.pop("constants", None)
+    require(
+        constants is None,
+        "constants",
+        "are called a memory",
+        "constants",
+        "pass memory=..., and let the cell read it by that name",
+    )
+    first: Any = args[0] if args else kwargs.get("sequences")
+    if not _are_sequences_and_states(first):
+        return args, kwargs
+    sequences, *states = first
+    if kwargs.get("initial_state") is None:
+        kwargs["initial_state"] = states
+    if args:
+        return (sequences, *args[1:]), kwargs
+    return args, kwargs | {"sequences": sequences}
+
+
+def _are_sequences_and_states(first: Any) -> bool:
+    if not isinstance(first, (list, tuple)) or len(first) < 2:
+        return False
+    if not all(hasattr(array, "dtype") for array in first):
+        return False
+    sequences, *states = first
+    return len(sequences.shape) > 2 and all(
+        len(state.shape) == 2
+        and "float" in keras.backend.standardize_dtype(state.dtype)
+        for state in states
+    )
+
+
 def check_is_array(sequences: Tree) -> None:
     """Check that sequences are no lists of numbers, nor of single sequences.
 

@@ -122,7 +122,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
-        kwargs = checks.as_arrays(kwargs)
+        args, kwargs = checks.as_called(args, kwargs)
         checks.build_at_first_call(self, self.time_major, args, kwargs)
         return super().__call__(*args, **kwargs)
 
