@@ -152,6 +152,12 @@ def reading_old_files(
         setattr(files, by, wholly(getattr(files, by)))
 
 
+def call_context() -> Any:
+    """What Keras knows of the outermost call of a layer that is under way, or None."""
+    state = keras.src.backend.common.global_state
+    return state.get_global_attribute("current_call_ctx")
+
+
 def varying_alike(tree: Any) -> Any:
     """Arrays, so marked that inside `shard_map` all differ over the same mesh axes.
 
@@ -235,6 +241,7 @@ __all__ = [
     "ad",
     "arrays_below",
     "batching",
+    "call_context",
     "compute_output_spec",
     "custom_partitioning",
     "custom_vmap",

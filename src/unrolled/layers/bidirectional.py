@@ -13,7 +13,7 @@ from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
 from ..engine import run
-from . import checks, masks, merging
+from . import checks, masks, merging, whole_model
 from .rnn import RNN, in_a_row
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
@@ -204,7 +204,8 @@ class Bidirectional(keras.layers.Layer):
         """As any Keras layer; see the class."""
         args, kwargs = checks.as_called(args, kwargs)
         checks.build_at_first_call(self, self._time_axis == 0, args, kwargs)
-        return super().__call__(*args, **kwargs)
+        with whole_model.arguments(self, args, kwargs) as kwargs:
+            return super().__call__(*args, **kwargs)
 
     def build(
         self,

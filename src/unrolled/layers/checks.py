@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from jax import numpy as jnp
 
 from .._borrowed import Tracer
 from ..cells.base import is_dims
@@ -122,16 +123,21 @@ def _on_rank(array: Any, rank: int, time_major: bool) -> str:
 
 
 def as_arrays(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Lists of numbers for `mask`, `resets` and `lengths` as arrays.
+    """Lists and NumPy's arrays for `mask`, `resets` and `lengths` as arrays of JAX.
+
+    Keras counts only those as arguments, and where it finds one alone it adds the mask
+    that is attached to it.
 
     Raises:
-        ValueError: if their rows differ in length.
+        ValueError: if rows of a list differ in length.
     """
     found = dict(kwargs)
     for name in ("mask", "resets", "lengths"):
         value = kwargs.get(name)
         if isinstance(value, (list, tuple)) and _of_numbers(value):
-            found[name] = _array(name, value)
+            value = _array(name, value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            found[name] = jnp.asarray(value)
     return found
 
 

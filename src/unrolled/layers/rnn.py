@@ -15,7 +15,7 @@ from ..cells.stacked import StackedRNNCells
 from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop, run
 from ..engine.run import Job
-from . import checks, loading, masks, plans, symbolic
+from . import checks, loading, masks, plans, symbolic, whole_model
 from . import memory as memories
 
 Tree = Any
@@ -124,7 +124,8 @@ class RNN(SequenceArguments, keras.layers.Layer):
         """As any Keras layer; see the class."""
         args, kwargs = checks.as_called(args, kwargs)
         checks.build_at_first_call(self, self.time_major, args, kwargs)
-        return super().__call__(*args, **kwargs)
+        with whole_model.arguments(self, args, kwargs) as kwargs:
+            return super().__call__(*args, **kwargs)
 
     def build(
         self,

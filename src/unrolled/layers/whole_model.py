@@ -1,0 +1,186 @@
+"""`lengths` and `resets` that a whole model was called with: ``model(x, lengths=n)``.
+
+Keras hands such an argument to every layer of the model that asks for it, or drops it
+without a word. But a layer's time axis need not be that of the model's input: a decoder
+makes one of its own, a strided convolution shortens it. So a layer takes the argument
+only where each layer between it and the model's one input keeps the steps as they are.
+"""
+
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from .._borrowed import Functional, call_context
+from ..checks import require
+from . import checks, masks
+
+_NAMES = ("lengths", "resets")
+
+_WITHIN = threading.local()
+
+# Layers of Keras whose outputs have the steps of their inputs, one for one.
+_KEEPING = frozenset(
+    getattr(keras.layers, name)
+    for name in (
+        *("Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization"),
+        *("Dense", "Dropout", "ELU", "Embedding", "GaussianDropout", "GaussianNoise"),
+        *("Identity", "LeakyReLU", "Masking", "PReLU", "ReLU", "SpatialDropout1D"),
+        *("TimeDistributed", "UnitNormalization"),
+        *("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"),
+    )
+)
+_OWN_TIME = "its own"
+
+
+@contextmanager
+def arguments(layer: Any, args: tuple, kwargs: dict[str, Any]) -> Iterator[dict]:
+    """What a layer is called with, once a whole model's arguments are shared out.
+
+    Args:
+        layer: a recurrent layer, about to be called.
+        args: of its call.
+        kwargs: of its call.
+
+    Raises:
+        ValueError: if the model was called with `lengths` or `resets`, and it cannot be
+            said whether the steps that the layer reads are those of the model's input.
+    """
+    context, within = call_context(), getattr(_WITHIN, "it", False)
+    if not within:
+        given = _given(layer, args, kwargs)
+        if any(isinstance(a, keras.KerasTensor) for a in given.values()):
+            _ask_for(layer, {*_NAMES} - {n for n in _NAMES if given.get(n) is not None})
+        if context is not None:
+            kwargs = _shared_out(layer, context.entry_layer, given, kwargs)
+            for outer in _around(layer, context.entry_layer):
+                _ask_for(outer, {*_NAMES} - {*outer.call_signature_parameters})
+    # What runs inside of a layer, the layers of its cell, has steps of its own.
+    before = {name: getattr(context, name, None) for name in _NAMES if context}
+    for name in before:
+        context.set_value(name, None)
+    _WITHIN.it = True
+    try:
+        yield kwargs
+    finally:
+        _WITHIN.it = within
+        for name, value in before.items():
+            context.set_value(name, value)
+
+
+def _given(layer: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return dict(zip(layer.call_signature_parameters, args, strict=False)) | kwargs
+
+
+def _around(layer: Any, model: Any) -> list[Any]:
+    """The model, and of its own layers those that the layer is inside of."""
+    if _nodes_of(layer, model):
+        return [model]
+    own = getattr(model, "layers", None) or []
+    return [model, *(o for o in own if layer in o._flatten_layers(include_self=False))]
+
+
+def _ask_for(layer: Any, names: set[str]) -> None:
+    """Have Keras hand such arguments to a layer, or to those inside of it."""
+    if names <= {*layer._call_context_args}:
+        return
+    variadic = inspect.Parameter.VAR_KEYWORD
+    kinds = {p.kind for p in inspect.signature(layer.call).parameters.values()}
+    model = isinstance(layer, (Functional, keras.Sequential))
+    if model or variadic not in kinds:
+        layer._call_context_args = {*layer._call_context_args} | names
+
+
+def _shared_out(layer: Any, model: Any, given: dict, kwargs: dict) -> dict[str, Any]:
+    nodes = _nodes_of(layer, model)
+    for name in _NAMES:
+        value = given.get(name)
+        if value is not None and not (nodes and name in layer._call_context_args):
+            continue  # the caller's own
+        if value is None:
+            value = getattr(call_context(), name, None)
+        if value is None:
+            continue
+        value = checks.as_arrays({name: value})[name]
+        found = {_steps_of(node, model) for node in nodes} or {"inside another layer"}
+        if getattr(layer, "time_major", False):
+            found = {"time_major"}
+        if isinstance(value, keras.KerasTensor):
+            found = {"in another model's graph"}
+        kwargs = {n: v for n, v in kwargs.items() if n != name}
+        if found == {""}:
+            kwargs |= _beside_a_mask(given, value) or {name: value}
+        elif found != {_OWN_TIME}:
+            _refuse(name, layer, model, found - {"", _OWN_TIME})
+    return kwargs
+
+
+def _beside_a_mask(given: dict[str, Any], value: Any) -> dict[str, Any]:
+    """One mask of a graph's own one, which Keras hands on, and of `lengths`."""
+    sequences, mask = next(iter(given.values())), given.get("mask")
+    if mask is None or value.ndim > 1:
+        return {}
+    checks.check_lengths(value, sequences, time_major=False)
+    both = [mask, masks.given(sequences, None, value, time_major=False)]
+    return {"mask": masks.all_of(both)}
+
+
+def _nodes_of(layer: Any, model: Any) -> list[Any]:
+    """The calls of a layer in a model's graph."""
+    graph = getattr(model, "_functional", model)
+    by_depth = graph._nodes_by_depth if isinstance(graph, Functional) else {}
+    nodes = (node for level in by_depth.values() for node in level)
+    return [node for node in nodes if node.operation is layer]
+
+
+def _steps_of(node: Any, model: Any) -> str:
+    """What is between a call's steps and those of the model's input; "" if nothing."""
+    sequences = (*node.arguments.args, *node.arguments.kwargs.values())[0]
+    found = {_origin(each, model) for each in keras.tree.flatten(sequences)}
+    return found.pop() if len(found) == 1 else f"behind {' and '.join(sorted(found))}"
+
+
+def _origin(tensor: Any, model: Any) -> str:
+    layer, index, output = tensor._keras_history
+    if isinstance(layer, keras.layers.InputLayer):
+        inputs = keras.tree.flatten(model.inputs)
+        known = len(inputs) == 1 and inputs[0] is tensor
+        return "" if known else f"behind '{layer.name}', one of {len(inputs)} inputs"
+    if type(layer) is keras.layers.RepeatVector:
+        return _OWN_TIME
+    if _keeps_steps(layer, output):
+        return _steps_of(layer._inbound_nodes[index], model)
+    return f"behind '{layer.name}' ({type(layer).__name__})"
+
+
+def _keeps_steps(layer: Any, output: int) -> bool:
+    if type(layer) is keras.layers.Concatenate:
+        return layer.axis == -1
+    if type(layer) is keras.layers.LayerNormalization:
+        return layer.axis in (-1, [-1], (-1,))
+    if type(layer).__module__.partition(".")[0] not in ("keras", "unrolled"):
+        return False
+    if not hasattr(layer, "return_sequences"):
+        return type(layer) in _KEEPING
+    turned = getattr(layer, "go_backwards", False) or getattr(
+        layer, "time_major", False
+    )
+    return layer.return_sequences and output == 0 and not turned
+
+
+def _refuse(name: str, layer: Any, model: Any, between: set[str]) -> None:
+    example = f"{type(layer).__name__}(...)(x, {name}=n)"
+    rank = {"lengths": '(), dtype="int32"', "resets": '(None,), dtype="bool"'}[name]
+    require(
+        False,
+        name,
+        "of a whole model reach the recurrent layers whose steps are surely those of "
+        "its one input",
+        f"{name} for '{model.name}', with '{layer.name}' {', '.join(sorted(between))}",
+        "make them an input of the model, and hand them to the layers that they belong "
+        f"to: n = keras.Input({rank}); h = {example}; "
+        "model = keras.Model([x, n], ...)",
+    )
