@@ -9,6 +9,7 @@ with Keras 3.15.1; `make versions` tries both ends. What is said of moves lies b
 
 import copy
 import functools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,11 +108,11 @@ def reading_old_files(
     naming: Callable[[Any, Any], None],
     held: Callable[[Any, list[Any], list[Any], bool], list[Any]],
 ) -> None:
-    """Give layers a say in how Keras reads HDF5 files of Keras 2.
+    """Give layers a say in how Keras reads files of Keras 2.
 
-    Keras 2 asked what each array of a file is for the layer that takes it, and heeded
-    `custom_objects` also inside other layers; Keras 3 has no place for either. Where
-    loading fails, no weight of the model is changed.
+    Keras 2 asked what each array of a file is for the layer that takes it, and took a
+    class from `custom_objects` wherever it was named; Keras 3 has no place for either.
+    Where loading an HDF5 file fails, no weight of the model is changed.
 
     Args:
         naming: ``naming(config, custom_objects)`` changes a configuration in place.
@@ -120,12 +121,20 @@ def reading_old_files(
     """
     files = keras.src.legacy.saving.legacy_h5_format
     making = keras.src.legacy.saving.saving_utils
+    newer = keras.src.saving.saving_lib
     make, set_weights = making.model_from_config, files._set_weights
+    make_newer = newer._model_from_config
 
     @functools.wraps(make)
     def model_from_config(config: Any, custom_objects: Any = None) -> Any:
         naming(config, custom_objects)
         return make(config, custom_objects=custom_objects)
+
+    @functools.wraps(make_newer)
+    def model_from_json(text: Any, custom_objects: Any, *args: Any, **kw: Any) -> Any:
+        config = json.loads(text)
+        naming(config, custom_objects)
+        return make_newer(json.dumps(config), custom_objects, *args, **kw)
 
     @functools.wraps(set_weights)
     def set_held(
@@ -148,6 +157,7 @@ def reading_old_files(
         return load_all
 
     making.model_from_config, files._set_weights = model_from_config, set_held
+    newer._model_from_config = model_from_json
     for by in ("load_weights_from_hdf5_group", "load_weights_from_hdf5_group_by_name"):
         setattr(files, by, wholly(getattr(files, by)))
 

@@ -7,6 +7,7 @@ gave in Keras 2.15.
 import json
 import pathlib
 import shutil
+import zipfile
 
 import unrolled
 from unrolled.cells import keras2
@@ -30,7 +31,8 @@ pytestmark = [
 
 OLD = pathlib.Path(__file__).parent.parent / "data" / "keras2"
 RECORDED = np.load(OLD / "outputs.npz")
-FILES = sorted(p.stem for p in OLD.glob("*.h5") if not p.stem.endswith("_weights"))
+FILES = sorted(p.stem for p in OLD.glob("*.h5") if not p.stem.endswith("weights"))
+NEWER = sorted(p.stem for p in OLD.glob("*.keras"))
 WEIGHTS = [name for name in FILES if (OLD / f"{name}_weights.h5").exists()]
 OURS = {
     name: getattr(unrolled, name)
@@ -43,6 +45,9 @@ T, D, U = 6, 3, 4
 
 
 def _config(path):
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json"))
     with h5py.File(path) as file:
         return json.loads(file.attrs["model_config"])
 
@@ -55,12 +60,10 @@ def _classes(config):
     return set().union(*map(_classes, config)) if isinstance(config, list) else set()
 
 
-def _load(path, name_of_keras=None):
+def _load(path, **others):
     """As a user would: with the classes that the file names, and no others."""
     named = _classes(_config(path)) & set(OURS)
-    objects = {name: OURS[name] for name in named}
-    if name_of_keras:
-        objects[name_of_keras] = getattr(keras, name_of_keras)
+    objects = {name: OURS[name] for name in named} | others
     return keras.models.load_model(path, custom_objects=objects, compile=False)
 
 
@@ -105,13 +108,30 @@ def test_a_model_gives_what_it_gave(name, tmp_path):
     _gives_what_it_gave(keras.saving.load_model(tmp_path / "again.keras"), name)
 
 
+@pytest.mark.parametrize("name", NEWER)
+def test_a_model_in_a_keras_file(name):
+    # Keras 3 looks for this one in a module that it has no more.
+    model = _load(OLD / f"{name}.keras", Functional=keras.Model)
+    assert all(type(e).__module__.startswith("unrolled") for e in _recurrent(model))
+    _gives_what_it_gave(model, name)
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_weights_in_files_of_a_later_form(name, rng):
+    model = _load(OLD / f"{name}.h5")
+    for suffix in (".weights.h5", ".keras"):
+        scatter(model, rng)
+        model.load_weights(OLD / f"{name}{suffix}")
+        _gives_what_it_gave(model, name)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_configurations_of_earlier_versions(name, tmp_path):
     """Until 2.12 classes had no modules, and at first a Sequential no input layer.
 
     Keras 3 makes the input of such a model without its batch size.
     """
-    path = shutil.copy(OLD / f"{name}.h5", tmp_path)
+    path = pathlib.Path(shutil.copy(OLD / f"{name}.h5", tmp_path))
     with h5py.File(path, "r+") as file:
         config = _as_earlier(json.loads(file.attrs["model_config"]))
         file.attrs["model_config"] = json.dumps(config)
@@ -120,8 +140,9 @@ def test_configurations_of_earlier_versions(name, tmp_path):
             _load(path)
         return
     # What has no module Keras does not find inside a wrapper, be it Keras's own.
-    inside = "Sequential" if name == "cudnn_time_distributed" else None
-    _gives_what_it_gave(_load(path, inside), name)
+    inside = name == "cudnn_time_distributed"
+    others = {"Sequential": keras.Sequential} if inside else {}
+    _gives_what_it_gave(_load(path, **others), name)
 
 
 def _as_earlier(config):

@@ -1,4 +1,4 @@
-"""How layers and cells of ours read HDF5 files of Keras 2.
+"""How layers and cells of ours read files of Keras 2.
 
 `cells/keras2.py` knows what is in them; here it is found out for whom.
 """
@@ -13,7 +13,7 @@ from ..cells.gated import GatedCell
 
 
 def _naming(config: Any, custom_objects: Any) -> None:
-    """Our classes among `custom_objects` are meant inside Keras's wrappers too."""
+    """Our classes among `custom_objects` are meant wherever a file names them."""
 
     def find(kind: str) -> Any:
         found = keras.saving.get_registered_object(kind, custom_objects)

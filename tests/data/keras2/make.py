@@ -245,6 +245,8 @@ def main():
             runs.load_weights(HERE / f"{name}_weights.h5")
         elif make in (gru, bidirectional, rnn):
             model.save_weights(HERE / f"{name}_weights.h5")
+            model.save_weights(HERE / f"{name}.weights.h5")  # a form of its own
+            model.save(HERE / f"{name}.keras")
         model.save(HERE / f"{name}.h5", include_optimizer=make is trained)
         for call in range(2 if "stateful" in name else 1):
             outputs = tf.nest.flatten(runs.predict(inputs, verbose=0))
