@@ -16,7 +16,7 @@ TORCH  := torch==2.13.0
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
 .PHONY: help demo test versions lint types docs parity sanitize aarch64 browser compiler
-.PHONY: cross clean
+.PHONY: cross gpu clean
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
@@ -47,7 +47,7 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 
 test: compiler lint types docs browser   ## lint, types, documentation, then every test
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity' --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity and not gpu' --cov --cov-report=term
 
 lint: $(VENV)/stamp-test   ## style, as pre-commit does
 	$(BIN)/ruff check .
@@ -78,11 +78,27 @@ versions: compiler   ## one wheel at the oldest and the newest jax and Keras: qu
 	  $(AT)/env/bin/python -m pip --disable-pip-version-check --quiet install \
 	    "$$(ls $(AT)/*.whl)[examples,test]" $$end; \
 	  $(AT)/env/bin/unrolled doctor; \
-	  $(AT)/env/bin/python -m pytest -q -n auto $(QUICK); \
+	  $(AT)/env/bin/python -m pytest -q -n auto -m "not gpu" $(QUICK); \
 	done
 
 parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other libraries
 	$(BIN)/python -m pytest -m parity
+
+# What needs a GPU, in an environment with JAX's own CUDA libraries.
+CUDA    := jax[cuda12]
+ON_GPU  := $(VENV)-gpu
+
+gpu:             ## on an NVIDIA GPU: cuDNN against the time loop, ratios to Keras and torch
+	@nvidia-smi -L 2>/dev/null | grep -q '^GPU' || { \
+	  echo 'make gpu needs an NVIDIA GPU, and nvidia-smi lists none here: run it on a' \
+	    'machine that has one. make test holds all but the calls of cuDNN to the' \
+	    'reference.' >&2; exit 1; }
+	test -x $(ON_GPU)/bin/python || $(PYTHON) -m venv $(ON_GPU)
+	$(ON_GPU)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --editable '.[test]' '$(CUDA)'
+	$(ON_GPU)/bin/unrolled doctor
+	$(ON_GPU)/bin/python -m pytest -m gpu tests/engine/test_gpu.py
+	$(BENCH_PYTHON) benchmarks/bench.py --gpu $(BENCH)
 
 # The core with a driver of random shapes and options in place of Python.
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
@@ -131,5 +147,5 @@ compiler:
 	else echo 'no C++ compiler: the native kernels are not built or tested'; fi
 
 clean:   ## remove everything that was built, the environment too; runs/ stays
-	rm -rf .venv .venv-3.* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-gpu .venv-3.* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -exec rm -rf {} +

@@ -9,18 +9,20 @@ their rounds are interleaved, so that whatever the machine does meets all of the
     python benchmarks/bench.py --cells LSTM --shapes 64,100,128,128 --mode training
     python benchmarks/bench.py --mask right --recurrent-dropout 0.2
     python benchmarks/bench.py --against ../before  # ours now, and ours then
+    python benchmarks/bench.py --gpu                # on an NVIDIA GPU
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 import driver
 import report
 import session
 from cases import GATES, QUICK_SHAPES, SHAPES, Case
-from environments import PEERS
+from environments import GPU_PEERS, PEERS
 
 STREAMING = ("unrolled", "unrolled:bfloat16", "unrolled:int8")
 LEGEND = (
@@ -38,8 +40,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--cells", nargs="+", choices=GATES)
     p.add_argument("--shapes", nargs="+", type=session.shape, metavar="B,T,D,U")
     p.add_argument("--peers", nargs="+", type=session.peer, metavar="PEER")
-    modes = ["forward", "training", "fit"]
-    p.add_argument("--mode", nargs="+", choices=SHAPES, default=modes)
+    p.add_argument("--mode", nargs="+", choices=SHAPES)
+    p.add_argument("--gpu", action="store_true", help=f"{', '.join(GPU_PEERS)} there")
     p.add_argument("--quick", action="store_true", help="few shapes, LSTM, 5 rounds")
     p.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float64"), default="float32"
@@ -50,14 +52,25 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = session.parse(p, argv)
     if args.quick:
         args.rounds, args.budget = min(args.rounds, 5), min(args.budget, 6.0)
+    if args.mode is None:
+        args.mode = ["forward", "training", *(() if args.gpu else ("fit",))]
     streams = args.mode == ["stream"]
     args.name = args.name or ("quick" if args.quick else streams and "stream")
+    args.name = args.name or (args.gpu and "gpu")
     if args.peers is None:
         others = ("torch", "onnxruntime", "keras") if streams else PEERS[1:]
+        others = GPU_PEERS[1:] if args.gpu else others
         names = STREAMING if streams else PEERS[:1]
         names = names if args.against else (*names, *others)
         args.peers = [session.peer(name) for name in names]
     args.wanted = cases(args)
+    if args.gpu:
+        modes = {"forward", "training"}
+        if not modes.issuperset(args.mode) or args.here:
+            p.error("--gpu measures forward and training alone, and not --here.")
+        if not {who.module for who in args.peers} <= {*GPU_PEERS}:
+            p.error(f"--gpu is for {', '.join(GPU_PEERS)}. Leave --peers out.")
+        args.peers = [replace(who, gpu=True) for who in args.peers]
     if not args.wanted:
         p.error(
             "--shapes must have T = D = 28 for fit, and T = 1 for stream. "
@@ -93,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     with session.Session(args, "bench", args.peers, LEGEND) as run:
         rate, torch = None, run.find("torch")
-        if torch and args.mode != ["stream"]:
+        if torch and args.mode != ["stream"] and not args.gpu:
             # the machine's own rate, as torch reaches it on a large cube
             with driver.hold(args.hold):
                 rate = torch.call("sgemm", size=4096).get("value")

@@ -71,7 +71,12 @@ class Peer:
             self.about = {"error": str(error)}
             return
         environment = {key: str(threads) for key in THREAD_LIMITS}
-        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+        device = "cuda" if who.gpu else "cpu"
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": device}
+        environment |= {
+            "BENCH_DEVICE": device,
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
         environment |= {"BENCH_OPTION": who.option, "BENCH_CHECKOUT": str(who.checkout)}
         environment = {**os.environ, **environment, **(TUNED if tuned else {})}
         environment.pop("PYTHONPATH", None)

@@ -18,6 +18,7 @@ ROOT = HERE.parent
 HOME = ROOT / ".venv-bench"
 
 KERAS, JAX = "keras==3.15.1", "jax==0.10.2"
+ON_GPU = {JAX: "jax[cuda12]==0.10.2"}  # torch as PyPI has it has CUDA anyway
 BUILD = ("scikit-build-core==1.*", "cmake==4.*", "ninja==1.*")
 NEEDS = {
     "unrolled": (KERAS, JAX, *BUILD),
@@ -30,6 +31,7 @@ NEEDS = {
     "page": (KERAS, JAX, *BUILD, "playwright==1.*", "mlxtend==0.*"),
 }
 PEERS = ("unrolled", "keras", "flax", "torch", "onnxruntime", "tensorflow")
+GPU_PEERS = ("unrolled", "keras", "torch")
 INSTALLED = ("unrolled", "page")  # have our package in them
 OURS = (*INSTALLED, "core")  # another checkout has them too
 
@@ -47,6 +49,7 @@ class Who:
     option: str = ""
     checkout: Path = ROOT
     over: str = ""  # the column that its times are divided by, if not the first
+    gpu: bool = False
 
     @property
     def log(self) -> Path:
@@ -65,8 +68,10 @@ def python(peer: Who, here: bool) -> str:
     another = installed and peer.checkout != ROOT
     own = sys.executable
     if another or not here:
-        place = HOME / (peer.module + "-against" * another)
-        own, needs = str(place / "bin" / "python"), " ".join(NEEDS[peer.module])
+        place = HOME / (peer.module + "-gpu" * peer.gpu + "-against" * another)
+        swaps = ON_GPU if peer.gpu else {}
+        needs = " ".join(swaps.get(need, need) for need in NEEDS[peer.module])
+        own = str(place / "bin" / "python")
         pip = [own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
         make = [sys.executable, "-m", "venv", place], [*pip, *needs.split()]
         once(peer, place / "environment", needs, *make)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import driver
@@ -102,7 +103,7 @@ def twins(peers: Sequence[Who], folder: Path, name: str) -> list[Who]:
         both.append(who)
         if who.module in environments.OURS:
             column = ":".join(filter(None, [name, who.option]))
-            both.append(Who(column, who.module, who.option, folder, over=who.name))
+            both.append(replace(who, name=column, checkout=folder, over=who.name))
     names = [who.name for who in both]
     if len(set(names)) < len(names) or not re.fullmatch(r"[\w.-]+", name):
         given = ", ".join(who.name for who in peers)

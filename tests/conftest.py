@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from . import cudnn as gpu
 from . import record
 
 settings.register_profile(
@@ -90,6 +91,13 @@ def float64():
 def scan_path(monkeypatch):
     """No native core: layers run the time loop of `unrolled.engine.loop`."""
     monkeypatch.setenv("UNROLLED_ISA", "scan")
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    """As on a GPU, with a model of cuDNN; the list of what it is told at each call."""
+    yield gpu.stand_in(monkeypatch)
+    gpu.forget()
 
 
 @pytest.fixture(scope="session")

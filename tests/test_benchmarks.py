@@ -141,6 +141,8 @@ def test_a_ratio_is_to_its_own_column(tools):
         (("--peers", "unrolled:int4"), "must be one of unrolled, keras, "),
         (("--shapes", "1,2,3"), "must be B,T,D,U, four positive sizes. Got 1,2,3"),
         (("--mode", "stream", "--shapes", "1,2,3,4"), "T = 1 for stream"),
+        (("--gpu", "--mode", "fit"), "--gpu measures forward and training alone"),
+        (("--gpu", "--peers", "flax"), "--gpu is for unrolled, keras, torch"),
     ],
 )
 def test_what_cannot_be_measured_is_said(options, said):
@@ -170,7 +172,7 @@ class TestEnvironments:
 
         def note(_, command):
             module.commands.append([str(word) for word in command])
-            for name in ("keras", "unrolled-against"):
+            for name in ("keras", "keras-gpu", "unrolled-against"):
                 (module.HOME / name).mkdir(parents=True, exist_ok=True)
 
         monkeypatch.setattr(module, "run", note)
@@ -199,6 +201,14 @@ class TestEnvironments:
         monkeypatch.setitem(environments.NEEDS, "keras", ("keras==4.0",))
         environments.python(peer, here=False)
         assert environments.commands[-1][-1] == "keras==4.0"
+
+    def test_on_a_gpu(self, environments):
+        peer = environments.Who("keras", "keras", gpu=True)
+        python = environments.python(peer, here=False)
+        assert python == str(environments.HOME / "keras-gpu" / "bin" / "python")
+        install = environments.commands[-1]
+        keras, jax = environments.NEEDS["keras"]
+        assert install[-2:] == [keras, jax.replace("jax", "jax[cuda12]")]
 
     def test_this_python(self, environments):
         peer = environments.Who("unrolled", "unrolled")

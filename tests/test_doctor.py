@@ -4,7 +4,7 @@ import importlib.metadata
 
 from unrolled import doctor
 from unrolled.cli import app
-from unrolled.engine import native
+from unrolled.engine import native, packed
 
 from typer.testing import CliRunner
 
@@ -66,3 +66,39 @@ def test_an_unknown_instruction_set(monkeypatch):
     assert code == 1
     assert 'Got "mmx"' in rows["kernels"]
     assert "advice" not in rows
+
+
+@need_core
+def test_on_a_gpu(cudnn, monkeypatch):
+    code, rows = examined()
+    assert code == 0
+    assert rows["LSTM there"] == "cuDNN, it works"
+    assert cudnn
+    right = packed.lstm_fwd
+
+    def wrong(x, *args):
+        return right(2 * x, *args)
+
+    monkeypatch.setattr(packed, "lstm_fwd", wrong)
+    cudnn.clear()
+    code, rows = examined()
+    assert code == 1
+    assert rows["LSTM there"] == "cuDNN, it FAILS"
+
+    def stops(*_):
+        raise RuntimeError("no libcudnn\nand a trace")
+
+    monkeypatch.setattr(packed, "lstm_fwd", stops)
+    cudnn.clear()
+    code, rows = examined()
+    assert code == 1
+    assert rows["LSTM there"] == "cuDNN FAILS: no libcudnn"
+
+
+def test_on_another_gpu(cudnn, monkeypatch):
+    del cudnn
+    monkeypatch.setattr("unrolled.engine.cudnn.PLATFORM", "cuda")
+    says = examined()[1]["LSTM there"]
+    assert says.startswith(
+        "the scan: the native kernels run on the CPU, cuDNN on NVIDIA"
+    )

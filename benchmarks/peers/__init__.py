@@ -13,6 +13,7 @@ from dataclasses import dataclass
 # set by driver.py for each process
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 OPTION = os.environ.get("BENCH_OPTION", "")  # what follows the colon in "unrolled:int8"
+DEVICE = os.environ.get("BENCH_DEVICE", "cpu")  # or cuda
 CHECKOUT = os.environ.get("BENCH_CHECKOUT", ".")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cases import EXAMPLES, Case
-from peers import THREADS, Ready, UnsupportedError
+from peers import DEVICE, THREADS, Ready, UnsupportedError
 from peers.given import arrays, digits
 
 torch.set_num_threads(THREADS)
@@ -20,7 +20,11 @@ ORDER = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # of Keras's
 
 def versions() -> dict[str, str]:
     """Torch, and its BLAS."""
-    return {"torch": torch.__version__, "mkl": str(torch.backends.mkl.is_available())}
+    found = {"torch": torch.__version__, "mkl": str(torch.backends.mkl.is_available())}
+    if DEVICE == "cuda":
+        gpu = torch.cuda.get_device_name()
+        found |= {"cuDNN": str(torch.backends.cudnn.version()), "on": gpu}
+    return found
 
 
 def sgemm(size: int) -> float:
@@ -53,7 +57,14 @@ def make_layer(case: Case):
             two = given.bias if cell == "GRU" else [given.bias, 0 * given.bias]
             layer.bias_ih_l0.copy_(rows(two[0]))
             layer.bias_hh_l0.copy_(rows(two[1]))
-    return layer.to(getattr(torch, case.dtype)), given
+    return layer.to(DEVICE, getattr(torch, case.dtype)), given
+
+
+def finished(result):
+    """The same, once the device has it."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return result
 
 
 def build(case: Case) -> Ready:
@@ -63,10 +74,9 @@ def build(case: Case) -> Ready:
     layer, given = make_layer(case)
     dtype = getattr(torch, case.dtype)
     training = case.mode == "training"
-    x = torch.tensor(given.x, dtype=dtype, requires_grad=training)
-    states = [
-        torch.tensor(s[None], dtype=dtype, requires_grad=training) for s in given.states
-    ]
+    options = {"dtype": dtype, "device": DEVICE, "requires_grad": training}
+    x = torch.tensor(given.x, **options)
+    states = [torch.tensor(s[None], **options) for s in given.states]
     start_state = tuple(states) if len(states) == 2 else states[0]
     rnn = torch.nn.utils.rnn
     lengths = None if given.mask is None else torch.tensor(given.mask.sum(1))
@@ -82,20 +92,21 @@ def build(case: Case) -> Ready:
 
         def run():
             with torch.inference_mode():
-                return forward()
+                return finished(forward())
 
-        return Ready(run, lambda y: {"y": y.float().numpy()})
+        return Ready(run, lambda y: {"y": y.float().cpu().numpy()})
 
     wanted = [x, *layer.parameters(), *states]
-    dy = torch.tensor(given.dy, dtype=dtype)
+    dy = torch.tensor(given.dy, dtype=dtype, device=DEVICE)
 
     def run():
         y = forward()
-        return y, torch.autograd.grad(y, wanted, dy)
+        return finished((y, torch.autograd.grad(y, wanted, dy)))
 
     def results(result):
         y, gradients = result
-        return {"y": y.detach().float().numpy(), "dx": gradients[0].float().numpy()}
+        named = {"y": y.detach(), "dx": gradients[0]}
+        return {name: a.float().cpu().numpy() for name, a in named.items()}
 
     return Ready(run, results)
 

@@ -36,6 +36,7 @@ from jax.core import Tracer, eval_jaxpr
 # These have not moved, but are documented only in part.
 from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
+from jax.experimental import rnn
 from jax.experimental.custom_partitioning import (
     ArrayMapping,
     SdyShardingRule,
@@ -48,6 +49,10 @@ from jax.extend.core import Primitive
 # batching bdim_at_front and primitive_batchers; of mlir lower_fun and
 # register_lowering.
 from jax.interpreters import ad, batching, mlir
+
+# The two halves of the function that Keras's LSTM calls on a GPU.
+lstm_fwd: Any = rnn.lstm_fwd
+lstm_bwd: Any = rnn.lstm_bwd
 
 # All of keras.src is private, and has no types; these have not moved.
 AutocastScope: Any = keras.src.backend.AutocastScope
@@ -70,6 +75,13 @@ is_default: Any = keras.src.utils.python_utils.is_default
 no_automatic_dependency_tracking: Any = (
     keras.src.utils.tracking.no_automatic_dependency_tracking
 )
+
+
+def has_cudnn_lstm() -> bool:
+    """Whether JAX's plugin for CUDA is there, in a version that fits, with cuDNN."""
+    # The module is there without a plugin, too.
+    found = getattr(rnn, "gpu_rnn", None)
+    return hasattr(found, "compute_rnn_workspace_reserve_space_sizes")
 
 
 def arrays_below(store: Any) -> int:
@@ -258,9 +270,12 @@ __all__ = [
     "eval_jaxpr",
     "ffi",
     "get_keras_mask",
+    "has_cudnn_lstm",
     "is_default",
     "linear",
     "lowered_per_device",
+    "lstm_bwd",
+    "lstm_fwd",
     "mlir",
     "no_automatic_dependency_tracking",
     "no_names_taken",

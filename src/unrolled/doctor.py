@@ -7,7 +7,8 @@ import platform
 import jax
 import keras
 
-from .engine import native
+from .cells import LSTMCell
+from .engine import kernels, native
 
 _AGAIN = (
     "install unrolled again: pip install --force-reinstall --no-deps --no-cache-dir "
@@ -41,21 +42,25 @@ def examine() -> tuple[list[tuple[str, str]], bool]:
         ("machine", f"{platform.system()} {platform.machine()}"),
         ("processors", str(_processors())),
     ]
+    works = True
+    if jax.default_backend() != "cpu":
+        says, works = _on_gpu()
+        rows += [("LSTM there", says)]
     missing, advice = _problem()
     if missing:
         rows += [("kernels", f"none: {missing}.")]
         rows += [("advice", advice)] if advice else []
         return rows, False
-    works = native.self_test()
+    tested = native.self_test()
     rows += [
-        ("kernels", f"{native.variant()}, {'they work' if works else 'they FAIL'}"),
+        ("kernels", f"{native.variant()}, {'they work' if tested else 'they FAIL'}"),
         ("instruction sets", ", ".join(native.supported())),
         ("bfloat16 products", "yes" if native.has_bfloat16() else "as float32"),
         ("threads of a call", str(native.threads())),
     ]
     settings = ("UNROLLED_ISA", "UNROLLED_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS")
     rows += [(name, os.environ[name]) for name in settings if name in os.environ]
-    return rows, works
+    return rows, works and tested
 
 
 def _problem() -> tuple[str, str]:
@@ -67,6 +72,18 @@ def _problem() -> tuple[str, str]:
     except ValueError as error:
         return str(error).rstrip("."), ""
     return (absent, ADVICE) if absent else (native.missing(), ADVICE_ON_JAXLIB)
+
+
+def _on_gpu() -> tuple[str, bool]:
+    """What runs an LSTM there, and whether that works."""
+    plan = kernels.plan(LSTMCell(5))
+    if isinstance(plan, str):
+        return f"the scan: {plan.rstrip('.')}", True
+    try:
+        works = kernels.agrees(plan)
+    except (jax.errors.JaxRuntimeError, RuntimeError) as error:
+        return f"cuDNN FAILS: {str(error).splitlines()[0]}", False
+    return f"cuDNN, {'it works' if works else 'it FAILS'}", works
 
 
 def _processors() -> int:

@@ -179,7 +179,7 @@ def _transformable(
         out = function(*operands, layers=np.array(layers, np.int64).reshape(-1))
         return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
 
-    sharded = _partitioned(plain, axes_in, axes_out)
+    sharded = partitioned(plain, axes_in, axes_out)
     shared_out = all(axis is not None for axis in axes_out)
 
     @custom_vmap
@@ -233,7 +233,7 @@ def _attributes(spec: Spec, flags: int) -> list[int]:
 # --- arrays sharded by batch: each device takes its own rows, nothing is gathered ---
 
 
-def _partitioned(
+def partitioned(
     function: Callable[..., Any], axes_in: Sequence[Any], axes_out: Sequence[Any]
 ) -> Callable[..., Any]:
     """`function` of arrays, to be split along its batch axis.

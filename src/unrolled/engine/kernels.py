@@ -14,7 +14,7 @@ import keras
 from jax import numpy as jnp
 
 from ..cells import GRUCell, LSTMCell, SimpleRNNCell
-from . import derivatives, foreign, forms, loop, native
+from . import cudnn, derivatives, foreign, forms, loop, native
 from .foreign import Spec
 
 _ACTIVATIONS = {getattr(keras.activations, name): name for name in foreign.ACTIVATIONS}
@@ -36,6 +36,7 @@ class Fused(NamedTuple):
     """
 
     spec: Spec
+    tf32: bool | None = None  # on cuDNN: whether products may be; None: on the core
 
     def __call__(
         self,
@@ -64,7 +65,18 @@ class Fused(NamedTuple):
         given = (x, states, weights, mask, resets, constants)
         return together([(self, given)])[0]
 
+    def refuses(
+        self, rows: Any, steps: Any, resets: bool, recurrent_dropout: bool
+    ) -> str:
+        """Why such a call runs in the time loop, or an empty string; see `cudnn`."""
+        if self.tf32 is None:
+            return ""
+        return cudnn.refuses(rows, steps, resets, recurrent_dropout)
+
     def __str__(self) -> str:
+        if self.tf32 is not None:
+            products = " (products in TF32 where the GPU has it)" if self.tf32 else ""
+            return f"cuDNN's LSTM, in float32{products}; with resets, the scan."
         dtype = "bfloat16 products, float32 states" if self.spec.bf16 else "float32"
         return f"the native {self.spec.kind} kernel ({native.variant()}), in {dtype}."
 
@@ -84,8 +96,15 @@ def together(layers: Sequence[tuple[Fused, Sequence[Any]]]) -> list[loop.Result]
     Args:
         layers: of each the function, and the arguments `Fused` takes, in that order.
     """
-    args = tuple(a for _, given in layers for a in _flat(*given))
-    out = derivatives.call(_Layers(tuple(fused.spec for fused, _ in layers)), args)
+    specs = tuple(fused.spec for fused, _ in layers)
+    flat = [_flat(*given) for _, given in layers]
+    tf32 = layers[0][0].tf32
+    if tf32 is None:
+        out = derivatives.call(_Layers(specs), tuple(a for own in flat for a in own))
+    else:
+        first = layers[0][1]
+        same = all(g[0] is first[0] and g[3] is first[3] for _, g in layers)
+        out = cudnn.call(specs, flat, same, tf32, _scan)
     each = zip(layers, _split(out, len(layers)), strict=True)
     return [fused._result(found) for (fused, _), found in each]
 
@@ -136,6 +155,20 @@ def _split(arrays: Sequence[Any], count: int) -> list[tuple[Any, ...]]:
     return [tuple(arrays[i * each : (i + 1) * each]) for i in range(count)]
 
 
+def agrees(fused: Fused) -> bool:
+    """Whether a small layer gives what the time loop gives."""
+    units, gates = 5, foreign.GATES[fused.spec.kind]
+    numbers = iter(jnp.sin(jnp.arange(1.0, 6.0) + k) for k in range(100))
+    draw = lambda *shape: jnp.resize(next(numbers), shape)  # noqa: E731
+    weights = Weights(draw(3, gates * units), draw(units, gates * units), None)
+    mask = jnp.array([[True, True, True, False], [False, True, False, True]])
+    given = (draw(2, 4, 3), [draw(2, units), draw(2, units)], weights, mask)
+    got = together([(fused, given)])[0]
+    want = fused._result(_scan(fused.spec, _flat(*given)))
+    far = jnp.abs(got.last - want.last).max()
+    return bool(far < (1e-2 if fused.tf32 else 1e-5))
+
+
 def weights_of(cell: Any) -> Weights:
     """The present weights of a cell."""
     bias = None if cell.bias is None else cell.bias.value
@@ -164,6 +197,9 @@ def plan(
     kind = _kind(cell)
     if kind is None:
         return f"{type(cell).__name__} has no fused kernel."
+    on_gpu = jax.default_backend() != "cpu"
+    if on_gpu and (why := cudnn.why_not(cell, kind, return_all_states)):
+        return f"{why}."
     names = []
     for role in ("activation", "recurrent_activation"):
         function = getattr(cell, role, keras.activations.sigmoid)
@@ -175,10 +211,7 @@ def plan(
     dtype = cell.compute_dtype
     if dtype not in ("float32", "bfloat16"):
         return f"{dtype} has no fused kernel; float32 and bfloat16 have."
-    platform = jax.default_backend()
-    if platform != "cpu":
-        return f"the native kernels run on the CPU, and JAX runs on {platform}."
-    missing = native.missing()
+    missing = "" if on_gpu else native.missing()
     if missing:
         _warn_once(missing)
         return f"{missing}."
@@ -192,7 +225,8 @@ def plan(
             bf16=dtype == "bfloat16",
             return_sequences=return_sequences,
             return_all_states=return_all_states,
-        )
+        ),
+        cudnn.tf32() if on_gpu else None,
     )
 
 

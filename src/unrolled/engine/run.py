@@ -51,7 +51,7 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     results: dict[int, loop.Result] = {}
     native = []
     for at, (layer, function) in enumerate(zip(layers, functions, strict=True)):
-        if isinstance(function, str):
+        if isinstance(function, str) or _refuses(function, jobs[at]):
             results[at] = _scan(layer, jobs[at])
         else:
             native.append((at, function, _arguments(layer, jobs[at])))
@@ -59,6 +59,13 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
         found = kernels.together([each[1:] for each in native])
         results |= zip((at for at, *_ in native), found, strict=True)
     return [results[at] for at in range(len(layers))]
+
+
+def _refuses(function: kernels.Fused, job: Job) -> str:
+    """Why this job goes to the scan after all, or an empty string."""
+    rows, steps = job.inputs.shape[:2]
+    dropped = "recurrent_mask" in (job.constants or {})
+    return function.refuses(rows, steps, job.resets is not None, dropped)
 
 
 def _arguments(layer: Any, job: Job) -> tuple[Any, ...]:

@@ -347,6 +347,10 @@ class Bidirectional(keras.layers.Layer):
         if not all(map(self._is_only_its_loop, layers)):
             return [layer(sequences, **given) for layer, given in pairs]
         ready = [layer.prepare(sequences, **given) for layer, given in pairs]
+        if layers[0].time_major == layers[1].time_major:
+            # The same objects, so that whoever runs both sees that they read the same.
+            first = ready[0]
+            ready[1] = ready[1]._replace(inputs=first.inputs, mask=first.mask)
         results = zip(layers, ready, run.run(layers, ready), strict=True)
         return [layer.hand_out(*own) for layer, *own in results]
 

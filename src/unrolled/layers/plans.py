@@ -33,7 +33,11 @@ def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> s
         as_cell(layer.cell).check_inputs(symbols)
     fused = run.fused(layer)
     if not isinstance(fused, str):
-        return str(fused)
+        steps = input_shape and input_shape[layer.time_axis]
+        dropped = training and bool(layer.cell.recurrent_dropout)
+        # Any number of rows will do, and of steps while it is unknown.
+        why = fused.refuses(1, steps or 1, False, dropped)
+        return f"the scan: {why}." if why else str(fused)
     scan = f"the scan: {fused.rstrip('.')}"
     if type(layer.cell) in _CHANGE_NOTHING:
         return f"{scan}."
