@@ -59,15 +59,19 @@ def arguments(layer: Any, args: tuple, kwargs: dict[str, Any]) -> Iterator[dict]
             for outer in _around(layer, context.entry_layer):
                 _ask_for(outer, {*_NAMES} - {*outer.call_signature_parameters})
     # What runs inside of a layer, the layers of its cell, has steps of its own.
-    before = {name: getattr(context, name, None) for name in _NAMES if context}
-    for name in before:
-        context.set_value(name, None)
+    before = {name: getattr(context, name, None) for name in _NAMES}
+    _put(context, dict.fromkeys(_NAMES))
     _WITHIN.it = True
     try:
         yield kwargs
     finally:
         _WITHIN.it = within
-        for name, value in before.items():
+        _put(context, before)
+
+
+def _put(context: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if context is not None:
             context.set_value(name, value)
 
 

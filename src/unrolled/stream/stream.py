@@ -4,8 +4,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from ..cells.states import pack
 from ..checks import require
 from ..engine import native
 from .compiled import Compiled
@@ -208,7 +210,8 @@ class Stream:
 
         ``[h]``, or ``[h, c]`` for an LSTM; of stacked cells one after another; of
         another cell in the order of its ``state_names``. What
-        was read can be assigned later, here or in another stream of the same model.
+        was read can be assigned later, here or in another stream of the same model; or
+        a layer's states by name, ``{"lstm": {"h": h, "c": c}}``.
         """
         arrays = iter(self._engine.read())
         states: dict[str, list[Array]] = {}
@@ -232,7 +235,7 @@ class Stream:
         )
         arrays = []
         for name, want in like.items():
-            got = [np.asarray(a) for a in states[name]]
+            got = [np.asarray(a) for a in self._in_a_row(name, states[name], want)]
             shapes = [a.shape for a in got]
             require(
                 shapes == [a.shape for a in want],
@@ -244,6 +247,19 @@ class Stream:
             pairs = zip(got, want, strict=True)
             arrays += [np.ascontiguousarray(a, w.dtype) for a, w in pairs]
         self._engine.write(arrays)
+
+    def _in_a_row(self, name: str, states: Any, like: list[Array]) -> Sequence[Any]:
+        """A layer's states in order, if they come by name."""
+        if not isinstance(states, Mapping):
+            return states
+        layers = [self._model, *self._model._flatten_layers(include_self=False)]
+        names = next(
+            layer.state_names
+            for layer in layers
+            if layer.name == name and hasattr(layer, "state_names")
+        )
+        like = jax.tree.unflatten(jax.tree.structure(names), like)
+        return jax.tree.leaves(pack(states, like, names, f"states['{name}']"))
 
     def refresh(self) -> None:
         """Read the model's weights again; the states stay.
