@@ -101,7 +101,10 @@ def _backward(D, U, layers, dropout, both, precision, residuals, cotangents):
         whole = (kept == jnp.arange(3 * y.size + 5, dtype=jnp.float32)).all()
         whole &= (jnp.abs(again[0] - y) < 1e-5).all()
         # What it writes beyond a length is nowhere said.
-        beyond = jnp.arange(x.shape[1])[None, :, None] >= lengths[:, None, None]
+        beyond = (
+            jnp.arange(x.shape[1], dtype=jnp.int32)[None, :, None]
+            >= lengths[:, None, None]
+        )
         dx = jnp.where(beyond, NAN, dx)
         return [jnp.where(whole, a, NAN) for a in (dx, *rest)]
 
