@@ -5,7 +5,7 @@ JAX's tests hold to cuDNN on GPUs. Whatever cuDNN does not take, or leaves open,
 the numbers here.
 """
 
-from unrolled.engine import cudnn, packed
+from unrolled.engine import cudnn, forms, packed
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ def stand_in(monkeypatch):
 
 def forget():
     """What is compiled with the model must not be used without it."""
-    for function in (cudnn._forward, cudnn._backward):
+    for function in (forms._whole, forms._eager):
         function.clear_cache()
 
 

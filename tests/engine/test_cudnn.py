@@ -4,7 +4,7 @@ import functools
 import textwrap
 
 from unrolled.engine import cudnn as engine
-from unrolled.engine import packed
+from unrolled.engine import forms, packed
 from unrolled.engine.foreign import Spec
 from unrolled.engine.kernels import Fused, Weights, together
 
@@ -19,7 +19,7 @@ from jax.extend.core import Primitive
 from jax.flatten_util import ravel_pytree
 
 from ..core import run
-from ..cudnn import calls
+from ..cudnn import calls, forget
 from ..reference import max_relative
 from .test_kernels import GRADIENTS, VALUES, expected, make, scan
 from .test_kernels_modes import MODES, like, losses
@@ -397,7 +397,7 @@ def test_compiled_for_another_device(monkeypatch):
     for got in (run(), jax.jit(run)()):
         want = scan(SPEC, *args, case["mask"])
         assert max_relative(got.outputs, want.outputs) < VALUES
-    engine._forward.clear_cache()
+    forget()
     monkeypatch.setattr(engine, "PLATFORM", "cpu")
     with pytest.raises(NotImplementedError, match="only_there"):
         run()
@@ -410,12 +410,12 @@ def test_a_second_call_compiles_nothing():
         out = on_cudnn(SPEC)(x, case["states"], case["weights"], mask=case["mask"])
         return (out.outputs**2).sum()
 
-    sizes = lambda: [f._cache_size() for f in (engine._forward, engine._backward)]  # noqa: E731
+    size = forms._eager._cache_size
     jax.grad(loss)(case["x"])
-    before = sizes()
-    assert before == [1, 1]
+    before = size()
+    assert before == 2
     jax.grad(loss)(case["x"] + 1)
-    assert sizes() == before
+    assert size() == before
 
 
 # Two layers in both directions, on several devices. What cuDNN keeps cannot be sharded:

@@ -4,7 +4,6 @@ One call gives the values, another the gradients. Everything else, and every oth
 device, has the time loop.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -169,8 +168,6 @@ def _have_rows(args: Sequence[Any]) -> list[bool]:
     return [True, True] + [False, False, False, True, True] * (len(args) // 5)
 
 
-# Compiled, so that an eager call compiles once.
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def _forward(layers: _Layers, save: bool, args: tuple[Any, ...]) -> tuple[Any, Any]:
     # What cuDNN keeps has no axis of rows; where arrays may be sharded by them, the
     # backward pass makes it again.
@@ -191,7 +188,6 @@ def _forward(layers: _Layers, save: bool, args: tuple[Any, ...]) -> tuple[Any, A
     return _either(on_cudnn, by_loop, given, shapes, rows)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _backward(
     layers: _Layers, args: tuple[Any, ...], saved: Any, cotangents: Any
 ) -> tuple[Any, ...]:

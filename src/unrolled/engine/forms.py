@@ -141,7 +141,8 @@ def mapped(one: Callable[..., Any], maps: Any) -> Callable[..., Any]:
 
 
 _STATIC = ("call", "tree", "maps", "avals", "exported")
-_call.def_impl(jax.jit(_native, static_argnames=_STATIC))
+_eager = jax.jit(_native, static_argnames=_STATIC)
+_call.def_impl(_eager)
 
 
 def _lower(context: Any, *operands: Any, exported: bool, **params: Any) -> Any:
