@@ -10,14 +10,13 @@ class Backward : Loop {
   // Columns of z of the recurrent product of phase P: from, and how many.
   template <int P> static constexpr int first() { return C::kRecurrentColumn + (P == 0 ? 0 : C::kFirst); }
   template <int P> static constexpr int count() { return P == 0 ? C::kFirst : C::kGates - C::kFirst; }
-  static constexpr int kVectors = saved_vectors<C>();
 
  public:
   size_t layout(const Problem& problem, int threads, char* base) {
     divide(problem, C::kGates, threads, 2);
     padded = slots<Op>(blocks * W) * Op::kPair, input_panels = up(p.D, 2 * W);
     const int pools = plan.units ? 1 : threads;
-    const long R = most_rows, M = plan.steps * R, most = most_panels;
+    const long R = plan.rows, M = plan.steps * R, most = most_panels;
     Carver carver{base};
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
@@ -58,12 +57,20 @@ class Backward : Loop {
     if (p.dx)
       pack_transposed<Op, C>(p.kernel, p.D, p.U, 0, C::kGates, padded, packed(input_panels),
                              p.bf16, own.kernel);
-    if (own.codes) make_codes(p, part(p.B), own.codes);
     for (long u = 0; u < C::kColumns * padded; u += W) store(own.dbias + u, vf{});
-    if (plan.weights) barrier(*team, thread);
+    each_band([&](bool first) {
+      if (own.codes) make_codes(p, part(p.B), own.codes);
+      if (first && plan.weights) barrier(*team, thread);
+      else meet();
+      band(first);
+    });
+    hand_out_weights();
+  }
 
+ private:
+  // `fresh`: nothing has been summed yet.
+  void band(bool fresh) {
     start();
-    bool fresh = true;
     for (long s1 = p.T; s1 > 0; fresh = false) {
       const long s0 = (s1 - 1) / plan.steps * plan.steps, n = s1 - s0;
       chunk_rows = n * p.B;
@@ -77,7 +84,6 @@ class Backward : Loop {
     hand_out();
   }
 
- private:
   int pool() const { return plan.units ? 0 : thread; }  // which sums its rows go to
   Range own_blocks() const {
     return {own_panels.from * 2, smaller(blocks, own_panels.to * 2)};
@@ -121,19 +127,19 @@ class Backward : Loop {
     return p.h_seq + (r * p.T + place_of(p, s - 1)) * p.U;
   }
   // Here and below: `kept` are a row and block's vectors of step s in p.saved.
-  UNROLLED_INLINE vf c_before(long s, long jb, long r, Kept kept) const {
+  UNROLLED_INLINE vf c_before(long s, long jb, long r, Kept<C> kept) const {
     if (code_of(s, r) & kReset) return vf{};
-    if (s > 0) return load(p.saved + kept.at - kept.step + C::kSaved * W);
+    if (s > 0) return kept.get(p.saved, C::kSaved, -1);
     return p.c0 ? load_part(p.c0 + r * p.U + jb * W, p.U - jb * W) : vf{};
   }
-  UNROLLED_INLINE vf before(long s, long jb, long r, Kept kept) const {
+  UNROLLED_INLINE vf before(long s, long jb, long r, Kept<C> kept) const {
     if constexpr (C::kStates == 2) return c_before(s, jb, r, kept);
     if constexpr (!C::kNeedsBefore) return vf{};
     const float* from = h_before(s, r);
     return from ? load_part(from + jb * W, p.U - jb * W) : vf{};
   }
-  UNROLLED_INLINE vf after(long s, long jb, long r, Kept kept) const {
-    if constexpr (C::kStates == 2) return load(p.saved + kept.at + C::kSaved * W);
+  UNROLLED_INLINE vf after(long s, long jb, long r, Kept<C> kept) const {
+    if constexpr (C::kStates == 2) return kept.get(p.saved, C::kSaved);
     if constexpr (!C::kNeedsAfter) return vf{};
     return load_part(p.h_seq + (r * p.T + place_of(p, s)) * p.U + jb * W, p.U - jb * W);
   }
@@ -155,10 +161,9 @@ class Backward : Loop {
   // What step s - kAhead will read. The rows of a sequence lie T*U apart, on a page each,
   // where no processor foresees the next. Two steps ahead: a step also reads the one before it.
   static constexpr long kAhead = 2;
-  UNROLLED_INLINE void fetch_before(long s, long jb, long r, Kept kept) const {
+  UNROLLED_INLINE void fetch_before(long s, long jb, long r, Kept<C> kept) const {
     if (s < kAhead) return;
-    const float* from = p.saved + kept.at - kAhead * kept.step;
-    for (int i = 0; i < kVectors; ++i) prefetch(from + i * W);
+    kept.fetch(p.saved, -kAhead);
     const long at = (r * p.T + place_of(p, s - kAhead)) * p.U + jb * W;
     if (p.dy) prefetch(p.dy + at);
     if (C::kNeedsBefore || C::kNeedsAfter) prefetch(p.h_seq + at);
@@ -176,13 +181,13 @@ class Backward : Loop {
       for (long r = 0; r < p.B; ++r) {
         const long at = place_in_d(jb, r);
         const int code = code_of(s, r);
-        const Kept kept = place.of(r);
+        const Kept<C> kept = place.of(r);
         fetch_before(s, jb, r, kept);
         vf now[C::kStates], dz[C::kColumns] = {};
         for (int i = 0; i < C::kStates; ++i) gather(s, r, jb * W, code, own.d[i] + at, now + i, i);
         if (!(code & kMasked)) {
           vf saved[C::kSaved + 1];
-          for (int i = 0; i < C::kSaved; ++i) saved[i] = load(p.saved + kept.at + i * W);
+          for (int i = 0; i < C::kSaved; ++i) saved[i] = kept.get(p.saved, i);
           if constexpr (kLast) C::backward_last(act, saved, now, dz);
           else C::backward(act, saved, before(s, jb, r, kept), after(s, jb, r, kept), now, dz);
           keep_units<from, C::kColumns>(jb, dz);
@@ -208,12 +213,12 @@ class Backward : Loop {
           vf now[1] = {load(own.d[0] + at)}, dz[C::kColumns] = {}, left = {};
           if (!(code_of(s, r) & kMasked)) {
             vf saved[C::kSaved];
-            const Kept kept = place.of(r);
-            for (int i = 0; i < C::kSaved; ++i) saved[i] = load(p.saved + kept.at + i * W);
+            const Kept<C> kept = place.of(r);
+            for (int i = 0; i < C::kSaved; ++i) saved[i] = kept.get(p.saved, i);
             const vf factor = p.recurrent_mask ? load_part(p.recurrent_mask + r * p.U + u, n) : all(1.0f);
             const vf h_was = before(s, jb, r, kept);
             C::backward_first(act, saved, h_was, load(own.product + at), factor, now, dz);
-            left = keep_part(saved[1] * h_was * factor, n);
+            left = saved[1] * h_was * factor;
             keep_units<0, C::kFirst>(jb, dz);
           }
           store(own.d[0] + at, now[0]);
@@ -355,6 +360,9 @@ class Backward : Loop {
           const vf v = code_of(0, r) & kReset ? vf{} : load(own.d[i] + place_in_d(jb, r));
           store_part(to[i] + r * p.U + jb * W, v, p.U - jb * W);
         }
+  }
+
+  void hand_out_weights() const {
     barrier(*team, thread);  // everyone's sums are there
     const int pools = plan.units ? 1 : team->size;
     const Range written = share(panels, thread, team->size);

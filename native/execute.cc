@@ -43,10 +43,12 @@ size_t up_to_line(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
+long kept_size(int kind, long U, int width) {
+  const long vectors[] = {0, 5, 4, 3};
+  return vectors[kind] * ((U + width - 1) / width) * kept_lanes(U, width);
+}
 size_t residual_size(const Problem& p, int width) {
-  const size_t vectors[] = {0, 5, 4, 3};
-  const size_t blocks = (p.U + width - 1) / width;
-  return vectors[p.kind] * p.T * blocks * width * p.B;
+  return static_cast<size_t>(p.B) * p.T * kept_size(p.kind, p.U, width);
 }
 
 Execution::Execution(const Kernels& kernels, const Problem* problem, int count, bool backward,
@@ -78,8 +80,8 @@ const char* execute(const Problem* problem, int count, bool backward, int limit)
   const Kernels* table = kernels(&why);
   if (!table) return why;
   if (count > kMaxLayers) return "too many layers for one call";
-  if (const char* bad = thread_problem(); *bad) return bad;
   limit = thread_limit(limit);
+  if (!limit) return thread_problem();
   int wanted = 0;
   for (const Problem* p = problem; p < problem + count; ++p) {
     hint_results(*p, backward, table->width);

@@ -1,7 +1,8 @@
 // XLA's foreign-function interface: buffers in, a Problem out. Nothing is computed here.
 // An empty array (no elements) stands for an optional one that is absent.
+#include <array>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "dispatch.h"
 #include "execute.h"
@@ -107,15 +108,29 @@ constexpr int kAttributes = 4;  // kind, activation, recurrent_activation, flags
 constexpr int kInputs = 10;     // of both passes; the backward one has more
 constexpr int kCotangents = 8, kResults = 7, kGradients = 6;
 
+// Some of a call's buffers, from one on; they are known to be there.
+template <class Buffer, class All, size_t... I>
+std::array<Buffer, sizeof...(I)> some(const All& all, size_t from, std::index_sequence<I...>) {
+  return {*all.template get<ffi::AnyBuffer>(from + I)...};
+}
+template <class All>
+bool are_buffers(const All& all) {
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all.template get<ffi::AnyBuffer>(i).has_error()) return false;
+  return true;
+}
+
 // A call holds one layer or several; each has as many attributes, arguments and results.
-ffi::Error layers(bool backward, const ffi::ThreadPool& pool, ffi::Span<const int64_t> attributes,
+template <bool kBackward>
+ffi::Error layers(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
                   ffi::RemainingArgs args, ffi::RemainingRets rets) {
   const size_t count = attributes.size() / kAttributes;
-  const size_t inputs = kInputs + (backward ? kCotangents : 0);
-  const size_t outputs = backward ? kGradients : kResults;
+  constexpr size_t inputs = kInputs + (kBackward ? kCotangents : 0);
+  constexpr size_t outputs = kBackward ? kGradients : kResults;
   // A call may come out of a file, or from anybody's hand.
   if (count < 1 || count > unrolled::kMaxLayers || attributes.size() != count * kAttributes ||
-      args.size() != count * inputs || rets.size() != count * outputs)
+      args.size() != count * inputs || rets.size() != count * outputs || !are_buffers(args) ||
+      !are_buffers(rets))
     return ffi::Error(ffi::ErrorCode::kInvalidArgument,
                       "a call must hold 1 or 2 layers, each with 4 numbers, " +
                           std::to_string(inputs) + " arguments and " + std::to_string(outputs) +
@@ -123,42 +138,23 @@ ffi::Error layers(bool backward, const ffi::ThreadPool& pool, ffi::Span<const in
   const char* none;
   const unrolled::Kernels* table = unrolled::kernels(&none);
   if (!table) return ffi::Error(ffi::ErrorCode::kFailedPrecondition, none);
-  std::vector<Problem> problems(count);
+  Problem problems[unrolled::kMaxLayers] = {};
   for (size_t layer = 0; layer < count; ++layer) {
-    std::vector<In> a;
-    std::vector<Out> r;
-    for (size_t i = 0; i < inputs; ++i) {
-      const auto each = args.get<ffi::AnyBuffer>(layer * inputs + i);
-      if (each.has_error()) return each.error();
-      a.push_back(*each);
-    }
-    for (size_t i = 0; i < outputs; ++i) {
-      const auto each = rets.get<ffi::AnyBuffer>(layer * outputs + i);
-      if (each.has_error()) return each.error();
-      r.push_back(*each);
-    }
+    auto a = some<In>(args, layer * inputs, std::make_index_sequence<inputs>());
+    auto r = some<Out>(rets, layer * outputs, std::make_index_sequence<outputs>());
     Problem& p = problems[layer];
     std::string bad = start(p, attributes.begin() + layer * kAttributes, a.data());
     if (bad.empty()) {
       const auto residual = static_cast<int64_t>(unrolled::residual_size(p, table->width));
-      bad = check(p, backward, residual, a.data() + kInputs, r.data());
+      bad = check(p, kBackward, residual, a.data() + kInputs, r.data());
     }
     if (!bad.empty()) return ffi::Error(ffi::ErrorCode::kInvalidArgument, bad);
-    if (backward) finish_backward(p, a.data() + kInputs, r.data());
+    if (kBackward) finish_backward(p, a.data() + kInputs, r.data());
     else finish_forward(p, r.data());
   }
-  const char* why = unrolled::execute(problems.data(), static_cast<int>(count), backward,
+  const char* why = unrolled::execute(problems, static_cast<int>(count), kBackward,
                                       static_cast<int>(pool.num_threads()));
   return why ? ffi::Error(ffi::ErrorCode::kResourceExhausted, why) : ffi::Error::Success();
-}
-
-ffi::Error forward(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
-                   ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  return layers(false, pool, attributes, args, rets);
-}
-ffi::Error backward(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
-                    ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  return layers(true, pool, attributes, args, rets);
 }
 
 }  // namespace
@@ -169,8 +165,8 @@ ffi::Error backward(ffi::ThreadPool pool, ffi::Span<const int64_t> attributes,
 
 // XLA's macro declares the handlers without asking for them to be visible.
 #pragma GCC visibility push(default)
-XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, forward, UNROLLED_LAYERS);
-XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, backward, UNROLLED_LAYERS);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledForward, layers<false>, UNROLLED_LAYERS);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(UnrolledBackward, layers<true>, UNROLLED_LAYERS);
 #pragma GCC visibility pop
 
 // For native.py: the variant in use, "" if none; unrolled_problem() says why there is none,
@@ -197,15 +193,32 @@ extern "C" __attribute__((visibility("default"))) const char* unrolled_supported
 extern "C" __attribute__((visibility("default"))) int unrolled_threads() {
   return unrolled::thread_limit(0);
 }
-extern "C" __attribute__((visibility("default"))) int unrolled_width() {
+// Floats of a layer's `saved`, for each row and step.
+extern "C" __attribute__((visibility("default"))) int unrolled_saved(int kind, int U) {
   const char* why;
   const unrolled::Kernels* table = unrolled::kernels(&why);
-  return table ? table->width : 0;
+  return table ? static_cast<int>(unrolled::kept_size(kind, U, table->width)) : 0;
 }
 extern "C" __attribute__((visibility("default"))) int unrolled_has_bf16() {
   const char* why;
   const unrolled::Kernels* table = unrolled::kernels(&why);
   return table && table->has_bf16();
+}
+// For the tests: bytes of working space of a masked layer, `sizes` its B, T, D and U, and
+// bytes that wait for the next call.
+extern "C" __attribute__((visibility("default"))) long unrolled_scratch(
+    int kind, const long* sizes, int bf16, int backward, int threads) {
+  float dx = 0;
+  const uint8_t mask = 0;  // neither is read
+  Problem p{};
+  p.kind = kind, p.bf16 = bf16, p.dx = &dx, p.mask = &mask;
+  p.B = sizes[0], p.T = sizes[1], p.D = sizes[2], p.U = sizes[3];
+  const char* why;
+  const unrolled::Kernels* table = unrolled::kernels(&why);
+  return table ? static_cast<long>(table->scratch(p, backward, threads)) : 0;
+}
+extern "C" __attribute__((visibility("default"))) long unrolled_spare() {
+  return static_cast<long>(unrolled::kept_memory());
 }
 // Runs a small layer on all threads, without XLA: 0 if it ends and gives numbers.
 extern "C" __attribute__((visibility("default"))) int unrolled_self_test() {

@@ -17,7 +17,7 @@ class Forward : Loop {
   size_t layout(const Problem& problem, int threads, char* base) {
     divide(problem, C::kGates, threads, NB);
     Carver carver{base};
-    const long R = most_rows, most = most_panels;
+    const long R = plan.rows, most = most_panels;
     const int per_panel[2] = {width<0>() * W, width<1>() * W};
     for (int t = 0; t < threads; ++t) {
       Room& r = room[t];
@@ -48,9 +48,16 @@ class Forward : Loop {
     pack<0>(packed(panels));
     if constexpr (C::kPhases == 2) pack<1>(packed(panels));
     if (thread == 0 || !plan.weights) pack_biases();
-    if (own.codes) make_codes(p, part(p.B), own.codes);
-    if (plan.weights) barrier(*team, thread);
+    each_band([&](bool first) {
+      if (own.codes) make_codes(p, part(p.B), own.codes);
+      if (first && plan.weights) barrier(*team, thread);
+      else meet();
+      band();
+    });
+  }
 
+ private:
+  void band() {
     start();
     meet();
     for (long s0 = 0; s0 < p.T; s0 += plan.steps) {
@@ -72,7 +79,6 @@ class Forward : Loop {
     hand_out();
   }
 
- private:
   // Where this thread has the state of a row and block.
   long place_in_state(long jb, long r) const {
     return ((jb - own_panels.from * NB) * p.B + r) * W;
@@ -259,12 +265,9 @@ class Forward : Loop {
 
   template <int kFrom, int kTo>
   static UNROLLED_INLINE void keep(const Block& b, long r, const vf* vectors) {
-    const Kept kept = b.saved.of(r);
-    float* to = b.residual + kept.at;
-    for (int i = kFrom; i < kTo; ++i) {
-      store(to + i * W, vectors[i]);
-      if (b.ahead) prefetch(to + kept.step + i * W);
-    }
+    const Kept<C> kept = b.saved.of(r);
+    for (int i = kFrom; i < kTo; ++i) kept.put(b.residual, i, vectors[i]);
+    if (b.ahead && kTo == saved_vectors<C>()) kept.fetch(b.residual, 1);
   }
 
   // Hands out the states after the step, and leaves in `now` those the next one starts from.

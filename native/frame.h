@@ -25,10 +25,13 @@ struct Carver {
 
 // With few units every thread takes its own rows through all steps and never waits; with
 // many, whose weights outgrow one core's cache, or few rows, each takes its own units and
-// they meet once a step.
+// they meet once a step. Either way a band of rows goes through all steps before the next
+// one does: what the steps work on stays in the cache, however large the batch.
 struct Split {
   bool units;
   bool weights;  // packed by all for all; otherwise by each for itself, up to 1 MiB
+  long bands;    // of each thread
+  long rows;     // of any band, at most
   long steps;    // steps per chunk
 };
 UNROLLED_INLINE Split split(const Problem& p, int gates, int threads) {
@@ -36,7 +39,10 @@ UNROLLED_INLINE Split split(const Problem& p, int gates, int threads) {
   s.units = p.B < 4 * threads || gates * p.U * p.U >= 4 * 384 * 384;
   s.weights = s.units || gates * p.U * (p.D + p.U) > 1 << 18;
   const long rows = s.units ? p.B : up(p.B, threads);
-  s.steps = smaller(p.T, up(kRowsPerChunk, rows));
+  // Where units are shared out, each band fetches the weights anew from beyond the cache.
+  s.bands = up(rows, s.units ? 256 : 128);
+  s.rows = up(rows, s.bands);
+  s.steps = smaller(p.T, up(kRowsPerChunk, s.rows));
   return s;
 }
 
@@ -83,33 +89,44 @@ UNROLLED_INLINE bool has_codes(const Problem& p) { return p.mask || p.resets; }
 template <class C>
 constexpr int saved_vectors() { return C::kSaved + C::kStates - 1; }
 
-// Where they are, in floats, and how far on those of the next step are.
-struct Kept { long at, step; };
+// Where they are in residual or saved; a few steps on, or back, lie those of other steps.
+template <class C>
+struct Kept {
+  long at, step, lanes;
+  UNROLLED_INLINE vf get(const float* from, int i, long steps = 0) const {
+    return load_lanes(from + at + steps * step + i * lanes, lanes);
+  }
+  UNROLLED_INLINE void put(float* to, int i, vf v) const { store_lanes(to + at + i * lanes, v, lanes); }
+  UNROLLED_INLINE void fetch(const float* from, long steps) const {
+    for (int i = 0; i < saved_vectors<C>(); ++i) prefetch(from + at + steps * step + i * lanes);
+  }
+};
 // Where a block keeps them at one step: the batch in groups of rows, each [T][block][row], so
 // that threads with rows of their own write far from each other, however many threads.
 template <class C>
 struct Saved {
   long T, blocks, at;               // at: step * blocks + block
   long first_row, all_rows, group;  // group: its rows, a power of two
-  UNROLLED_INLINE Kept of(long r) const {  // r counts from first_row
-    constexpr long size = saved_vectors<C>() * W;
+  long lanes;
+  UNROLLED_INLINE Kept<C> of(long r) const {  // r counts from first_row
+    const long size = saved_vectors<C>() * lanes;
     const long row = first_row + r, from = row & ~(group - 1);
     const long rows = smaller(group, all_rows - from);
-    return {(from * T * blocks + at * rows + row - from) * size, blocks * rows * size};
+    return {(from * T * blocks + at * rows + row - from) * size, blocks * rows * size, lanes};
   }
 };
 
 // What both time loops are made of: a problem, and one thread's part in it.
 struct Loop {
-  Problem p;  // once it runs, of this thread's rows
+  Problem p;  // of a band of rows, once that is under way
   Split plan;
   long blocks, panels;           // of W units; of blocks whose weights lie together
-  long most_rows, most_panels;   // of any thread
+  long most_panels;              // of any thread
   Team* team;
   int thread;
   Range own_panels;
   long all_rows, first_row = 0;  // of the batch; of them, the first of p
-  long group = 16;               // of Saved
+  long group = 16, lanes;        // of Saved
   long chunk_rows, chunk_at;     // rows of this chunk of steps; of them, the step's first
 
   void divide(const Problem& problem, int gates, int threads, int panel_blocks) {
@@ -120,15 +137,25 @@ struct Loop {
     // Long runs to write, and yet a group or more for each of several threads: of a large
     // batch an eighth to a quarter. Not by threads: a backward pass may have fewer.
     while (8 * group <= p.B) group *= 2;
-    most_rows = plan.units ? p.B : up(p.B, threads);
+    lanes = kept_lanes(p.U, W);
     most_panels = plan.units ? up(panels, threads) : panels;
   }
   void begin(Team& team_, int thread_) {
     team = &team_, thread = thread_;
     own_panels = part(panels);
-    if (plan.units) return;
-    const Range rows = share(p.B, thread, team->size);
-    p = rows_of(p, rows), first_row = rows.from;
+  }
+  // Calls f(whether it is the first) for each band of this thread's rows, with p of those.
+  template <class F>
+  void each_band(const F& f) {
+    const Problem all = p;
+    const Range own = plan.units ? Range{0, p.B} : share(p.B, thread, team->size);
+    for (long i = 0; i < plan.bands; ++i) {
+      const Range rows = share(own.to - own.from, i, plan.bands);
+      first_row = own.from + rows.from;
+      p = rows_of(all, {first_row, own.from + rows.to});
+      if (i) meet();  // the others may still read what this one writes anew
+      f(i == 0);
+    }
   }
   // Of n things that belong to the rows of p, those that this thread does.
   Range part(long n) const { return plan.units ? share(n, thread, team->size) : Range{0, n}; }
@@ -136,7 +163,7 @@ struct Loop {
   Range packed(long n) const { return plan.weights ? share(n, thread, team->size) : Range{0, n}; }
   template <class C>
   UNROLLED_INLINE Saved<C> saved_by(long s, long jb, long r) const {
-    return {p.T, blocks, s * blocks + jb, first_row + r, all_rows, group};
+    return {p.T, blocks, s * blocks + jb, first_row + r, all_rows, group, lanes};
   }
   // Waits for whoever works on the same rows.
   void meet() const {

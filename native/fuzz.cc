@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
     if (below(20) == 0) p.U = 400;  // units shared out
     if (below(10) == 0) p.D = 700;  // weights too many for each thread to have its own
     if (below(10) == 0) p.T = 250, p.B = 1 + below(3);
+    if (below(8) == 0) p.T = 1 + below(3), p.B = 130 + below(400);  // several bands
     p.reverse = below(2), p.flip = below(2), p.zero_masked = below(2);
     const long gates = p.kind == kLstm ? 4 : p.kind == kSimpleRnn ? 1 : 3;
     std::vector<Floats> inputs;

@@ -76,7 +76,15 @@ struct Kernels {
   const Stepping* stepping;
 };
 
-// Floats in `residual`; padded units included. Depends on the variant's vector width.
+// Of each vector that a pass keeps for the next, so many floats: a layer of few units keeps
+// no more than it needs.
+inline long kept_lanes(long U, int width) {
+  long lanes = 4;
+  while (lanes < U && lanes < width) lanes *= 2;
+  return lanes;
+}
+// Floats that a row keeps at a step; `residual` has those of all rows and steps.
+long kept_size(int kind, long U, int width);
 size_t residual_size(const Problem&, int width);
 
 }  // namespace unrolled

@@ -53,9 +53,13 @@ UNROLLED_INLINE vf load_part(const float* p, long n) {
 // The first n lanes; the others 0, whatever they held.
 UNROLLED_INLINE vf keep_part(vf v, long n) {
   if (n >= W) return v;
+#if defined(__AVX512F__)
+  return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << n) - 1), v);
+#else
   alignas(64) float part[W];
   store(part, v);
   return load_part(part, n);
+#endif
 }
 UNROLLED_INLINE void store_part(float* p, vf v, long n) {
   if (n >= W) return store(p, v);
@@ -65,6 +69,25 @@ UNROLLED_INLINE void store_part(float* p, vf v, long n) {
   alignas(64) float part[W];
   store(part, v);
   for (long i = 0; i < n; ++i) p[i] = part[i];
+#endif
+}
+
+// The first `lanes` of W, of which 4 and 8 are kept; the rest reads as zero.
+UNROLLED_INLINE vf load_lanes(const float* p, long lanes) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if (lanes < W) return _mm256_insertf128_ps(_mm256_setzero_ps(), _mm_loadu_ps(p), 0);
+#endif
+  return load_part(p, lanes);
+}
+UNROLLED_INLINE void store_lanes(float* p, vf v, long lanes) {
+  if (lanes == W) return store(p, v);
+#if defined(__AVX512F__)
+  if (lanes == 8) return _mm256_storeu_ps(p, _mm512_castps512_ps256(v));
+  _mm_storeu_ps(p, _mm512_castps512_ps128(v));
+#elif defined(__AVX2__)
+  _mm_storeu_ps(p, _mm256_castps256_ps128(v));
+#else
+  store_part(p, v, lanes);
 #endif
 }
 

@@ -7,10 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -88,6 +90,7 @@ struct Helper {
 };
 
 struct Block { char* data; size_t size; };
+constexpr int kSpareBlocks = 4;
 
 // Never destroyed: helpers run until the process ends. A forked child has none of its
 // parent's threads, and starts with a new one of these.
@@ -96,7 +99,7 @@ struct Process {
   Helper* helper[kMaxThreads] = {};
   int helpers = 0;
   std::mutex memory;
-  Block spare[4] = {};
+  Block spare[kSpareBlocks + 1] = {};  // the last: on its way in
 };
 
 std::atomic<Process*> process{nullptr};
@@ -113,10 +116,9 @@ Process& here() {
   return *p;
 }
 
-// A variable's whole number from 1 on, with nothing behind it but what begins with `more`;
-// 0 if it is none, or unset.
-int positive(const char* name, char more = 0) {
-  const char* text = getenv(name);
+// The whole number from 1 on that a text is, with nothing behind it but what begins with
+// `more`; 0 if it is none, or null.
+int positive(const char* text, char more = 0) {
   if (!text) return 0;
   char* end;
   const long n = strtol(text, &end, 10);
@@ -204,8 +206,7 @@ void expect_forks() { here(); }
 const char* thread_problem() {
   static thread_local char why[160];
   const char* text = getenv(kOwn);
-  const int own = positive(kOwn);
-  if (!text || !*text || (own && own <= kMaxThreads)) return "";
+  if (!text || !*text || thread_limit(0)) return "";
   snprintf(why, sizeof why,
            "%s must be a whole number from 1 to %d. Got \"%.40s\": leave it unset to use all "
            "processors.", kOwn, kMaxThreads, text);
@@ -213,12 +214,15 @@ const char* thread_problem() {
 }
 
 int thread_limit(int limit) {
-  if (int own = positive(kOwn); own > 0) return own < kMaxThreads ? own : kMaxThreads;
+  if (const char* text = getenv(kOwn); text && *text) {
+    const int own = positive(text);
+    return own <= kMaxThreads ? own : 0;
+  }
   int count = kMaxThreads;
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < count)
     count = CPU_COUNT(&set);
-  if (int omp = positive("OMP_NUM_THREADS", ','); omp > 0 && omp < count) count = omp;
+  if (int omp = positive(getenv("OMP_NUM_THREADS"), ','); omp > 0 && omp < count) count = omp;
   if (limit > 0 && limit < count) count = limit;
   return count > 0 ? count : 1;
 }
@@ -231,7 +235,7 @@ Scratch::Scratch(size_t bytes) {
     for (Block& b : p.spare)
       if (b.data && b.size >= bytes && (!best || b.size < best->size)) best = &b;
     if (best) {
-      data_ = best->data, size_ = best->size, best->data = nullptr;
+      data_ = best->data, size_ = best->size, *best = {};
       return;
     }
   }
@@ -245,14 +249,23 @@ Scratch::~Scratch() {
   if (!data_) return;
   Process& p = here();
   std::lock_guard<std::mutex> hold(p.memory);
-  Block* least = &p.spare[0];
-  for (Block& b : p.spare) {
-    if (!b.data) { least = &b; break; }
-    if (b.size < least->size) least = &b;
-  }
-  if (!least->data) { *least = {data_, size_}; return; }
-  if (least->size < size_) { free(least->data); *least = {data_, size_}; return; }
-  free(data_);
+  p.spare[kSpareBlocks] = {data_, size_};
+  // Large blocks serve small calls too.
+  std::sort(std::begin(p.spare), std::end(p.spare),
+            [](const Block& a, const Block& b) { return a.size > b.size; });
+  size_t kept = 0;
+  int blocks = 0;
+  for (Block& b : p.spare)
+    if (blocks < kSpareBlocks && kept + b.size <= kMostKept) kept += b.size, ++blocks;
+    else free(b.data), b = {};
+}
+
+size_t kept_memory() {
+  Process& p = here();
+  std::lock_guard<std::mutex> hold(p.memory);
+  size_t kept = 0;
+  for (const Block& b : p.spare) kept += b.size;
+  return kept;
 }
 
 }  // namespace unrolled

@@ -44,7 +44,8 @@ class Lease {
 };
 
 // Threads a call may use: UNROLLED_THREADS if set, otherwise the smallest of the
-// processors this process may run on, OMP_NUM_THREADS and `limit` (0: no limit).
+// processors this process may run on, OMP_NUM_THREADS and `limit` (0: no limit). 0 if
+// UNROLLED_THREADS is no such number.
 int thread_limit(int limit);
 // What is wrong with UNROLLED_THREADS, "" if nothing; good until the thread asks again.
 const char* thread_problem();
@@ -52,7 +53,7 @@ const char* thread_problem();
 // Has a forked child start helpers of its own. Before anything that a fork waits for.
 void expect_forks();
 
-// A block of memory kept from call to call; null when memory is short.
+// A block of memory, kept from call to call up to a limit; null when memory is short.
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
@@ -65,5 +66,10 @@ class Scratch {
   char* data_ = nullptr;
   size_t size_ = 0;
 };
+// Of what calls have given back, so many bytes at most wait for the next ones: twice what
+// training a layer of 1,024 units takes. Fresh memory costs a fault a page, which takes as
+// long as a short call does.
+constexpr size_t kMostKept = size_t{256} << 20;
+size_t kept_memory();  // how many do
 
 }  // namespace unrolled

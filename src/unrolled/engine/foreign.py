@@ -25,7 +25,6 @@ from . import native
 KINDS = ("simple_rnn", "lstm", "gru_after", "gru_before")
 ACTIVATIONS = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
 GATES = {"simple_rnn": 1, "lstm": 4, "gru_after": 3, "gru_before": 3}
-_SAVED = {"simple_rnn": 0, "lstm": 5, "gru_after": 4, "gru_before": 3}
 
 Arrays = Sequence[Any]  # of one layer
 
@@ -54,13 +53,13 @@ class Layout(NamedTuple):
 
 # x, kernel, recurrent, bias, h0, c0, mask, resets, input_mask, recurrent_mask
 _INPUTS = (0, None, None, None, 0, 0, 0, 0, 0, 0)
-# -> y, y_last, hs, cs, h_last, c_last, saved (T, blocks, B, vectors * width)
-_FORWARD = Layout("unrolled_forward", _INPUTS, (0, 0, 0, 0, 0, 0, 2))
+# -> y, y_last, hs, cs, h_last, c_last, saved (T, B, floats)
+_FORWARD = Layout("unrolled_forward", _INPUTS, (0, 0, 0, 0, 0, 0, 1))
 # ... h_seq, saved, dy, dy_last, dhs, dcs, dh_last, dc_last
 # -> dx, dkernel, drecurrent, dbias, dh0, dc0
 _BACKWARD = Layout(
     "unrolled_backward",
-    (*_INPUTS, 0, 2, 0, 0, 0, 0, 0, 0),
+    (*_INPUTS, 0, 1, 0, 0, 0, 0, 0, 0),
     (0, None, None, None, 0, 0),
 )
 
@@ -123,9 +122,8 @@ def _gradients(spec: Spec, wanted: Sequence[bool], arrays: Arrays) -> list[Any]:
 
 
 def _saved_shape(spec: Spec, B: int, T: int, U: int) -> tuple[int, ...] | None:
-    width = native.library()[0].unrolled_width()
-    vectors = _SAVED[spec.kind]
-    return (T, -(-U // width), B, vectors * width) if vectors else None
+    floats = native.library()[0].unrolled_saved(KINDS.index(spec.kind), U)
+    return (T, B, floats) if floats else None
 
 
 def _call(

@@ -44,7 +44,7 @@ def _loaded() -> tuple[Any, str]:
         core = ctypes.CDLL(str(found))
         for name in ("unrolled_variant", "unrolled_problem", "unrolled_supported"):
             getattr(core, name).restype = ctypes.c_char_p
-        for symbol in _TARGETS.values():
+        for symbol in (*_TARGETS.values(), "unrolled_saved"):
             getattr(core, symbol)
     except OSError as error:
         return None, f"the native kernels do not load ({error})"
