@@ -153,9 +153,17 @@ def test_what_cannot_be_measured_is_said(options, said):
 
 def test_memory(tmp_path):
     small = ("--steps", "3", "5", "--units", "4", "--features", "2", "--batch", "1")
-    code, table = tabled(tmp_path, BENCHMARKS / "memory.py", *small)
+    peaks = ("--cells", "GRU", "--peak-batch", "3")
+    code, table = tabled(tmp_path, BENCHMARKS / "memory.py", *small, *peaks)
     assert code == 0, table
-    assert "| cell, B,D,U | unrolled, T=3 | unrolled, T=5 | keras, T=3 |" in table
+    assert "| peak / held: B,T,D,U | unrolled | keras | its input |" in table
+    for mode in ("forward", "training"):
+        [(*both, given, made)] = rows(table, f"GRU {mode}, 3,2,2,4")
+        for peer in both:
+            most, held = map(float, peer.split(" / "))
+            assert most >= held
+        assert float(given) == float(made) == 0  # of a MiB
+    assert "| scratch: B,D,U | unrolled, T=3 | unrolled, T=5 | keras, T=3 |" in table
     [figures] = rows(table, "GRU, 1,2,4")
     assert len([float(figure) for figure in figures]) == 7
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
 
@@ -52,6 +54,45 @@ def build_fit(layers, case: Case) -> Ready:
     """One epoch of the main job."""
     prepare(case.dtype)
     return make_model(layers, case)
+
+
+def peak(layers, case: dict) -> dict[str, int]:
+    """Bytes that one call takes beside its input: at the most, and when it is over.
+
+    In a fresh process; what compiling took is not counted, pages of code that the call
+    is the first to touch are.
+    """
+    made = Case(**case)
+    given = arrays(made)
+    layer = make_layer(layers, made, return_sequences=True)
+    weights = [v.value for v in layer.trainable_variables]
+    frozen = [v.value for v in layer.non_trainable_variables]
+
+    def forward(x, weights):
+        return layer.stateless_call(weights, frozen, x)[0]
+
+    def loss(x, weights):
+        return (forward(x, weights) ** 2).sum()
+
+    training = made.mode == "training"
+    run = jax.value_and_grad(loss, (0, 1)) if training else forward
+    x = jax.block_until_ready(jax.numpy.asarray(given.x))
+    compiled = jax.jit(run).lower(x, weights).compile()
+    del given
+    gc.collect()
+    before = resident()["VmRSS"]
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that from here on
+    results = jax.block_until_ready(compiled(x, weights))
+    most = resident()["VmHWM"]
+    del results
+    return {"peak": most - before, "held": resident()["VmRSS"] - before}
+
+
+def resident() -> dict[str, int]:
+    """Bytes of this process in memory, now and at the most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return {name: 1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM")}
 
 
 def scratch(layers, case: dict) -> int:

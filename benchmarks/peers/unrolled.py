@@ -12,6 +12,7 @@ from peers import OPTION, Ready, UnsupportedError, on_jax
 from peers.given import arrays
 from peers.on_keras import make_layer
 
+peak = partial(on_jax.peak, unrolled)
 scratch = partial(on_jax.scratch, unrolled)
 if not OPTION:  # weights in fewer bits are for streams alone
     build = partial(on_jax.build, unrolled)
