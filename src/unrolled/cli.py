@@ -142,6 +142,7 @@ def load_model(path: Path, classes: dict[str, Any] | None = None) -> Any:
     import keras
 
     try:
+        classes = {**_for_old_files(path), **(classes or {})}
         files.check_model(path, classes)
         with files.as_keras_names_it(path) as named:
             return keras.saving.load_model(named, classes, compile=False)
@@ -157,6 +158,30 @@ def load_model(path: Path, classes: dict[str, Any] | None = None) -> Any:
         raise fail(
             f"{path.name} could not be read as a Keras model: {reason}"
         ) from error
+
+
+def _for_old_files(path: Path) -> dict[str, Any]:
+    """What stands for the recurrent layers that Keras 2 wrote, and Keras 3 refuses."""
+    if path.suffix.lower() == ".keras":
+        return {}
+    import h5py
+    import keras
+
+    with h5py.File(path) as file:
+        version = file.attrs.get("keras_version", "")
+    if isinstance(version, bytes):
+        version = version.decode(errors="replace")
+    if not str(version).startswith("2."):
+        return {}
+    from . import cells, layers
+
+    named = {
+        name: thing
+        for room in (cells, layers)
+        for name, thing in vars(room).items()
+        if isinstance(thing, type) and name in vars(keras.layers)
+    }
+    return named | {"CuDNNGRU": layers.GRU, "CuDNNLSTM": layers.LSTM}
 
 
 def load_sample(path: Path | None) -> Any:

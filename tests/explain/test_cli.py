@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 
 from unrolled.cli import app
 
@@ -15,6 +16,7 @@ from conftest import HOSTILE, random, sequential
 pytestmark = pytest.mark.keras_ranks
 
 L = keras.layers
+KERAS_2 = Path(__file__).parents[1] / "data" / "keras2"
 
 
 def command(*arguments):
@@ -47,6 +49,13 @@ def test_stateful_gru_without_a_sample(tmp_path):
     assert code == 0
     assert "One GRU cell, 4 units wide, applied 5 times" in said
     assert "synthetic input, seed 0" in said
+
+
+@pytest.mark.parametrize("name", ["lstm", "cudnn_lstm", "cudnn_bidirectional", "gru"])
+def test_files_of_keras_2(name):
+    code, said = command(KERAS_2 / f"{name}.h5")
+    assert code == 0
+    assert "One LSTM cell" in said or "One GRU cell" in said
 
 
 def test_no_recurrent_layer(tmp_path):

@@ -148,3 +148,18 @@ def test_explain_is_exported_and_seen_through_the_package():
     said = unrolled.explain(layer, random(3, 2))
     assert said.facts["layers"][0]["U"] == 2
     assert "2 units wide" in str(said)
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["a sample", "none"])
+def test_inputs_that_come_by_name(given):
+    """In another order than that of the alphabet, as `fit` is fed in the docs."""
+    steps = keras.Input((None, 3), name="steps")
+    length = keras.Input((), dtype="int32", name="length")
+    h = unrolled.LSTM(4)(steps, lengths=length)
+    model = keras.Model({"steps": steps, "length": length}, L.Dense(1)(h))
+    x, n = random(2, 5, 3), np.array([5, 2], "int32")
+    facts = describe(model, {"steps": x, "length": n} if given else None)
+    (layer,) = facts["layers"]
+    assert [c for c in facts["claims"] if c["verdict"] == "failed"] == []
+    if given:
+        assert (layer["B"]["value"], layer["T"]["value"], layer["D"]) == (2, 5, 3)

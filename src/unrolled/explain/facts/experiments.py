@@ -104,6 +104,8 @@ def units_talk(bench: Bench) -> Result:
     u = cell.units
     if u == 1:
         raise ValueError("there is only one unit")
+    if x.shape[1] < 2:
+        raise ValueError("there is only one step, and the first reads no h")
     weights = read_weights(cell)
     kernel = weights["recurrent_kernel"].reshape(u, -1, u)
     own = kernel * np.eye(u, dtype="float32")[:, None, :]

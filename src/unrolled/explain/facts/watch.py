@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 
 from ..._borrowed import Tracer
@@ -116,11 +117,11 @@ def run(model: Any, sample: Sample) -> Any:
     arrays = sample.arrays
     if len(arrays) == 1:
         return model(arrays[0], training=False) if _trains(model) else model(arrays[0])
-    names = getattr(model, "input_names", None)
     structure = getattr(model, "_inputs_struct", None)
-    if isinstance(structure, dict) and names:
-        return model(dict(zip(names, arrays, strict=True)), training=False)
-    return model(list(arrays), training=False)
+    if structure is None:
+        return model(list(arrays), training=False)
+    # The arrays are in the order of `model.inputs`, which is that of the leaves.
+    return model(keras.tree.pack_sequence_as(structure, list(arrays)), training=False)
 
 
 def _trains(layer: Any) -> bool:
