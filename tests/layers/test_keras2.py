@@ -330,9 +330,9 @@ def test_classes_of_a_file_are_taken_by_their_names():
 def test_hard_sigmoid_is_that_of_the_file(rng):
     x = rng.normal(0, 3, (50,)).astype("float32")
     wanted = np.clip(0.2 * x + 0.5, 0, 1)
-    np.testing.assert_allclose(keras2.hard_sigmoid(x), wanted, atol=1e-7)
+    np.testing.assert_allclose(keras2.hard_sigmoid_of_keras_2(x), wanted, atol=1e-7)
     model = _load(OLD / "hard_sigmoid.h5")
-    assert model.layers[0].recurrent_activation is keras2.hard_sigmoid
+    assert model.layers[0].recurrent_activation is keras2.hard_sigmoid_of_keras_2
     assert model.layers[0].plan().startswith("the scan: ")
     # What Keras 3 wrote means Keras 3's, of stock layers and of ours.
     for made in (keras.layers.LSTM, unrolled.LSTM):
@@ -363,7 +363,7 @@ def test_hard_sigmoid_is_saved_again(suffix, tmp_path):
     model = _load(OLD / "hard_sigmoid.h5")
     model.save(tmp_path / f"again{suffix}")
     again = keras.models.load_model(tmp_path / f"again{suffix}")
-    assert again.layers[0].recurrent_activation is keras2.hard_sigmoid
+    assert again.layers[0].recurrent_activation is keras2.hard_sigmoid_of_keras_2
     _gives_what_it_gave(again, "hard_sigmoid")
 
 

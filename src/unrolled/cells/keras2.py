@@ -9,8 +9,8 @@ import numpy as np
 from jax import numpy as jnp
 
 
-@keras.saving.register_keras_serializable("unrolled", "hard_sigmoid_of_keras_2")
-def hard_sigmoid(x: jax.Array) -> jax.Array:
+@keras.saving.register_keras_serializable("unrolled")
+def hard_sigmoid_of_keras_2(x: jax.Array) -> jax.Array:
     """0.2 * x + 0.5, from 0 to 1; Keras 3 took the name for x / 6 + 0.5."""
     return jnp.clip(0.2 * x + 0.5, 0, 1)
 
@@ -26,7 +26,7 @@ def translated(config: dict[str, Any], custom_objects: Any = None) -> dict[str, 
         return config
     own = keras.saving.get_registered_object("hard_sigmoid", custom_objects)
     return {
-        name: own or hard_sigmoid if _is_hard_sigmoid(value) else value
+        name: own or hard_sigmoid_of_keras_2 if _is_hard_sigmoid(value) else value
         for name, value in config.items()
     }
 

@@ -51,7 +51,7 @@ def lstm():
         layers.LSTM(
             U,
             implementation=2,
-            activation="relu",
+            activation="softsign",
             unit_forget_bias=False,
             dropout=0.1,
             recurrent_dropout=0.2,
