@@ -259,8 +259,9 @@ def _encode(name: str, value: Any) -> Any:
     encoded = codec.serialize(value) if codec else value
     if codec is activations and isinstance(encoded, str):
         known = encoded == "linear" or getattr(activations, encoded, None) is value
-        if not known:  # a function of the user's, called like one of Keras's
-            module = value.__module__
+        module = value.__module__
+        # `keras.ops.tanh` is not the same function, and means the same.
+        if not (known or module.startswith("keras.")):  # the user's, of such a name
             encoded = {
                 "module": module,
                 "class_name": "function",

@@ -522,3 +522,12 @@ def test_a_cell_with_more_weights_than_the_class_it_derives_from(way, rng, tmp_p
     made = OF_A_MODEL[way][0](model, tmp_path)
     given = row.inputs(rng)
     _is_a_copy(made, model, lambda m: m(given), weights_too=True)
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu"])
+def test_an_operation_of_keras_for_an_activation(name):
+    """As in Keras: it is written down as the activation of its name."""
+    layer = unrolled.GRU(U, activation=getattr(keras.ops, name))
+    assert layer.get_config()["activation"] == name
+    again = pickle.loads(pickle.dumps(layer))
+    assert again.activation is getattr(keras.activations, name)

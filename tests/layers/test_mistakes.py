@@ -172,3 +172,13 @@ def test_a_bare_cell_takes_states_by_name(rng):
 
 def test_cells_of_users_are_still_cells():
     assert unrolled.RNN(CellThenHidden(4))(X).shape == (2, 4)
+
+
+def test_one_number_for_lengths():
+    with pytest.raises(ValueError, match=r"lengths must be .*\(batch,\) = \(2,\)"):
+        unrolled.LSTM(4)(np.zeros((2, 3, 4), "float32"), lengths=2)
+
+
+def test_rows_of_one_number_a_step():
+    with pytest.raises(ValueError, match=r"one number a step x\[\.\.\., None"):
+        unrolled.LSTM(4)(np.zeros((2, 3), "float32"))

@@ -148,3 +148,19 @@ def test_a_streams_names_are_checked(given, message):
     with pytest.raises(ValueError, match=message):
         stream.states = {"it": given}
     same(stream.states, before)
+
+
+def test_places_of_a_stack_may_be_numbers(rng):
+    layer, x, row, named = made("stack", rng)
+    by_number = {int(place): states for place, states in named.items()}
+    same(layer(x, initial_state=by_number), layer(x, initial_state=row))
+
+
+@pytest.mark.parametrize("options", [{"stateful": True}, {}], ids=["unbuilt", "not"])
+def test_states_for_who_carries_none_are_an_error(options):
+    layer = unrolled.LSTM(U, **options)
+    if not options:
+        layer.build((B, T, D))
+    with pytest.raises(ValueError, match="states are carried by a stateful layer"):
+        layer.reset_state(states=[np.zeros((B, U))] * 2)
+    layer.reset_state()

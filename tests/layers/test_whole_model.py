@@ -50,7 +50,6 @@ BETWEEN = {
     "both directions": lambda: [
         unrolled.Bidirectional(unrolled.GRU(2, return_sequences=True))
     ],
-    "Keras's own": lambda: [K.GRU(2, return_sequences=True)],
 }
 
 
@@ -216,6 +215,19 @@ REFUSED = {
     "reshaped": (lambda: [K.Reshape((3, 5), name="r"), it()], "behind 'r'"),
     "turned round": (lambda: [backwards(), it()], r"behind 'before' \(GRU\)"),
     "own layer": (lambda: [K.Lambda(lambda x: x, name="f"), it()], "behind 'f'"),
+    "Keras's own": (lambda: [K.GRU(2, return_sequences=True), it()], ".*takes none"),
+    "Keras's own behind": (
+        lambda: [it(return_sequences=True), K.Bidirectional(K.GRU(2), name="b")],
+        r"and 'b' \(Keras's Bidirectional\) takes none",
+    ),
+    "a function": (
+        lambda: [K.Dense(2, activation=lambda z: z[:, ::-1], name="d"), it()],
+        "behind 'd'",
+    ),
+    "norms of steps": (
+        lambda: [K.UnitNormalization(axis=1, name="u"), it()],
+        "behind 'u'",
+    ),
     "inside a layer": (lambda: [Own()], "inside another layer"),
     "time_major": (lambda: [it(time_major=True)], "time_major"),
 }

@@ -279,6 +279,8 @@ def _in_order(given: Any, like: Tree, names: Tree, argument: str) -> list[Any]:
             f"a dict of {sorted(map(str, given))}",
             "pass the state itself",
         )
+        # Places in a stack are numbers; in JSON, and so in files, they are text.
+        given = {str(n) if isinstance(n, int) else n: s for n, s in given.items()}
         entries = _entries(names, like)
         called = [name for name, *_ in entries]
         require(

@@ -115,7 +115,8 @@ def _on_rank(array: Any, rank: int, time_major: bool) -> str:
     if len(array.shape) == rank - 1:
         one = "x[:, None]" if time_major else "x[None]"
         return (
-            f"for one sequence {one}; for a table of a series windows of T rows, "
+            f"for rows of one number a step x[..., None]; for one sequence {one}; "
+            "for a table of a series windows of T rows, "
             "np.lib.stride_tricks.sliding_window_view(x, T, axis=0).swapaxes(1, 2); "
             "after another recurrent layer give that one return_sequences=True"
         )
@@ -136,6 +137,8 @@ def as_arrays(kwargs: dict[str, Any]) -> dict[str, Any]:
         value = kwargs.get(name)
         if isinstance(value, (list, tuple)) and _of_numbers(value):
             value = _array(name, value)
+        if isinstance(value, (int, float, np.generic)):
+            value = np.asarray(value)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             found[name] = jnp.asarray(value)
     return found
@@ -252,6 +255,22 @@ def build_at_first_call(
     shape = lambda array: sizes(array.shape)  # noqa: E731
     shapes = {} if memory is None else {"memory_shape": jax.tree.map(shape, memory)}
     layer.build(jax.tree.map(shape, sequences), **shapes)
+
+
+def check_carries(layer: Any, states: Any) -> None:
+    """Check that `states` for a layer without carried ones are None.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    require(
+        states is None,
+        "states",
+        "are carried by a stateful layer once it is built",
+        f"states for '{layer.name}', with stateful={layer.stateful} and "
+        f"built={layer.built}",
+        "make it with stateful=True and build it, or pass initial_state to a call",
+    )
 
 
 def symbol(shape: tuple) -> keras.KerasTensor:

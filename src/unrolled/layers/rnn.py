@@ -247,9 +247,10 @@ class RNN(SequenceArguments, keras.layers.Layer):
                 cell's initial state.
 
         Raises:
-            ValueError: if `states` does not fit.
+            ValueError: if `states` does not fit, or there is nothing to carry them.
         """
         if self.states is None:
+            checks.check_carries(self, states)
             return
         variables = carried.leaves(self.states)
         if states is None:

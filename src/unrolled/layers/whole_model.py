@@ -29,7 +29,7 @@ _KEEPING = frozenset(
         *("Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization"),
         *("Dense", "Dropout", "ELU", "Embedding", "GaussianDropout", "GaussianNoise"),
         *("Identity", "LeakyReLU", "Masking", "PReLU", "ReLU", "SpatialDropout1D"),
-        *("TimeDistributed", "UnitNormalization"),
+        *("TimeDistributed",),
         *("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"),
     )
 )
@@ -114,6 +114,7 @@ def _shared_out(layer: Any, model: Any, given: dict, kwargs: dict) -> dict[str, 
             found = {"time_major"}
         if isinstance(value, keras.KerasTensor):
             found = {"in another model's graph"}
+        found |= {*_of_keras(model)}
         kwargs = {n: v for n, v in kwargs.items() if n != name}
         if found == {""}:
             kwargs |= _beside_a_mask(given, value) or {name: value}
@@ -168,11 +169,28 @@ def _keeps_steps(layer: Any, output: int) -> bool:
     if type(layer).__module__.partition(".")[0] not in ("keras", "unrolled"):
         return False
     if not hasattr(layer, "return_sequences"):
-        return type(layer) in _KEEPING
+        return type(layer) in _KEEPING and not _opaque(layer)
     turned = getattr(layer, "go_backwards", False) or getattr(
         layer, "time_major", False
     )
     return layer.return_sequences and output == 0 and not turned
+
+
+def _opaque(layer: Any) -> bool:
+    """Whether an activation of the user's may do anything with the steps."""
+    activation = getattr(layer, "activation", None)
+    return activation is not None and not activation.__module__.startswith("keras.")
+
+
+def _of_keras(model: Any) -> list[str]:
+    """Recurrent layers of Keras's own, which would go on without the argument."""
+    own = getattr(getattr(model, "_functional", model), "layers", None) or []
+    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
+    return [
+        f"and '{each.name}' (Keras's {type(each).__name__}) takes none"
+        for each in own
+        if isinstance(each, kinds)
+    ]
 
 
 def _refuse(name: str, layer: Any, model: Any, between: set[str]) -> None:
