@@ -47,7 +47,8 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 
 test: compiler lint types docs browser   ## lint, types, documentation, then every test
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity and not gpu' --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity and not gpu' --cov --cov-report=term \
+	  --durations=25
 
 lint: $(VENV)/stamp-test   ## style, as pre-commit does
 	$(BIN)/ruff check .

@@ -19,6 +19,8 @@ from jax import numpy as jnp
 
 from ..core import need_core
 
+pytestmark = need_core
+
 B, T, D, U = 4, 3, 3, 3
 
 
@@ -76,7 +78,6 @@ def made(name):
 
 @pytest.fixture(params=LAYERS)
 def f(request):
-    need_core()
     return made(request.param)
 
 
@@ -117,7 +118,9 @@ GRADIENTS = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_gradients(f, name):
+@pytest.mark.parametrize("kind", ["LSTM", "Bidirectional", "own cell"])
+def test_gradients(kind, name):
+    f = made(kind)
     got = jax.grad(GRADIENTS[name](f.loss), (0, 1))(f.weights, f.x)
     same(got, f.gradients)
 
@@ -231,7 +234,6 @@ def test_export_of_any_size(f):
 
 @pytest.mark.parametrize("platforms", [["cpu"], ["cpu", "cuda", "tpu"]])
 def test_export_for_other_machines(platforms):
-    need_core()
     f = made("LSTM")
     again, text = written(f, f.weights, f.x, platforms=platforms)
     assert foreign(text) == set()
@@ -240,7 +242,6 @@ def test_export_for_other_machines(platforms):
 
 @pytest.mark.parametrize("rows", [B, "b"])
 def test_export_with_kernels_if_asked(rows):
-    need_core()
     f = made("LSTM")
     shape = jax.export.symbolic_shape(f"{rows}, {T}, {D}")
     checks = [jax.export.DisabledSafetyCheck.custom_call(name) for name in CALLS]
@@ -259,7 +260,6 @@ def test_export_with_kernels_if_asked(rows):
 
 
 def test_a_compiled_function_is_compiled_anew_for_another_use():
-    need_core()
     f = made("LSTM")
     whole = jax.jit(f)
     here = whole.lower(f.weights, f.x).as_text()
@@ -296,7 +296,6 @@ def test_kernels_cannot_be_exported_where_there_are_none(monkeypatch):
 
 def test_converters_read_plain_programs(monkeypatch):
     """jax2onnx, where it is loaded, meets primitives that are JAX's own."""
-    need_core()
     f = made("LSTM")
     read = []
     known = {
