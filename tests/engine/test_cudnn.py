@@ -26,6 +26,9 @@ from .test_kernels_modes import MODES, like, losses
 
 pytestmark = pytest.mark.usefixtures("cudnn")
 FLAG = "--xla_force_host_platform_device_count"
+# Each compiles the loop and the model of cuDNN many times over; `make parity` runs it.
+slow = pytest.mark.parity
+
 SPEC = Spec("lstm", flip=True)
 
 
@@ -107,6 +110,7 @@ def test_shapes(shape):
     check([(SPEC, make("lstm", *shape))])
 
 
+@slow
 @pytest.mark.parametrize(
     ("reverse", "sequences", "zero"),
     [(False, True, True), (True, False, False), (True, True, False)],
@@ -132,6 +136,7 @@ def directions(case, forward_first=True, **options):
     return layers if forward_first else layers[::-1]
 
 
+@slow
 @pytest.mark.parametrize(("sequences", "zero"), [(False, False), (True, True)])
 def test_both_directions_are_one_call(sequences, zero, cudnn):
     case = make("lstm", 5, 9, 4, 7)
@@ -223,6 +228,7 @@ def test_what_it_does_not_know_is_not_passed_over():
         on_cudnn(SPEC)(*args, resets=case["resets"])
 
 
+@slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_what_is_masked_is_not_read(bad, reverse):
@@ -311,6 +317,7 @@ def cudnn_and_scan(**options):
     return loss, *losses(spec, case)[1:]
 
 
+@slow
 @pytest.mark.parametrize("mode", ["jvp", "grad of grad", "remat"])
 def test_modes(mode):
     loss, plain, at = cudnn_and_scan()
@@ -330,6 +337,7 @@ def test_calls():
     assert calls(jvp, at) == (1, 0)
 
 
+@slow
 @pytest.mark.parametrize(("shared", "grad"), [(True, True), (False, False)])
 def test_vmap(shared, grad):
     """More rows where only rows are mapped; else the loop, whose products batch."""
@@ -363,6 +371,7 @@ def test_vmap_twice_is_one_call():
     assert max_relative(mapped(xs)[2, 1], one(xs[2, 1])) < VALUES
 
 
+@slow
 def test_a_jacobian():
     """Mapped over cotangents alone."""
     loss, plain, at = cudnn_and_scan(return_sequences=False)
@@ -454,6 +463,7 @@ def test_sharded_by_rows():
     run(DEVICES + textwrap.dedent(code), XLA_FLAGS=f"{FLAG}=4")
 
 
+@slow
 def test_in_shard_map():
     code = """
     for check in (True, False):

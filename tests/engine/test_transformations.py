@@ -76,6 +76,9 @@ def made(name):
     return Made(LAYERS[name])
 
 
+MOST = ["LSTM", "Bidirectional", "own cell"]  # of one kernel, of two, of none
+
+
 @pytest.fixture(params=LAYERS)
 def f(request):
     return made(request.param)
@@ -118,7 +121,7 @@ GRADIENTS = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-@pytest.mark.parametrize("kind", ["LSTM", "Bidirectional", "own cell"])
+@pytest.mark.parametrize("kind", MOST)
 def test_gradients(kind, name):
     f = made(kind)
     got = jax.grad(GRADIENTS[name](f.loss), (0, 1))(f.weights, f.x)
@@ -162,7 +165,9 @@ def test_vjp_and_linear_transpose(f):
     same(jax.linear_transpose(along, f.x)(value)[0], plain(value)[1])
 
 
-def test_second_derivatives(f):
+@pytest.mark.parametrize("kind", MOST)
+def test_second_derivatives(kind):
+    f = made(kind)
     of, plain = (
         lambda b, g=g: g(last(f.weights, b), f.x) for g in (f.loss, f.plain_loss)
     )
