@@ -204,7 +204,7 @@ def _backward(
     def by_loop(*given: Any) -> tuple[Any, ...]:
         x, mask, *own = given[:count]
         results, pull = jax.vjp(lambda x, own: layers.plain(x, mask, *own), x, own)
-        dx, own = pull(packed.whole(results, given[count:kept]))
+        dx, own = pull(derivatives.whole(results, given[count:kept]))
         return (dx, None, *own)
 
     rows = _have_rows(args)

@@ -58,6 +58,15 @@ def call(function: Function, args: Arrays) -> Arrays:
     return _values(function, False, varying_alike(args))[0]
 
 
+def whole(results: Arrays, cotangents: Arrays) -> Arrays:
+    """Cotangents, zeros in place of those that are absent."""
+    pairs = zip(results, cotangents, strict=True)
+    return tuple(
+        jnp.zeros_like(result) if given is None and result is not None else given
+        for result, given in pairs
+    )
+
+
 class _Values(NamedTuple):
     """The results, and what the pullback reads."""
 
@@ -86,11 +95,7 @@ class _Pullback(NamedTuple):
     def plain(self, args: Arrays, saved: Tree, cotangents: Arrays) -> Arrays:
         del saved
         results, pull = jax.vjp(*_of(self.wanted, self.function.plain, args))
-        whole = (
-            jnp.zeros_like(result) if given is None and result is not None else given
-            for result, given in zip(results, cotangents, strict=True)
-        )
-        found = iter(pull(tuple(whole)))
+        found = iter(pull(whole(results, cotangents)))
         return tuple(next(found) if want else None for want in self.wanted)
 
 

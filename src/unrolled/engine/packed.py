@@ -16,6 +16,7 @@ import jax
 from jax import numpy as jnp
 
 from .._borrowed import lstm_bwd, lstm_fwd, varying_alike
+from . import derivatives
 from .foreign import Spec
 
 Specs = Sequence[Spec]  # of one layer; or of the forward direction and of the other
@@ -53,7 +54,7 @@ def run_back(
     y = jnp.zeros((*x.shape[:2], h.shape[0] * h.shape[2]), x.dtype)
     at = varying_alike((y, h, c, h, c, x, mask))[:5]
     results, pull = jax.vjp(functools.partial(_results, specs, mask), *at)
-    dy, dh_n, dc_n, dh, dc = pull(whole(results, cotangents))
+    dy, dh_n, dc_n, dh, dc = pull(derivatives.whole(tuple(results), tuple(cotangents)))
     told = _told(specs, tf32, args)
     dx, dh_0, dc_0, dweights, _ = lstm_bwd(*told, kept, (dy, dh_n, dc_n))
     if mask is not None:
@@ -70,15 +71,6 @@ def run_back(
 def each(own: Sequence[Any]) -> list[Sequence[Any]]:
     """Of each layer its arrays."""
     return [own[i : i + 5] for i in range(0, len(own), 5)]
-
-
-def whole(results: Sequence[Any], cotangents: Sequence[Any]) -> tuple[Any, ...]:
-    """Cotangents, zeros in place of those that are absent."""
-    pairs = zip(results, cotangents, strict=True)
-    return tuple(
-        jnp.zeros_like(result) if given is None and result is not None else given
-        for result, given in pairs
-    )
 
 
 def _told(specs: Specs, tf32: bool, args: Sequence[Any]) -> tuple[Any, ...]:

@@ -55,8 +55,10 @@ def arguments(layer: Any, args: tuple, kwargs: dict[str, Any]) -> Iterator[dict]
         if any(isinstance(a, keras.KerasTensor) for a in given.values()):
             _ask_for(layer, {*_NAMES} - {n for n in _NAMES if given.get(n) is not None})
         if context is not None:
-            kwargs = _shared_out(layer, context.entry_layer, given, kwargs)
-            for outer in _around(layer, context.entry_layer):
+            model = context.entry_layer
+            nodes = _nodes_of(layer, model)
+            kwargs = _shared_out(layer, model, nodes, given, kwargs)
+            for outer in [model] if nodes else [model, *_around(layer, model)]:
                 _ask_for(outer, {*_NAMES} - {*outer.call_signature_parameters})
     # What runs inside of a layer, the layers of its cell, has steps of its own.
     before = {name: getattr(context, name, None) for name in _NAMES}
@@ -80,11 +82,9 @@ def _given(layer: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _around(layer: Any, model: Any) -> list[Any]:
-    """The model, and of its own layers those that the layer is inside of."""
-    if _nodes_of(layer, model):
-        return [model]
+    """Of a model's own layers those that the layer is inside of."""
     own = getattr(model, "layers", None) or []
-    return [model, *(o for o in own if layer in o._flatten_layers(include_self=False))]
+    return [each for each in own if layer in each._flatten_layers(include_self=False)]
 
 
 def _ask_for(layer: Any, names: set[str]) -> None:
@@ -98,8 +98,9 @@ def _ask_for(layer: Any, names: set[str]) -> None:
         layer._call_context_args = {*layer._call_context_args} | names
 
 
-def _shared_out(layer: Any, model: Any, given: dict, kwargs: dict) -> dict[str, Any]:
-    nodes = _nodes_of(layer, model)
+def _shared_out(
+    layer: Any, model: Any, nodes: list[Any], given: dict, kwargs: dict
+) -> dict[str, Any]:
     for name in _NAMES:
         value = given.get(name)
         if value is not None and not (nodes and name in layer._call_context_args):
