@@ -41,14 +41,14 @@ class Compiled:
             **row.kwargs,
             **kwargs,
         )
-        self.layer.build((None, None, features))
-        self.names = _names(self.layer.trainable_variables)
+        self.layer.build(row.to_cell_shape((None, None, *row.input_shape(features))))
+        self.names = names_of(self.layer.trainable_variables)
 
         def apply(weights, x, initial, mask, resets, rest):
             out, _ = self.layer.stateless_call(
                 [weights[name] for name in self.names],
                 rest,
-                x,
+                row.to_cell(x),
                 initial_state=initial,
                 mask=mask,
                 resets=resets,
@@ -101,14 +101,15 @@ def hold_to_reference(
     # Both sides start from the same float32 numbers.
     single = lambda a: np.asarray(a, "float32").astype("float64")  # noqa: E731
     params = jax.tree.map(single, row.params(rng, compiled.features, units))
-    x = single(rng.normal(size=(batch, steps, compiled.features)))
-    start = [single(rng.normal(size=(batch, units))) for _ in range(row.states)]
-    if not initial:
-        start = [np.zeros_like(s) for s in start]
-    sequence, state = (batch, steps, units), (batch, units)
-    shapes = [sequence, *[state] * row.states, *[sequence] * row.states]
+    x = single(row.draw_inputs(rng, batch, steps, compiled.features))
+    output, states = row.output_shape(units), row.state_shapes(units)
+    fresh = row.fresh(units, batch)
+    start = [single(0.5 * rng.normal(size=(batch, *s))) for s in states]
+    start = start if initial else fresh
+    final, along = ([(batch, *n, *s) for s in states] for n in ((), (steps,)))
+    shapes = [(batch, steps, *output), *final, *along]
     if compiled.last_only:
-        shapes = [state] * (1 + row.states)
+        shapes = [(batch, *output), *final]
     cotangents = [single(rng.normal(size=shape)) for shape in shapes]
 
     out, (d_params, dx, d_initial) = compiled(
@@ -118,6 +119,7 @@ def hold_to_reference(
         row.reference_step(params),
         x,
         start,
+        fresh=fresh,
         mask=mask,
         resets=resets,
         reverse=reverse,
@@ -150,7 +152,7 @@ def hold_to_reference(
             record.hold("gradients", dtype, d_initial[n], law, f"{name} dstate{n}")
 
 
-def _names(variables) -> list[str]:
+def names_of(variables) -> list[str]:
     """Their names; the second of a name ends in _1."""
     names: list[str] = []
     for variable in variables:

@@ -50,6 +50,32 @@ class Row:
             params["bias"] = rng.normal(0, 0.5, shape)
         return params
 
+    def state_shapes(self, units: int) -> list[tuple[int, ...]]:
+        """Of each state, the batch apart."""
+        return [(units,)] * self.states
+
+    def output_shape(self, units: int) -> tuple[int, ...]:
+        """Of the output, the batch apart."""
+        return (units,)
+
+    def input_shape(self, features: int) -> tuple[int, ...]:
+        """Of one step, the batch apart."""
+        return (features,)
+
+    def draw_inputs(self, rng, batch: int, steps: int, features: int):
+        """Random inputs ``(B, T, ...)``."""
+        return rng.normal(size=(batch, steps, *self.input_shape(features)))
+
+    def to_cell(self, x):
+        """What the cell reads in place of the reference's inputs."""
+        return x
+
+    to_cell_shape = to_cell
+
+    def fresh(self, units: int, batch: int):
+        """The states of fresh sequences."""
+        return [np.zeros((batch, *shape)) for shape in self.state_shapes(units)]
+
     def reference_step(self, params, **overrides):
         """The reference step with its weights bound: (x_t, states) -> ..."""
         return partial(self.step, params, **{**self.reference_kwargs, **overrides})

@@ -13,6 +13,7 @@ from .cells import (
     ResidualWrapper,
     SimpleRNNCell,
     StackedRNNCells,
+    UGRNNCell,
     ZoneoutWrapper,
 )
 from .engine.forms import kernels
@@ -38,6 +39,7 @@ __all__ = [
     "SimpleRNNCell",
     "StackedRNNCells",
     "Stream",
+    "UGRNNCell",
     "ZoneoutWrapper",
     "accelerate",
     "explain",

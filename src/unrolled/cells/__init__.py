@@ -5,6 +5,7 @@ from .gru import GRUCell
 from .lstm import LSTMCell
 from .simple_rnn import SimpleRNNCell
 from .stacked import StackedRNNCells
+from .ugrnn import UGRNNCell
 from .wrapper import CellWrapper
 from .wrappers import DropoutWrapper, HighwayWrapper, ResidualWrapper, ZoneoutWrapper
 
@@ -18,5 +19,6 @@ __all__ = [
     "ResidualWrapper",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "UGRNNCell",
     "ZoneoutWrapper",
 ]

@@ -111,9 +111,22 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
+    def width(self) -> int:
+        """Of all gates together: G*U."""
+        return len(self.gates) * self.units
+
+    @property
+    def recurrent_shape(self) -> tuple[int, ...] | None:
+        """Shape of the recurrent kernel, as many rows as the first state is wide.
+
+        None where no weights act on the state.
+        """
+        return (self.state_shapes[0].sizes[0], self.width)
+
+    @property
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of the bias."""
-        return (len(self.gates) * self.units,)
+        return (self.width,)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """The bias before training."""
@@ -129,36 +142,51 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             "reshape each step to one row of features; for ids, put "
             "keras.layers.Embedding before the layer",
         )
-        width = len(self.gates) * self.units
-
-        def weight(name: str, role: str, shape: Any, initializer: Any) -> Any:
-            def drawn(shape: Any, dtype: Any) -> Any:
-                # Orthogonal ones are solved for, which no library does in 16 bits.
-                narrow = dtype in ("float16", "bfloat16")
-                value = initializer(shape, dtype="float32" if narrow else dtype)
-                return value.astype(dtype) if narrow else value
-
-            return self.add_weight(
-                name=name,
-                shape=shape,
-                initializer=drawn,
-                regularizer=getattr(self, f"{role}_regularizer"),
-                constraint=getattr(self, f"{role}_constraint"),
-            )
-
-        self.kernel = weight(
-            "kernel", "kernel", (input_shape[-1], width), self.kernel_initializer
-        )
-        self.recurrent_kernel = weight(
-            "recurrent_kernel",
-            "recurrent",
-            (self.units, width),
-            self.recurrent_initializer,
-        )
+        self.kernel = self.weight("kernel", (input_shape[-1], self.width))
+        self.recurrent_kernel: Any = None
+        if shape := self.recurrent_shape:
+            self.recurrent_kernel = self.weight("recurrent_kernel", shape, "recurrent")
         self.bias = None
         if self.use_bias:
-            self.bias = weight("bias", "bias", self.bias_shape, self.initial_bias)
+            self.bias = self.weight("bias", self.bias_shape, "bias", self.initial_bias)
         self.built = True
+
+    def weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        role: str = "kernel",
+        initializer: Any = None,
+    ) -> Any:
+        """A weight of this cell, as the arguments say of its role.
+
+        Args:
+            name: what it is called.
+            shape: its shape.
+            role: whose regularizer, constraint and initializer it has: ``"kernel"``,
+                ``"recurrent"`` or ``"bias"``.
+            initializer: another one.
+        """
+        make = initializer or getattr(self, f"{role}_initializer")
+
+        def drawn(shape: Any, dtype: Any) -> Any:
+            # Orthogonal ones are solved for, which no library does in 16 bits.
+            narrow = dtype in ("float16", "bfloat16")
+            value = make(shape, dtype="float32" if narrow else dtype)
+            return value.astype(dtype) if narrow else value
+
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=drawn,
+            regularizer=getattr(self, f"{role}_regularizer"),
+            constraint=getattr(self, f"{role}_constraint"),
+        )
+
+    def spread(self, vector: Any, like: jax.Array) -> jax.Array:
+        """A vector of weights as it meets each row of `like`, in the state dtype."""
+        value = jnp.asarray(vector.value, self.state_dtype)
+        return jnp.broadcast_to(value, like.shape)
 
     def check_inputs(self, x: Any) -> None:
         """Raise unless `x` holds rows of real numbers; whole ones are cast."""
@@ -229,7 +257,9 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         return self._affine(x, self.kernel, self._bias(0), constants.get("input_mask"))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
-        """``(..., B, U)`` to ``(..., B, G*U)``."""
+        """``(..., B, U)`` to ``(..., B, G*U)``; nothing where no weights act on it."""
+        if self.recurrent_kernel is None:
+            return jnp.zeros((), self.state_dtype)
         return self._affine(
             h, self.recurrent_kernel, self._bias(1), constants.get("recurrent_mask")
         )

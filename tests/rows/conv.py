@@ -1,0 +1,5 @@
+"""Rows of `tests/sources/conv.py`."""
+
+from . import Formula
+
+ROWS: list[Formula] = []

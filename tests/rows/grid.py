@@ -1,0 +1,5 @@
+"""Rows of `tests/sources/grid.py`."""
+
+from . import Formula
+
+ROWS: list[Formula] = []

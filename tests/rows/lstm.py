@@ -1,0 +1,5 @@
+"""Rows of `tests/sources/lstm.py`."""
+
+from . import Formula
+
+ROWS: list[Formula] = []
