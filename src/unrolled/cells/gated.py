@@ -185,7 +185,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def spread(self, vector: Any, like: jax.Array) -> jax.Array:
         """A vector of weights as it meets each row of `like`, in the state dtype."""
-        value = jnp.asarray(vector.value, self.state_dtype)
+        value = jnp.asarray(getattr(vector, "value", vector), self.state_dtype)
         return jnp.broadcast_to(value, like.shape)
 
     def check_inputs(self, x: Any) -> None:
@@ -221,7 +221,8 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         if training and self.dropout:
             constants["input_mask"] = mask(self.dropout, self.kernel.shape[0])
         if training and self.recurrent_dropout:
-            constants["recurrent_mask"] = mask(self.recurrent_dropout, self.units)
+            width = self.state_shapes[0].sizes[0]
+            constants["recurrent_mask"] = mask(self.recurrent_dropout, width)
         return constants
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
@@ -238,12 +239,20 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         )
         return z.reshape(*x.shape[:-1], z.shape[-1])
 
-    def _affine(self, x: Any, weight: Any, bias: Any, mask: Any) -> jax.Array:
+    def multiply(self, x: Any, name: str, constants: dict, mask: str) -> jax.Array:
+        """``x @ weight``, after dropout.
+
+        Args:
+            x: ``(..., B, n)``.
+            name: of the weight ``(n, m)``; `constants` may have another in its place.
+            constants: from `get_constants`.
+            mask: the name of what drops numbers of x, where `constants` has it.
+        """
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.state_dtype)
-        if mask is not None:
-            x = x * jnp.broadcast_to(mask.astype(x.dtype), x.shape)
-        z = self.matmul(x, weight.value)
-        return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
+        if mask in constants:
+            x = x * jnp.broadcast_to(constants[mask].astype(x.dtype), x.shape)
+        weight = constants[name] if name in constants else getattr(self, name).value
+        return self.matmul(x, weight)
 
     def _bias(self, row: int) -> jax.Array | None:
         """The bias added to the inputs (row 0) or to the state (row 1)."""
@@ -254,15 +263,14 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def project_inputs(self, x: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, D)`` to ``(..., B, G*U)``."""
-        return self._affine(x, self.kernel, self._bias(0), constants.get("input_mask"))
+        return _plus(self.multiply(x, "kernel", constants, "input_mask"), self._bias(0))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, U)`` to ``(..., B, G*U)``; nothing where no weights act on it."""
         if self.recurrent_kernel is None:
             return jnp.zeros((), self.state_dtype)
-        return self._affine(
-            h, self.recurrent_kernel, self._bias(1), constants.get("recurrent_mask")
-        )
+        z = self.multiply(h, "recurrent_kernel", constants, "recurrent_mask")
+        return _plus(z, self._bias(1))
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights, naming the layer they come from if it is another.
@@ -356,3 +364,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             after = len(arrays[2].shape) > 1
             return f"make the layer as it was saved, GRU(..., reset_after={after})"
         return "load the file into the layer that wrote it"
+
+
+def _plus(z: jax.Array, bias: Any) -> jax.Array:
+    return z if bias is None else z + jnp.broadcast_to(bias, z.shape)

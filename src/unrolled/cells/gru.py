@@ -6,23 +6,26 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from ..checks import require
 from .gated import (
     GateArguments,
-    GatedCell,
     UnitsArguments,
     WeightArguments,
     activate,
 )
+from .normalised import NormalisationArguments, NormalisedCell
 
 
-class GRUArguments(WeightArguments, GateArguments, UnitsArguments):
+class GRUArguments(
+    NormalisationArguments, WeightArguments, GateArguments, UnitsArguments
+):
     """Arguments of `GRUCell` and `GRU`."""
 
     reset_after: bool = True
 
 
 @keras.saving.register_keras_serializable("unrolled")
-class GRUCell(GRUArguments, GatedCell):
+class GRUCell(GRUArguments, NormalisedCell):
     """One state, h, which is also the output; gates z (update) and r (reset).
 
     With ``a = x @ W + b_0`` and ``z = sigmoid(a_z + ...)``, ``r`` likewise::
@@ -46,6 +49,10 @@ class GRUCell(GRUArguments, GatedCell):
         dropout: share of the D features dropped, the same at every step.
         recurrent_dropout: share of h dropped on its way into the product.
         seed: of the dropout masks.
+        layer_norm: normalise each gate (``"gates"``), or x @ W and h @ R
+            (``"products"``); see `NormalisedCell`. Default None.
+        norm_epsilon: added to variances. Default 1e-3.
+        weight_norm: learn the lengths of the weights' columns apart. Default False.
 
     Raises:
         ValueError: if `units` is not a positive integer.
@@ -56,11 +63,24 @@ class GRUCell(GRUArguments, GatedCell):
 
     gates: ClassVar[str] = "zrh"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.reset_after or self.layer_norm != "products",
+            "reset_after",
+            'must be True with layer_norm="products": h @ R is normalised as a whole',
+            self.reset_after,
+            'pass layer_norm="gates", or reset_after=True',
+        )
+
     @property
     def bias_shape(self) -> tuple[int, ...]:
-        """Two rows, for the inputs and the state, if `reset_after`."""
-        width = 3 * self.units
-        return (2, width) if self.reset_after else (width,)
+        """Two rows, for the inputs and the state, if `reset_after`.
+
+        One where gates are normalised, for it comes after their sum.
+        """
+        two = self.reset_after and self.layer_norm != "gates"
+        return (2, self.width) if two else (self.width,)
 
     @property
     def splits(self) -> bool:
@@ -71,26 +91,25 @@ class GRUCell(GRUArguments, GatedCell):
         """Apply the formula above, with `reset_after`."""
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)
         h_z, h_r, h_h = jnp.split(h, 3, axis=-1)
-        r = activate(self.recurrent_activation, x_r + h_r)
-        candidate = activate(self.activation, x_h + r * h_h)
-        return self._mix(x_z + h_z, candidate, states[0])
+        r = activate(self.recurrent_activation, self.normal(1, x_r + h_r))
+        return self._mix(x_z + h_z, x_h + r * h_h, states[0])
 
     def step(self, x: Any, states: list, constants: dict) -> tuple[jax.Array, list]:
         """One step; without `reset_after` the candidate's product comes last."""
         if self.reset_after:
             return super().step(x, states, constants)
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)
-        kernel = self.recurrent_kernel.value
+        kernel = constants.get("recurrent_kernel", self.recurrent_kernel.value)
         h = states[0]
         if "recurrent_mask" in constants:
             h = h * constants["recurrent_mask"].astype(h.dtype)
         gates, candidate = kernel[:, : 2 * self.units], kernel[:, 2 * self.units :]
         h_z, h_r = jnp.split(self.matmul(h, gates), 2, axis=-1)
-        r = activate(self.recurrent_activation, x_r + h_r)
-        candidate = activate(self.activation, x_h + self.matmul(r * h, candidate))
-        return self._mix(x_z + h_z, candidate, states[0])
+        r = activate(self.recurrent_activation, self.normal(1, x_r + h_r))
+        h_h = self.matmul(r * h, candidate)
+        return self._mix(x_z + h_z, x_h + h_h, states[0])
 
     def _mix(self, z: Any, candidate: Any, h: Any) -> tuple[jax.Array, list]:
-        z = activate(self.recurrent_activation, z)
-        h = z * h + (1 - z) * candidate
+        z = activate(self.recurrent_activation, self.normal(0, z))
+        h = z * h + (1 - z) * activate(self.activation, self.normal(2, candidate))
         return h, [h]

@@ -5,15 +5,16 @@ from typing import Any, ClassVar
 import jax
 import keras
 
-from .gated import GatedCell, UnitsArguments, WeightArguments, activate
+from .gated import UnitsArguments, WeightArguments, activate
+from .normalised import NormalisationArguments, NormalisedCell
 
 
-class SimpleRNNArguments(WeightArguments, UnitsArguments):
+class SimpleRNNArguments(NormalisationArguments, WeightArguments, UnitsArguments):
     """Arguments of `SimpleRNNCell` and `SimpleRNN`."""
 
 
 @keras.saving.register_keras_serializable("unrolled")
-class SimpleRNNCell(SimpleRNNArguments, GatedCell):
+class SimpleRNNCell(SimpleRNNArguments, NormalisedCell):
     """``h' = act(x @ W + h @ R + b)``: one state, h, which is also the output.
 
     Args:
@@ -28,6 +29,10 @@ class SimpleRNNCell(SimpleRNNArguments, GatedCell):
         dropout: share of the D features dropped, the same at every step.
         recurrent_dropout: share of h dropped on its way into the product.
         seed: of the dropout masks.
+        layer_norm: normalise each gate (``"gates"``), or x @ W and h @ R
+            (``"products"``); see `NormalisedCell`. Default None.
+        norm_epsilon: added to variances. Default 1e-3.
+        weight_norm: learn the lengths of the weights' columns apart. Default False.
 
     Raises:
         ValueError: if `units` is not a positive integer.
@@ -42,5 +47,5 @@ class SimpleRNNCell(SimpleRNNArguments, GatedCell):
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""
         del states
-        h = activate(self.activation, x + h)
+        h = activate(self.activation, self.normal(0, x + h))
         return h, [h]

@@ -197,6 +197,8 @@ def plan(
     kind = _kind(cell)
     if kind is None:
         return f"{type(cell).__name__} has no fused kernel."
+    if cell.variant:
+        return f"{type(cell).__name__} with {cell.variant} has no fused kernel."
     on_gpu = jax.default_backend() != "cpu"
     if on_gpu and (why := cudnn.why_not(cell, kind, return_all_states)):
         return f"{why}."

@@ -116,7 +116,7 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
     name = type(cell).__name__
     stock = getattr(keras.layers, name, None)
     known = name in kinds and type(cell) in (getattr(cells, name), stock)
-    if not known or own_methods(cell):
+    if not known or own_methods(cell) or getattr(cell, "variant", ""):
         return _traced(layer, cell, features, start)
     check_dtype(cell)
     kind = kinds[name]

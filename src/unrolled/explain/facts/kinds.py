@@ -62,7 +62,7 @@ def kind_of(cell: Any) -> str:
     if hasattr(cell, "cells"):
         return "stack"
     for kind, gates in GATES.items():
-        if f"{kind}Cell" not in names(cell):
+        if f"{kind}Cell" not in names(cell) or getattr(cell, "variant", ""):
             continue
         units, g = getattr(cell, "units", None), len(gates)
         kernel = getattr(cell, "kernel", None)
