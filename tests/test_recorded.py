@@ -24,10 +24,13 @@ def _in_order(arrays, kind):
 
 
 def _weights(arrays, kind="weight"):
-    """Weights by the names that they have inside the cell's own scope."""
+    """Weights by the names that they have inside the cell's own scope.
+
+    That is rnn/<cell>/...; a wrapper's own may stand beside it.
+    """
     paths = {key: key.split("/") for key in arrays if key.startswith(f"{kind}/")}
-    # weight/rnn/<cell>/...
-    return {"/".join(path[3:]): np.float64(arrays[key]) for key, path in paths.items()}
+    own = {key: path[3:] or path[2:] for key, path in paths.items()}
+    return {"/".join(path): np.float64(arrays[key]) for key, path in own.items()}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}-{f.stem}")
