@@ -60,8 +60,9 @@ def test_the_last_output_from_fresh_states(row, rng):
 
 
 @CELL
-@pytest.mark.parametrize("size", [(1, 3, 1, 2), (5, 2, 17, 6)], ids=str)
-def test_odd_sizes(row, size, rng):
+@pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+def test_odd_sizes(row, wide, rng):
+    size = (5, 2, 17, 6) if wide else (1, 3, *row.narrow)
     _hold(row, rng, *size, ["holes"], zero_output_for_mask=True)
 
 

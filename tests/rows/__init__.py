@@ -43,6 +43,8 @@ class Formula:
         to_cell: x ``(..., n)`` -> what the cell reads; for shapes too if it is given
             a tuple.
         scale: of the random weights, beside the root of their rows.
+        narrow: D and U of the narrowest case that has a gradient worth the name:
+            normalising two numbers leaves but their signs.
         brief: of a variant of a cell that has a row: values and gradients alone.
     """
 
@@ -56,6 +58,7 @@ class Formula:
     )
     to_cell: Callable[[Any], Any] = lambda x: x
     scale: float = 1.0
+    narrow: tuple[int, int] = (1, 2)
     brief: bool = False
     kwargs: ClassVar[dict[str, Any]] = {}
 

@@ -43,8 +43,10 @@ def are_cudnn(arrays: Sequence[Any], gates: int) -> bool:
     """
     if gates not in (3, 4) or len(arrays) != 3:
         return False
-    units = arrays[1].shape[0]
-    return tuple(arrays[2].shape) == (2 * gates * units,)
+    units, width = arrays[1].shape[0], gates * arrays[1].shape[0]
+    shapes = [tuple(array.shape) for array in arrays[1:]]
+    # With h projected to half of U the bias is as long, and R is wider.
+    return shapes == [(units, width), (2 * width,)]
 
 
 def from_cudnn(arrays: Sequence[Any], gates: int) -> list[np.ndarray]:
