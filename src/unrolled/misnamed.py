@@ -18,6 +18,19 @@ _MEANT = {
     **dict.fromkeys(("input_size", "input_length", "timesteps"), _READ),
     **dict.fromkeys(("seq_len", "seq_length", "sequence_length", "time_steps"), _READ),
     **dict.fromkeys(("num_layers", "n_layers", "layers"), _STACK),
+    **dict.fromkeys(("proj_size", "num_proj"), "pass projection_size=..., an LSTM's"),
+    "proj_clip": "pass projection_clip=..., an LSTM's",
+    **dict.fromkeys(("peepholes", "peephole"), "pass use_peepholes=True, an LSTM's"),
+    **dict.fromkeys(
+        ("input_forget", "coupled", "couple_input_forget_gates"),
+        "pass couple_gates=True, an LSTM's",
+    ),
+    "clip": "pass cell_clip=..., an LSTM's",
+    **dict.fromkeys(
+        ("layer_normalization", "layernorm", "use_layer_norm"),
+        'pass layer_norm="gates" or "products"',
+    ),
+    "zoneout": "put the cell into unrolled.ZoneoutWrapper(...)",
     "batch_first": "leave it out: sequences are (batch, time steps, features), or with "
     "time_major=True (time steps, batch, features)",
     "bidirectional": "put the layer into unrolled.Bidirectional(...)",
