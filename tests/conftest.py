@@ -52,6 +52,9 @@ def pytest_configure(config) -> None:
         "markers",
         "keras_ranks: runs Keras's own layers, which rely on rank promotion",
     )
+    config.addinivalue_line(
+        "markers", "optimised: compiled as for users; others compile in less time"
+    )
     # Keras 3.15 variables speak an older form of NumPy's array protocol.
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy"
@@ -65,6 +68,9 @@ def strict(request):
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(7)
     ranks = "allow" if request.node.get_closest_marker("keras_ranks") else "raise"
+    # Most compile a small program to run it once.
+    quick = not request.node.get_closest_marker("optimised")
+    jax.config.update("jax_disable_most_optimizations", quick)
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.numpy_dtype_promotion("strict"))
         stack.enter_context(jax.numpy_rank_promotion(ranks))

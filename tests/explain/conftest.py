@@ -8,13 +8,9 @@ import json
 
 from unrolled.explain.facts.describe import describe
 
-import jax
 import keras
 import numpy as np
 import pytest
-
-# Each computation runs once here, so compiling fast beats running fast.
-jax.config.update("jax_disable_most_optimizations", True)
 
 # Keras refuses a name with "/"; facts may still hold one, from any other source.
 HOSTILE = "<script><img src=x onerror=alert(1)>"

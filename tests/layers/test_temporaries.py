@@ -8,7 +8,7 @@ import pytest
 from ..table import CELLS
 
 # The native core keeps its scratch to itself; XLA's figure is of the scan.
-pytestmark = pytest.mark.usefixtures("scan_path")
+pytestmark = [pytest.mark.usefixtures("scan_path"), pytest.mark.optimised]
 
 B, D, U = 4, 3, 32
 SHORT, LONG = 100, 10_000

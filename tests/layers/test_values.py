@@ -9,6 +9,9 @@ import pytest
 from ..harness import Compiled, hold_to_reference
 from ..table import CELLS, MASKS, draw_mask, draw_resets
 
+# Held as users run it.
+pytestmark = pytest.mark.optimised
+
 B, T, D, U = 5, 17, 3, 17
 DIRECTIONS = pytest.mark.parametrize("reverse", [False, True], ids=["fwd", "bwd"])
 ROWS = pytest.mark.parametrize("row", CELLS, ids=str)

@@ -1,7 +1,7 @@
 """Cells of the form act(x @ kernel + h @ recurrent_kernel + bias), gate by gate."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import keras
@@ -103,6 +103,8 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
     Weights have Keras's names, shapes and gate order: ``kernel (D, G*U)``,
     ``recurrent_kernel (U, G*U)``, ``bias (G*U,)``.
     """
+
+    state_names: ClassVar[Any] = ("h",)
 
     def __post_init__(self) -> None:
         check_arguments(self)

@@ -136,7 +136,12 @@ def c8(c: Case) -> Judged:
 
 def c9(c: Case) -> Judged:
     if not c.known:
+        wide = {state["key"]: state["size"] for state in c.layer["states"]}
         truth = "This cell decides itself what its output is."
+        if "c" in wide and wide.get("h") == c.layer["P"] < wide["c"]:
+            truth = (
+                f"The output is h, {wide['h']:,} wide: c's {wide['c']:,}, projected."
+            )
         return c.experiment("output_is_h", truth, lambda r: True, "equal")
     truth = f"The output is h: both are {c.u:,} wide."
     return c.experiment("output_is_h", truth, lambda r: r["equal"], "equal")

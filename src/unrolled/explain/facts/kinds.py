@@ -88,6 +88,19 @@ def output_size(cell: Any) -> int:
     return sum(prod(shape.sizes) for shape in outputs)
 
 
+def width(cell: Any) -> int:
+    """U: the cell's units, where a state is so wide; else the first state's width.
+
+    They differ where h is projected.
+    """
+    sizes = state_sizes(cell)
+    units = getattr(cell, "units", None)
+    widths = [size[-1] for size in sizes if size]
+    if not sizes:
+        return output_size(cell)
+    return int(units if units in widths else sizes[0][-1])
+
+
 def state_name(key: str) -> str:
     """The long name of a state; s0, s1 ... are those that have no short one."""
     number = key.removeprefix("s")

@@ -44,6 +44,10 @@ MEANINGS = {
 }
 
 
+# Gates by the letters that cells have for them.
+_CALLED = {keras: name for gates in GATES.values() for _, keras, name, _ in gates}
+
+
 def choice(shown: list[int], of: int, noun: str, rule: str) -> dict[str, Any]:
     whole = len(shown) == of
     text = None if whole else f"{len(shown):,} of {of:,} {noun}, {rule}"
@@ -145,6 +149,9 @@ def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
         if key in found.gates:
             role = "gate" if which == SIGMOID else "candidate"
             rows.append(({"key": key, "name": name, "role": role}, found.gates[key]))
+    for letter, values in found.asked.items():
+        name = f"{_CALLED.get(letter, f'gate {letter}')}, before its activation"
+        rows.append(({"key": f"z_{letter}", "name": name, "role": "asked"}, values))
     same = any(
         v.shape == found.output.shape
         and np.array_equal(v, found.output, equal_nan=True)

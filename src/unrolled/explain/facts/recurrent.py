@@ -124,9 +124,8 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     if major:
         x_shape[0], x_shape[1] = x_shape[1], x_shape[0]
         steps = x_shape[1]
-    sizes = kinds.state_sizes(cell)
     facts |= {
-        "U": int(sizes[0][-1]) if sizes else kinds.output_size(cell),
+        "U": kinds.width(cell),
         "D": int(x_shape[-1]),
         "P": kinds.output_size(cell) if kind != "ConvLSTM" else int(cell.filters),
         "T": {"value": steps, "declared": shape[0 if major else 1]},

@@ -51,6 +51,9 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
     keys = [state["key"] for state in states]
     if not states:
         return "It carries no state."
+    if keys == ["h", "c"] and sizes[0] != sizes[1]:
+        h, c = sizes
+        return f"h is {plural(h, 'number')} per example, projected from c's {c:,}."
     if keys == ["h", "c"]:
         each = plural(sizes[0], "number")
         return f"h and c are each {each} per example."
@@ -85,7 +88,9 @@ def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
     open_steps = (
         "the model leaves it open" if t["declared"] is None else "fixed by the model"
     )
-    main = facts["states"][0]["key"] if facts["states"] else "state"
+    # Where h is projected, c is as wide as the units.
+    wide = [s["key"] for s in facts["states"] if s["shape"][-1:] == [facts["U"]]]
+    main = wide[0] if wide else "state"
     return [
         {
             "key": "batch",

@@ -50,7 +50,10 @@ class Reading:
 
 @dataclass
 class Trace:
-    """Arrays by key, each (B, T, U), in input time; and the stepper that made them."""
+    """Arrays by key, each (B, T, U), in input time; and the stepper that made them.
+
+    `asked` is what each gate reads, where no formula says what it then is.
+    """
 
     states: dict[str, np.ndarray]
     gates: dict[str, np.ndarray]
@@ -63,6 +66,7 @@ class Trace:
     tolerance: float
     stepper: Stepper
     notes: list[str] = field(default_factory=list)
+    asked: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def tolerance(cell: Any, scale: float) -> float:
@@ -164,6 +168,8 @@ def trace(
             raise NotDrawn(f"the cell could not be stepped by itself: {why}") from error
         if kind in GATES:
             _add_gates(found, layer, kind, reading)
+        else:
+            _add_asked(found, layer, reading)
         return found
 
     if together is not None:
@@ -247,3 +253,23 @@ def _add_gates(found: Trace, layer: Any, kind: str, reading: Reading) -> None:
     for key in values:  # a skipped step has no gate values
         values[key] = np.where(read[..., None], values[key], np.nan)
     found.gates, found.pre = values, pre
+
+
+def _add_asked(found: Trace, layer: Any, reading: Reading) -> None:
+    """What the gates of a cell of another formula read, by their letters.
+
+    The cell's own products say it; what they are put to only its formula knows.
+    """
+    cell = layer.cell
+    if not (getattr(cell, "additive", False) and cell.splits and len(cell.gates) > 1):
+        return
+    main = next(iter(found.states.values()))
+    old = before(main, found.initial[0], found.stepper.backwards)
+    constants = cell.get_constants(len(old), False)
+    x, h = (jnp.asarray(a.swapaxes(0, 1)) for a in (reading.x, old))
+    z = cell.project_inputs(x, constants) + cell.project_state(h, constants)
+    parts = np.split(np.asarray(z).swapaxes(0, 1), len(cell.gates), axis=-1)
+    for letter, values in zip(cell.gates, parts, strict=True):
+        if reading.mask is not None:
+            values = np.where(reading.mask[..., None], values, np.nan)
+        found.asked[letter] = values

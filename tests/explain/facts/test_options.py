@@ -1,0 +1,52 @@
+"""A cell of another formula: its gates by their letters, h and c of two widths."""
+
+import unrolled
+from unrolled.explain.facts.describe import describe
+
+import numpy as np
+
+from conftest import random, sequential
+
+
+def _facts(layer):
+    return describe(sequential(layer, shape=(5, 3)), random(2, 5, 3))["layers"][0]
+
+
+def test_a_projected_lstm_has_units_and_an_output_of_another_width():
+    facts = _facts(unrolled.LSTM(6, projection_size=2, use_peepholes=True))
+    assert (facts["U"], facts["P"]) == (6, 2)
+    assert "6 units wide" in facts["sentence"]
+    assert "h is 2 numbers per example, projected from c's 6." in facts["sentence"]
+    chip = facts["axes"][3]
+    assert (chip["size"], "number of c" in chip["text"]) == (6, True)
+    claim = next(c for c in facts["claims"] if c["id"] == 9)
+    assert claim["truth"] == "The output is h, 2 wide: c's 6, projected."
+    assert claim["verdict"] == "shown"
+
+
+def test_gates_are_drawn_by_their_letters_and_recorded():
+    facts = _facts(unrolled.RNN(unrolled.UGRNNCell(4)))
+    arrays = {row["key"]: row for row in facts["trace"]["arrays"]}
+    assert list(arrays) == ["h", "z_g", "z_c"]
+    assert arrays["z_c"]["name"] == "candidate, before its activation"
+    assert arrays["z_g"]["role"] == "asked"
+    assert facts["embedded"] == {
+        "embedded": False,
+        "why": "a custom cell has no known formula",
+    }
+
+
+def test_what_gates_read_is_what_the_cell_multiplies(rng):
+    from unrolled.explain.facts import kinds
+    from unrolled.explain.facts.trace import Reading, trace
+
+    layer = unrolled.LSTM(4, use_peepholes=True, return_sequences=True)
+    x = rng.normal(size=(2, 5, 3)).astype("float32")
+    mask = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]], bool)
+    h = np.asarray(layer(x, mask=mask))
+    found = trace(layer, kinds.kind_of(layer.cell), Reading(x, mask))
+    before = np.concatenate([np.zeros((2, 1, 4)), h[:, :-1]], axis=1)
+    kernel, recurrent, bias = layer.get_weights()[:3]
+    z = np.where(mask[..., None], x @ kernel + before @ recurrent + bias, np.nan)
+    got = np.concatenate([found.asked[letter] for letter in "ifco"], axis=-1)
+    np.testing.assert_allclose(got, z, rtol=2e-5, atol=1e-6)
