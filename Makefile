@@ -16,7 +16,7 @@ TORCH  := torch==2.13.0
 NATIVE := $(wildcard CMakeLists.txt native/*)
 
 .PHONY: help demo test versions lint types docs parity sanitize aarch64 browser compiler
-.PHONY: cross gpu clean
+.PHONY: cross gpu clean recordings
 .DELETE_ON_ERROR:
 
 help:            ## list the targets
@@ -38,6 +38,21 @@ $(VENV)/stamp-test: pyproject.toml $(NATIVE) | $(BIN)/python
 $(VENV)/stamp-parity: $(VENV)/stamp-test
 	$(PIP) install --editable '.[test,examples,torch,onnx]' $(TORCH)
 	@touch $@
+
+# Originals that are dead live on in environments of their own. TensorFlow 1 runs on
+# Python 3.7; without one the run says what it could not check.
+PYTHON37  := $(shell command -v python3.7 || ls $(HOME)/.pyenv/versions/3.7*/bin/python 2>/dev/null | tail -1)
+PYTHON311 := $(shell command -v python3.11 || ls $(HOME)/.pyenv/versions/3.11*/bin/python 2>/dev/null | tail -1)
+
+.venv-tf1/stamp:
+	$(if $(PYTHON37),$(PYTHON37) -m venv .venv-tf1 && .venv-tf1/bin/python -m pip --quiet \
+	  install 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19' && touch $@,@echo \
+	  'there is no Python 3.7 here: TensorFlow 1 is not checked' >&2)
+
+.venv-addons/stamp:
+	$(if $(PYTHON311),$(PYTHON311) -m venv .venv-addons && .venv-addons/bin/python -m pip \
+	  --quiet install 'tensorflow-cpu==2.15.1' 'tensorflow-addons==0.23.0' 'numpy<2' && \
+	  touch $@,@echo 'there is no Python 3.11 here: Addons are not checked' >&2)
 
 # --- what people run ---------------------------------------------------------------
 
@@ -82,8 +97,12 @@ versions: compiler   ## one wheel at the oldest and the newest jax and Keras: qu
 	  $(AT)/env/bin/python -m pytest -q -n auto -m "not gpu" $(QUICK); \
 	done
 
-parity: $(VENV)/stamp-parity browser   ## the slow comparisons with other libraries
-	$(BIN)/python -m pytest -m parity
+parity: $(VENV)/stamp-parity .venv-tf1/stamp .venv-addons/stamp browser   ## the slow comparisons with other libraries
+	$(BIN)/python -m pytest -m parity -rs
+
+recordings: .venv-tf1/stamp .venv-addons/stamp   ## record TensorFlow 1 and Addons anew, into tests/sources/recorded
+	.venv-tf1/bin/python tests/recorders/tf1.py
+	.venv-addons/bin/python tests/recorders/addons.py
 
 # What needs a GPU, in an environment with JAX's own CUDA libraries.
 CUDA    := jax[cuda12]
@@ -148,5 +167,5 @@ compiler:
 	else echo 'no C++ compiler: the native kernels are not built or tested'; fi
 
 clean:   ## remove everything that was built, the environment too; runs/ stays
-	rm -rf .venv .venv-gpu .venv-3.* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -exec rm -rf {} +
