@@ -104,7 +104,7 @@ def hold_to_reference(
     x = single(row.draw_inputs(rng, batch, steps, compiled.features))
     output, states = row.output_shape(units), row.state_shapes(units)
     fresh = row.fresh(units, batch)
-    start = [single(0.5 * rng.normal(size=(batch, *s))) for s in states]
+    start = [single(state) for state in row.draw_states(rng, batch, units)]
     start = start if initial else fresh
     final, along = ([(batch, *n, *s) for s in states] for n in ((), (steps,)))
     shapes = [(batch, steps, *output), *final, *along]

@@ -66,6 +66,12 @@ class Row:
         """Random inputs ``(B, T, ...)``."""
         return rng.normal(size=(batch, steps, *self.input_shape(features)))
 
+    def draw_states(self, rng, batch: int, units: int):
+        """Random states to start from."""
+        return [
+            0.5 * rng.normal(size=(batch, *shape)) for shape in self.state_shapes(units)
+        ]
+
     def to_cell(self, x):
         """What the cell reads in place of the reference's inputs."""
         return x

@@ -6,12 +6,13 @@ sources are in `tests/sources`. `tests/cells/test_formulas.py` runs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
 import unrolled
+from unrolled.cells.states import names_of as state_names
 
 import jax
 import numpy as np
@@ -45,6 +46,8 @@ class Formula:
         scale: of the random weights, beside the root of their rows.
         narrow: D and U of the narrowest case that has a gradient worth the name:
             normalising two numbers leaves but their signs.
+        draws: by name, how weights and states are drawn that not every number fits:
+            ``(rng, shape) -> values``.
         brief: of a variant of a cell that has a row: values and gradients alone.
     """
 
@@ -59,6 +62,7 @@ class Formula:
     to_cell: Callable[[Any], Any] = lambda x: x
     scale: float = 1.0
     narrow: tuple[int, int] = (1, 2)
+    draws: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     brief: bool = False
     kwargs: ClassVar[dict[str, Any]] = {}
 
@@ -113,11 +117,18 @@ class Formula:
         """Random inputs ``(B, T, ...)``."""
         return self.inputs(rng, (batch, steps), features)
 
+    def draw_states(self, rng: Any, batch: int, units: int) -> list[Any]:
+        """Random states to start from."""
+        names = jax.tree.leaves(state_names(self.cell(units)))
+        shapes = zip(names, self.state_shapes(units), strict=True)
+        normal = lambda rng, shape: 0.5 * rng.normal(size=shape)  # noqa: E731
+        return [self.draws.get(n, normal)(rng, (batch, *shape)) for n, shape in shapes]
+
     def params(self, rng: Any, features: int, units: int) -> dict[str, Any]:
         """Random weights by the names in a cell; biases too."""
         variables = self.built(units, features).trainable_variables
         return {
-            name: self._draw(rng, tuple(v.shape))
+            name: self.draws.get(name, self._draw)(rng, tuple(v.shape))
             for name, v in zip(names_of(variables), variables, strict=True)
         }
 

@@ -97,6 +97,11 @@ def activate(activation: Any, x: jax.Array) -> jax.Array:
     return jnp.tanh(x) if activation is keras.activations.tanh else activation(x)
 
 
+def dropped(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """`x` with the numbers dropped that a mask of `get_constants` drops."""
+    return x if mask is None else x * jnp.broadcast_to(mask.astype(x.dtype), x.shape)
+
+
 class GatedCell(WeightArguments, UnitsArguments, Cell):
     """Weights, dropout and the two products; the subclass adds the formula.
 
@@ -108,6 +113,13 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        require(
+            type(self).recurrent_shape is not None or not self.recurrent_dropout,
+            "recurrent_dropout",
+            f"must be 0 for {type(self).__name__}, where no weights act on the state",
+            repr(self.recurrent_dropout),
+            "drop inputs with dropout=..., outputs with DropoutWrapper",
+        )
         self.state_size: Any = [self.units]
         self.output_size = self.units
         self.seed_generator = keras.random.SeedGenerator(self.seed)
@@ -251,8 +263,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             mask: the name of what drops numbers of x, where `constants` has it.
         """
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.state_dtype)
-        if mask in constants:
-            x = x * jnp.broadcast_to(constants[mask].astype(x.dtype), x.shape)
+        x = dropped(x, constants.get(mask))
         weight = constants[name] if name in constants else getattr(self, name).value
         return self.matmul(x, weight)
 
@@ -346,11 +357,15 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         return arrays
 
     def _shape_rule(self, weight: Any) -> str:
-        count = len(self.gates)
-        width = "units" if count == 1 else f"{count}*units"
-        first = {"kernel": "features, ", "recurrent_kernel": "units, "}
-        twice = "2, " if len(self.bias_shape) > 1 else ""
-        return f"({first.get(weight.name, twice)}{width})"
+        *rows, width = weight.shape
+        axes = [str(n) for n in rows]
+        if weight.name == "kernel":
+            axes = ["features"]
+        elif weight.name == "recurrent_kernel":
+            axes = ["units" if n == self.units else str(n) for n in rows]
+        count = width // self.units
+        axes.append("units" if count == 1 else f"{count}*units")
+        return f"({', '.join(axes)})"
 
     def _origin(self, arrays: Sequence[Any], kind: str) -> str:
         """Say whose weights these are, from the shape of the recurrent kernel."""

@@ -45,7 +45,7 @@ def are_cudnn(arrays: Sequence[Any], gates: int) -> bool:
         return False
     units, width = arrays[1].shape[0], gates * arrays[1].shape[0]
     shapes = [tuple(array.shape) for array in arrays[1:]]
-    # With h projected to half of U the bias is as long, and R is wider.
+    # With h projected to half of U, or in heads, the bias is as long, and R is not so.
     return shapes == [(units, width), (2 * width,)]
 
 
