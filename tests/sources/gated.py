@@ -6,7 +6,7 @@ from autograd.tracer import getval
 
 from . import np, plain, sigmoid
 
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0.0)}
+ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.where(a > 0.0, a, 0.0)}
 
 
 def _linear(weights, scope, *rows):

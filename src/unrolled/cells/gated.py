@@ -102,6 +102,11 @@ def dropped(x: jax.Array, mask: jax.Array | None) -> jax.Array:
     return x if mask is None else x * jnp.broadcast_to(mask.astype(x.dtype), x.shape)
 
 
+def plus(z: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """`z`, and a bias for each of its rows, where there is one."""
+    return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
+
+
 class GatedCell(WeightArguments, UnitsArguments, Cell):
     """Weights, dropout and the two products; the subclass adds the formula.
 
@@ -276,14 +281,14 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
     def project_inputs(self, x: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, D)`` to ``(..., B, G*U)``."""
-        return _plus(self.multiply(x, "kernel", constants, "input_mask"), self._bias(0))
+        return plus(self.multiply(x, "kernel", constants, "input_mask"), self._bias(0))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, U)`` to ``(..., B, G*U)``; nothing where no weights act on it."""
         if self.recurrent_kernel is None:
             return jnp.zeros((), self.state_dtype)
         z = self.multiply(h, "recurrent_kernel", constants, "recurrent_mask")
-        return _plus(z, self._bias(1))
+        return plus(z, self._bias(1))
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights, naming the layer they come from if it is another.
@@ -381,7 +386,3 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             after = len(arrays[2].shape) > 1
             return f"make the layer as it was saved, GRU(..., reset_after={after})"
         return "load the file into the layer that wrote it"
-
-
-def _plus(z: jax.Array, bias: Any) -> jax.Array:
-    return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
