@@ -38,6 +38,7 @@ def case(
     batch=B,
     inputs=None,
     lengths=LENGTHS,
+    start=None,
 ):
     """Run a cell under `dynamic_rnn` with random weights; write `<name>.npz`.
 
@@ -53,6 +54,7 @@ def case(
         batch: B.
         inputs: (x) -> what the cell reads, if it is not x itself, (B, T, ...).
         lengths: of the sequences.
+        start: (random tensors) -> the initial states, if not all numbers may be.
     """
     rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
     lengths = lengths[:batch]
@@ -63,6 +65,7 @@ def case(
         zeros = cell.zero_state(batch, dtype)
         leaves = tf.nest.flatten(zeros)
         initial = [tf.constant(0.5 * draw(*leaf.shape.as_list())) for leaf in leaves]
+        initial = start(initial) if start else initial
         y, states = tf.compat.v1.nn.dynamic_rnn(
             cell,
             inputs(x) if inputs else x,
