@@ -43,11 +43,13 @@ class Compiled:
         )
         self.layer.build(row.to_cell_shape((None, None, *row.input_shape(features))))
         self.names = names_of(self.layer.trainable_variables)
+        # Weights that are not trained are drawn too; the state of a seed is not.
+        fixed = names_of(self.layer.non_trainable_variables)
 
         def apply(weights, x, initial, mask, resets, rest):
             out, _ = self.layer.stateless_call(
                 [weights[name] for name in self.names],
-                rest,
+                [weights.get(name, v) for name, v in zip(fixed, rest, strict=True)],
                 row.to_cell(x),
                 initial_state=initial,
                 mask=mask,

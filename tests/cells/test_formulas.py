@@ -108,7 +108,7 @@ def test_half_precision_stays_near(row, rng):
 
 def _model(row, x):
     """The cell in a Bidirectional, in a stack and in a wrapper, as far as it fits."""
-    inputs = jax.tree.map(lambda a: keras.Input(a.shape[1:]), x)
+    inputs = jax.tree.map(lambda a: keras.Input(a.shape[1:], dtype=str(a.dtype)), x)
     both = unrolled.Bidirectional(
         row.layer(U, return_sequences=True), merge_mode="concat"
     )

@@ -125,8 +125,8 @@ class Formula:
         return [self.draws.get(n, normal)(rng, (batch, *shape)) for n, shape in shapes]
 
     def params(self, rng: Any, features: int, units: int) -> dict[str, Any]:
-        """Random weights by the names in a cell; biases too."""
-        variables = self.built(units, features).trainable_variables
+        """Random weights by the names in a cell: biases, and untrained ones, too."""
+        variables = self.built(units, features).weights
         return {
             name: self.draws.get(name, self._draw)(rng, tuple(v.shape))
             for name, v in zip(names_of(variables), variables, strict=True)

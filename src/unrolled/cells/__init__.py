@@ -1,7 +1,9 @@
 """Cells: the functions applied at one time step."""
 
 from .augru import AUGRUCell
+from .attention_wrapper import AttentionCellWrapper
 from .base import Cell
+from .esn import ESNCell
 from .gru import GRUCell
 from .independent import IndRNNCell, IndyGRUCell, IndyLSTMCell
 from .inputgated import MinGRUCell, MinLSTMCell, SRUCell
@@ -10,6 +12,12 @@ from .lstm import LSTMCell
 from .minimal import CFNCell, MGUCell, MinimalRNNCell
 from .nas import NASCell
 from .phased import PhasedLSTMCell
+from .ntm import NTMCell
+from .projections import (
+    EmbeddingWrapper,
+    InputProjectionWrapper,
+    OutputProjectionWrapper,
+)
 from .simple_rnn import SimpleRNNCell
 from .slstm import SLSTMCell
 from .stacked import StackedRNNCells
@@ -20,9 +28,12 @@ from .wrappers import DropoutWrapper, HighwayWrapper, ResidualWrapper, ZoneoutWr
 __all__ = [
     "AUGRUCell",
     "CFNCell",
+    "AttentionCellWrapper",
     "Cell",
     "CellWrapper",
     "DropoutWrapper",
+    "ESNCell",
+    "EmbeddingWrapper",
     "GRUCell",
     "HighwayWrapper",
     "IndRNNCell",
@@ -36,6 +47,10 @@ __all__ = [
     "MinimalRNNCell",
     "NASCell",
     "PhasedLSTMCell",
+    "InputProjectionWrapper",
+    "LSTMCell",
+    "NTMCell",
+    "OutputProjectionWrapper",
     "ResidualWrapper",
     "SLSTMCell",
     "SRUCell",

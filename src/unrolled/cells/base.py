@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import jax
 import keras
+from jax import numpy as jnp
 
 from ..checks import fits, require, sizes
 from .states import (
@@ -187,6 +188,20 @@ class Cell(keras.layers.Layer):
         """One step from projected inputs."""
         return self.combine(x, self.project_state(states[0], constants), states)
 
+    def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
+        """Multiply in the compute dtype, accumulate in the state dtype."""
+        # With rows in one axis XLA takes the weight's gradient without copying. Over
+        # several devices the batch keeps its own axis, or it would be gathered. Of no
+        # features nobody can tell how many rows there are.
+        one = jax.device_count() == 1 and x.shape[-1] > 0
+        rows = x.reshape(-1, x.shape[-1]) if one else x
+        z = jnp.matmul(
+            rows.astype(self.compute_dtype),
+            jnp.asarray(weight, self.compute_dtype),
+            preferred_element_type=self.state_dtype,
+        )
+        return z.reshape(*x.shape[:-1], z.shape[-1])
+
     def call(
         self,
         inputs: Tree,
@@ -227,7 +242,7 @@ class Cell(keras.layers.Layer):
 
 def narrowed(array: Any, dtype: Any) -> Any:
     """Floating point in `dtype`; anything else, a counter or a key, as it is."""
-    floating = jax.numpy.issubdtype(array.dtype, jax.numpy.floating)
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
     return array.astype(dtype) if floating else array
 
 

@@ -176,6 +176,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         shape: tuple[int, ...],
         role: str = "kernel",
         initializer: Any = None,
+        trainable: bool = True,
     ) -> Any:
         """A weight of this cell, as the arguments say of its role.
 
@@ -185,6 +186,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             role: whose regularizer, constraint and initializer it has: ``"kernel"``,
                 ``"recurrent"`` or ``"bias"``.
             initializer: another one.
+            trainable: whether it is trained.
         """
         make = initializer or getattr(self, f"{role}_initializer")
 
@@ -200,6 +202,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             initializer=drawn,
             regularizer=getattr(self, f"{role}_regularizer"),
             constraint=getattr(self, f"{role}_constraint"),
+            trainable=trainable,
         )
 
     def spread(self, vector: Any, like: jax.Array) -> jax.Array:
@@ -243,20 +246,6 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             width = self.state_shapes[0].sizes[0]
             constants["recurrent_mask"] = mask(self.recurrent_dropout, width)
         return constants
-
-    def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
-        """Multiply in the compute dtype, accumulate in the state dtype."""
-        # With rows in one axis XLA takes the weight's gradient without copying. Over
-        # several devices the batch keeps its own axis, or it would be gathered. Of no
-        # features nobody can tell how many rows there are.
-        one = jax.device_count() == 1 and x.shape[-1] > 0
-        rows = x.reshape(-1, x.shape[-1]) if one else x
-        z = jnp.matmul(
-            rows.astype(self.compute_dtype),
-            jnp.asarray(weight, self.compute_dtype),
-            preferred_element_type=self.state_dtype,
-        )
-        return z.reshape(*x.shape[:-1], z.shape[-1])
 
     def multiply(self, x: Any, name: str, constants: dict, mask: str) -> jax.Array:
         """``x @ weight``, after dropout.

@@ -4,14 +4,15 @@ from typing import Any
 
 import jax
 import keras
+from jax import numpy as jnp
 
-from ..arguments import Declared
+from ..arguments import KW_ONLY, Declared
 from ..checks import require
-from .base import Cell, Tree, constants_of
+from .base import Cell, Tree, constants_of, is_dims
 from .built import build_cell, step_shapes
 from .checked import step_of
 from .keras_style import as_cell, check_cell
-from .states import initial_states, is_tree, names_of
+from .states import Shape, initial_states, is_tree, names_of
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -20,13 +21,20 @@ class StackedRNNCells(Declared, Cell):
 
     Args:
         cells: the cells, lowest first; ours or any Keras-style cell.
+        skip_connections: connect the inputs to every cell, and every cell to the output
+            (Graves, 2013, arXiv:1308.0850; Haiku's ``deep_rnn_with_skip_connections``):
+            each cell above the lowest reads ``[x, y]``, the stack's inputs and the
+            output of the one below side by side, and the stack's output is all cells'
+            outputs side by side, the lowest first. Default False. To add what a cell
+            reads to what it gives, put each in a `ResidualWrapper`.
 
     Its states are a list with one entry, the cell's own states, for each cell; by
     name, ``{"0": {"h": ..., "c": ...}, "1": ...}``. A memory goes to each cell that
     reads one.
 
     Raises:
-        ValueError: if `cells` is empty or holds something that is no cell.
+        ValueError: if `cells` is empty or holds something that is no cell; or, with
+            `skip_connections`, if what has to stand side by side cannot.
 
     Example:
         >>> import keras, unrolled
@@ -39,6 +47,8 @@ class StackedRNNCells(Declared, Cell):
     """
 
     cells: list[Any]
+    _: KW_ONLY
+    skip_connections: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -75,19 +85,28 @@ class StackedRNNCells(Declared, Cell):
 
     @property
     def output_size(self) -> Any:
-        """The top cell's."""
-        return as_cell(self.cells[-1]).output_size
+        """The top cell's; with skip connections the sum of all."""
+        if not self.skip_connections:
+            return as_cell(self.cells[-1]).output_size
+        sizes = self.output_shapes.sizes
+        return sizes if len(sizes) > 1 else sizes[0]
 
     @property
     def output_shapes(self) -> Tree:
-        """The top cell's."""
-        return as_cell(self.cells[-1]).output_shapes
+        """The top cell's; with skip connections all side by side."""
+        shapes = [as_cell(cell).output_shapes for cell in self.cells]
+        if not self.skip_connections:
+            return shapes[-1]
+        return Shape(_side_by_side([getattr(s, "sizes", s) for s in shapes]))
 
     def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
-        """Build the cells, each for the output of the one below it."""
+        """Build the cells, each for what it reads."""
+        read = input_shape
         for cell in self.cells:
-            build_cell(cell, input_shape, memory_shape)
-            input_shape = step_shapes(cell, None)
+            build_cell(cell, read, memory_shape)
+            read = step_shapes(cell, None)
+            if self.skip_connections:
+                read = (None, *_side_by_side([_sizes(input_shape), _sizes(read)]))
         self.built = True
 
     def check_inputs(self, x: Tree) -> None:
@@ -111,21 +130,51 @@ class StackedRNNCells(Declared, Cell):
         ]
 
     def project_inputs(self, x: Tree, constants: Tree) -> Tree:
-        """The lowest cell's; the others read what is known only at the step."""
-        return as_cell(self.cells[0]).project_inputs(x, constants[0])
+        """The lowest cell's, and the inputs themselves if the others read them too.
+
+        What else these read is known only at the step.
+        """
+        lowest = as_cell(self.cells[0]).project_inputs(x, constants[0])
+        return (lowest, x) if self.skip_connections else lowest
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """One step of every cell."""
-        after = []
+        x, inputs = x if self.skip_connections else (x, None)
+        after, outputs = [], []
         levels = zip(self.cells, states, constants, strict=True)
         for level, (cell, before, own) in enumerate(levels):
             view = as_cell(cell)
             if level:
-                x = view.project_inputs(x, own)
+                below = outputs[-1] if inputs is None else _joined(inputs, outputs[-1])
+                x = view.project_inputs(below, own)
             before = [before] if _is_bare(cell) else before
-            x, new = step_of(cell, x, before, own)
+            output, new = step_of(cell, x, before, own)
+            outputs.append(output)
             after.append(self._entry(cell, new))
-        return x, after
+        return outputs[-1] if inputs is None else _joined(*outputs), after
+
+
+def _joined(*parts: jax.Array) -> jax.Array:
+    """Arrays side by side, in the dtype of the last."""
+    return jnp.concatenate([p.astype(parts[-1].dtype) for p in parts], axis=-1)
+
+
+def _sizes(shape: Tree) -> Tree:
+    """The shape of one step, the batch apart; a tree of shapes as it is."""
+    return tuple(shape[1:]) if is_dims(shape) else shape
+
+
+def _side_by_side(shapes: list[Any]) -> tuple[int, ...]:
+    """The shape of arrays side by side, the batch apart."""
+    fit = all(map(is_dims, shapes)) and len({tuple(s[:-1]) for s in shapes}) == 1
+    require(
+        fit and all(shapes),
+        "skip_connections",
+        "must join arrays that differ in their last axis at most, (batch, ...) of",
+        shapes,
+        "flatten them, or wrap cells in ResidualWrapper",
+    )
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
 def _is_bare(cell: Any) -> bool:

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, Initializer
 from ..checks import require
+from .affine import add_affine, affine
 from .base import Tree, built_for, is_dims
 from .built import step_shapes
 from .states import Shape
@@ -311,38 +312,16 @@ class HighwayWrapper(CellWrapper):
         )
         width = input_shape[-1]
         bias = {"carry": self.carry_bias_init, "transform": -self.carry_bias_init}
-        names = ["carry"] if self.couple_carry_transform_gates else list(bias)
-        for name in names:
-            kernel = self.add_weight(
-                name=f"{name}_kernel",
-                shape=(width, width),
-                initializer=self.kernel_initializer,
-            )
-            offset = self.add_weight(
-                name=f"{name}_bias",
-                shape=(width,),
-                initializer=keras.initializers.Constant(bias[name]),
-            )
-            setattr(self, f"{name}_kernel", kernel)
-            setattr(self, f"{name}_bias", offset)
+        for name in ["carry"] if self.couple_carry_transform_gates else list(bias):
+            begin = keras.initializers.Constant(bias[name])
+            add_affine(self, name, width, width, self.kernel_initializer, begin)
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """The cell's, mixed with the inputs."""
         output, after = super().step(x, states, constants)
         x = x.astype(output.dtype)
-
-        def gate(kernel: Any, bias: Any) -> jax.Array:
-            z = jnp.matmul(
-                x.astype(self.compute_dtype),
-                jnp.asarray(kernel.value, self.compute_dtype),
-                preferred_element_type=self.state_dtype,
-            ).astype(output.dtype)
-            b = jnp.asarray(bias.value, output.dtype)
-            return jax.nn.sigmoid(z + jnp.broadcast_to(b, z.shape))
-
-        carry = gate(self.carry_kernel, self.carry_bias)
-        if self.couple_carry_transform_gates:
-            transform = 1 - carry
-        else:
-            transform = gate(self.transform_kernel, self.transform_bias)
-        return carry * x + transform * output, after
+        carry = jax.nn.sigmoid(affine(self, "carry", x)).astype(output.dtype)
+        transform = 1 - carry
+        if not self.couple_carry_transform_gates:
+            transform = jax.nn.sigmoid(affine(self, "transform", x))
+        return carry * x + transform.astype(output.dtype) * output, after

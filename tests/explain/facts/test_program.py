@@ -183,6 +183,13 @@ MODELS = {
             unrolled.StackedRNNCells([unrolled.LSTMCell(D), unrolled.GRUCell(U)])
         )
     ),
+    "our stack with skip connections": one(
+        lambda: unrolled.RNN(
+            unrolled.StackedRNNCells(
+                [unrolled.LSTMCell(D), unrolled.GRUCell(U)], skip_connections=True
+            )
+        )
+    ),
     "wrapped cells": one(
         lambda: unrolled.RNN(
             unrolled.ResidualWrapper(

@@ -161,9 +161,11 @@ class Writer:
         return MISSING
 
     def stack(self, cell: Any) -> str:
-        """A stack, whose cells are its one argument."""
+        """A stack, of its cells; Keras's has no other argument."""
         inner = f"[{', '.join(self.part(one) for one in cell.cells)}]"
-        return f"{self.thing(type(cell))}({inner})"
+        skip = getattr(cell, "skip_connections", False)
+        more = ", skip_connections=True" if skip else ""
+        return f"{self.thing(type(cell))}({inner}{more})"
 
     def object(self, value: dict[str, Any], live: Any, what: str) -> str:
         """A serialized function or object: an initializer, a regularizer ..."""
