@@ -101,7 +101,7 @@ def _shares(rng, shape):
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
-def _times(rng, shape):
+def _times(_, shape):
     """The first sequence begins."""
     return (np.arange(shape[0]) > 0).astype(float).reshape(shape)
 

@@ -1,7 +1,7 @@
 """Cells: the functions applied at one time step."""
 
-from .augru import AUGRUCell
 from .attention_wrapper import AttentionCellWrapper
+from .augru import AUGRUCell
 from .base import Cell
 from .esn import ESNCell
 from .gru import GRUCell
@@ -11,8 +11,8 @@ from .intersection import IntersectionRNNCell
 from .lstm import LSTMCell
 from .minimal import CFNCell, MGUCell, MinimalRNNCell
 from .nas import NASCell
-from .phased import PhasedLSTMCell
 from .ntm import NTMCell
+from .phased import PhasedLSTMCell
 from .projections import (
     EmbeddingWrapper,
     InputProjectionWrapper,
@@ -27,8 +27,8 @@ from .wrappers import DropoutWrapper, HighwayWrapper, ResidualWrapper, ZoneoutWr
 
 __all__ = [
     "AUGRUCell",
-    "CFNCell",
     "AttentionCellWrapper",
+    "CFNCell",
     "Cell",
     "CellWrapper",
     "DropoutWrapper",
@@ -39,6 +39,7 @@ __all__ = [
     "IndRNNCell",
     "IndyGRUCell",
     "IndyLSTMCell",
+    "InputProjectionWrapper",
     "IntersectionRNNCell",
     "LSTMCell",
     "MGUCell",
@@ -46,11 +47,9 @@ __all__ = [
     "MinLSTMCell",
     "MinimalRNNCell",
     "NASCell",
-    "PhasedLSTMCell",
-    "InputProjectionWrapper",
-    "LSTMCell",
     "NTMCell",
     "OutputProjectionWrapper",
+    "PhasedLSTMCell",
     "ResidualWrapper",
     "SLSTMCell",
     "SRUCell",
