@@ -17,7 +17,7 @@ from ..arguments import (
 )
 from ..checks import require
 from . import keras2
-from .base import Cell
+from .base import Cell, built_for
 
 
 class UnitsArguments(Declared):
@@ -30,12 +30,6 @@ class UnitsArguments(Declared):
 
     units: int
     activation: Activation = "tanh"
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """The inverse of `get_config`; configurations of Keras 2 too."""
-        config = keras2.translated(config, custom_objects)
-        return super().from_config(config, custom_objects)
 
 
 class GateArguments(Declared):
@@ -62,6 +56,12 @@ class WeightArguments(Declared):
     recurrent_dropout: float = 0.0
     seed: int | None = None
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The inverse of `get_config`; configurations of Keras 2 too."""
+        config = keras2.translated(config, custom_objects)
+        return super().from_config(config, custom_objects)
+
 
 def check_arguments(arguments: Any) -> None:
     """Check the values shared by a cell and its layer.
@@ -87,6 +87,22 @@ def check_arguments(arguments: Any) -> None:
             repr(rate),
             f"pass {name}=0.2 to drop a fifth",
         )
+
+
+def check_real(x: Any) -> None:
+    """Raise unless `x` holds real numbers.
+
+    Raises:
+        ValueError: if they are complex.
+    """
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    require(
+        "complex" not in dtype,
+        "sequences",
+        "must hold real numbers, D features at each step",
+        dtype,
+        "pass real and imaginary parts as two features",
+    )
 
 
 def activate(activation: Any, x: jax.Array) -> jax.Array:
@@ -134,6 +150,10 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         """Of all gates together: G*U."""
         return len(self.gates) * self.units
 
+    def kernel_shape(self, features: int) -> tuple[int, ...]:
+        """Shape of the kernel, for inputs of so many features."""
+        return (features, self.width)
+
     @property
     def recurrent_shape(self) -> tuple[int, ...] | None:
         """Shape of the recurrent kernel, as many rows as the first state is wide.
@@ -161,7 +181,11 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             "reshape each step to one row of features; for ids, put "
             "keras.layers.Embedding before the layer",
         )
-        self.kernel = self.weight("kernel", (input_shape[-1], self.width))
+        self.make_weights(input_shape[-1])
+
+    def make_weights(self, features: int) -> None:
+        """Create the kernels, for so many features, and the bias."""
+        self.kernel = self.weight("kernel", self.kernel_shape(features))
         self.recurrent_kernel: Any = None
         if shape := self.recurrent_shape:
             self.recurrent_kernel = self.weight("recurrent_kernel", shape, "recurrent")
@@ -219,14 +243,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             f"shape {tuple(x.shape)}",
             "for ids, put keras.layers.Embedding before the layer",
         )
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        require(
-            "complex" not in dtype,
-            "sequences",
-            "must hold real numbers, D features at each step",
-            dtype,
-            "pass real and imaginary parts as two features",
-        )
+        check_real(x)
 
     def get_constants(self, batch_size: int, training: bool) -> dict[str, jax.Array]:
         """Dropout masks: ``input_mask (B, D)`` and ``recurrent_mask (B, U)``.
@@ -235,16 +252,16 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         arXiv:1512.05287); kept numbers are scaled by 1 / (1 - rate).
         """
 
-        def mask(rate: float, width: int) -> jax.Array:
-            ones = jnp.ones((batch_size, width), self.state_dtype)
+        def mask(rate: float, sizes: tuple[int, ...]) -> jax.Array:
+            ones = jnp.ones((batch_size, *sizes), self.state_dtype)
             return keras.random.dropout(ones, rate, seed=self.seed_generator)
 
         constants = {}
         if training and self.dropout:
-            constants["input_mask"] = mask(self.dropout, self.kernel.shape[0])
+            constants["input_mask"] = mask(self.dropout, built_for(self)[1:])
         if training and self.recurrent_dropout:
-            width = self.state_shapes[0].sizes[0]
-            constants["recurrent_mask"] = mask(self.recurrent_dropout, width)
+            sizes = self.state_shapes[0].sizes
+            constants["recurrent_mask"] = mask(self.recurrent_dropout, sizes)
         return constants
 
     def multiply(self, x: Any, name: str, constants: dict, mask: str) -> jax.Array:
