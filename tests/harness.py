@@ -155,11 +155,10 @@ def hold_to_reference(
 
 
 def names_of(variables) -> list[str]:
-    """Their names; the second of a name ends in _1."""
-    names: list[str] = []
-    for variable in variables:
-        names.append(variable.name + "_1" * (variable.name in names))
-    return names
+    """Their names; the second of a name ends in _1, the third in _2."""
+    plain = [variable.name for variable in variables]
+    before = [plain[:place].count(name) for place, name in enumerate(plain)]
+    return [f"{n}_{k}" if k else n for n, k in zip(plain, before, strict=True)]
 
 
 def stock_params(layer) -> dict[str, np.ndarray]:

@@ -78,6 +78,27 @@ def keep_functions(config: dict[str, Any], of: Any) -> None:
                 keep_functions(each, cell)
 
 
+def remade(layer: Any, **changes: Any) -> Any:
+    """A layer like `layer`, without its weights, but for these arguments."""
+    config = keras.saving.serialize_keras_object(layer)
+    for key in ("shared_object_id", "build_config"):
+        forget(config, key)
+    keep_functions(config, layer)
+    config["config"] |= changes
+    # Classes of the user's need not be registered to be made twice.
+    parts = layer._flatten_layers()
+    custom = {type(part).__name__: type(part) for part in parts}
+    custom = {
+        name: k for name, k in custom.items() if not k.__module__.startswith("keras.")
+    }
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom)
+
+
+def again(initializer: Any) -> Any:
+    """The initializer for one more weight: called twice, it draws the same numbers."""
+    return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+
 def name_classes(config: Any, find: Callable[[str], Any]) -> None:
     """Let classes that the user names go before Keras's of the same name.
 

@@ -4,6 +4,18 @@ from .attention_wrapper import AttentionCellWrapper
 from .augru import AUGRUCell
 from .base import Cell
 from .esn import ESNCell
+from .frequency import BidirectionalGridLSTMCell, GridLSTMCell, TimeFreqLSTMCell
+from .grid_rnn import GridRNNCell
+from .grids import (
+    Grid1BasicLSTMCell,
+    Grid1BasicRNNCell,
+    Grid1LSTMCell,
+    Grid2BasicLSTMCell,
+    Grid2BasicRNNCell,
+    Grid2GRUCell,
+    Grid2LSTMCell,
+    Grid3LSTMCell,
+)
 from .gru import GRUCell
 from .independent import IndRNNCell, IndyGRUCell, IndyLSTMCell
 from .inputgated import MinGRUCell, MinLSTMCell, SRUCell
@@ -29,12 +41,23 @@ __all__ = [
     "AUGRUCell",
     "AttentionCellWrapper",
     "CFNCell",
+    "BidirectionalGridLSTMCell",
     "Cell",
     "CellWrapper",
     "DropoutWrapper",
     "ESNCell",
     "EmbeddingWrapper",
     "GRUCell",
+    "Grid1BasicLSTMCell",
+    "Grid1BasicRNNCell",
+    "Grid1LSTMCell",
+    "Grid2BasicLSTMCell",
+    "Grid2BasicRNNCell",
+    "Grid2GRUCell",
+    "Grid2LSTMCell",
+    "Grid3LSTMCell",
+    "GridLSTMCell",
+    "GridRNNCell",
     "HighwayWrapper",
     "IndRNNCell",
     "IndyGRUCell",
@@ -55,6 +78,7 @@ __all__ = [
     "SRUCell",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "TimeFreqLSTMCell",
     "UGRNNCell",
     "ZoneoutWrapper",
 ]

@@ -8,7 +8,7 @@ import keras
 from jax import numpy as jnp
 
 from .. import misnamed
-from ..arguments import deserialize, forget, from_file, keep_functions
+from ..arguments import deserialize, forget, from_file, remade
 from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
@@ -421,18 +421,8 @@ def _runs_along_time(layer: Any) -> bool:
 
 def _remake(layer: Any, direction: str, go_backwards: bool) -> Any:
     """A layer like `layer`, without its weights, for one direction."""
-    config = keras.saving.serialize_keras_object(layer)
-    forget(config, "shared_object_id")
-    keep_functions(config, layer)
-    config["config"]["go_backwards"] = go_backwards
-    config["config"]["name"] = f"{direction}_{layer.name.removeprefix(direction + '_')}"
-    # Classes of the user's need not be registered to be made twice.
-    parts = layer._flatten_layers()
-    custom = {type(part).__name__: type(part) for part in parts}
-    custom = {
-        name: k for name, k in custom.items() if not k.__module__.startswith("keras.")
-    }
-    return keras.saving.deserialize_keras_object(config, custom_objects=custom)
+    name = f"{direction}_{layer.name.removeprefix(direction + '_')}"
+    return remade(layer, go_backwards=go_backwards, name=name)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
