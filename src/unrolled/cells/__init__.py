@@ -40,8 +40,8 @@ from .wrappers import DropoutWrapper, HighwayWrapper, ResidualWrapper, ZoneoutWr
 __all__ = [
     "AUGRUCell",
     "AttentionCellWrapper",
-    "CFNCell",
     "BidirectionalGridLSTMCell",
+    "CFNCell",
     "Cell",
     "CellWrapper",
     "DropoutWrapper",

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, again
 from ..checks import require
-from .gated import GatedCell, activate
+from .gated import GatedCell, activate, dropped
 
 
 class FrequencyCell(GatedCell):
@@ -143,7 +143,7 @@ class FrequencyCell(GatedCell):
 
     def project_inputs(self, x: jax.Array, constants: dict) -> list[list[jax.Array]]:
         """Of each window of each block, ``(..., B, W)``."""
-        x = self.dropped(x, constants.get("input_mask"))
+        x = dropped(jnp.asarray(x, self.state_dtype), constants.get("input_mask"))
         starts = [start for _, starts in self.blocks for start in starts]
         before = max(0, -min(starts))
         after = max(0, max(starts) + self.feature_size - x.shape[-1])
@@ -172,7 +172,7 @@ class FrequencyCell(GatedCell):
             for z in windows:
                 h_time, c_time = next(given)
                 h = [
-                    self.dropped(each, constants.get("recurrent_mask"))
+                    dropped(each, constants.get("recurrent_mask"))
                     for each in (h_time, below[0])
                 ]
                 h = jnp.concatenate(h, axis=-1)

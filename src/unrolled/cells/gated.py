@@ -150,6 +150,11 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         """Of all gates together: G*U."""
         return len(self.gates) * self.units
 
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Sizes of the features of a step that `dropout` drops."""
+        return tuple(built_for(self)[1:])
+
     def kernel_shape(self, features: int) -> tuple[int, ...]:
         """Shape of the kernel, for inputs of so many features."""
         return (features, self.width)
@@ -258,7 +263,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
 
         constants = {}
         if training and self.dropout:
-            constants["input_mask"] = mask(self.dropout, built_for(self)[1:])
+            constants["input_mask"] = mask(self.dropout, self.feature_sizes)
         if training and self.recurrent_dropout:
             sizes = self.state_shapes[0].sizes
             constants["recurrent_mask"] = mask(self.recurrent_dropout, sizes)

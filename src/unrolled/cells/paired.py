@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from ..checks import require
-from .base import Tree, is_dims
+from .base import Tree, built_for, is_dims
 from .gated import GatedCell
 
 
@@ -39,6 +39,11 @@ class PairedCell(GatedCell):
             "add an axis, a[..., None]",
         )
         super().build(features)
+
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Dropout leaves the number."""
+        return tuple(self.parted(built_for(self))[0][1:])
 
     def check_inputs(self, x: Tree) -> None:
         """Raise unless a pair of real numbers comes; whole ones are cast."""
