@@ -1,0 +1,93 @@
+"""The old names of TensorFlow 1 (``tf.nn``, ``tf.contrib.rnn``) over ours.
+
+``from unrolled import tf1`` in place of both; see "Coming from TensorFlow 1".
+"""
+
+from typing import Any
+
+from .base import LSTMStateTuple, RNNCell
+from .cells import BasicLSTMCell, BasicRNNCell, GRUCell, UGRNNCell
+from .drivers import (
+    bidirectional_dynamic_rnn,
+    dynamic_rnn,
+    stack_bidirectional_dynamic_rnn,
+)
+from .lists import (
+    stack_bidirectional_rnn,
+    state_saving_rnn,
+    static_bidirectional_rnn,
+    static_rnn,
+    static_state_saving_rnn,
+)
+from .loading import load
+from .lstms import (
+    CoupledInputForgetGateLSTMCell,
+    CudnnCompatibleLSTMCell,
+    LayerNormBasicLSTMCell,
+    LayerNormLSTMCell,
+    LSTMBlockCell,
+    LSTMCell,
+    WeightNormLSTMCell,
+)
+from .raw import TensorArray, raw_rnn
+from .wrappers import (
+    DeviceWrapper,
+    DropoutWrapper,
+    HighwayWrapper,
+    MultiRNNCell,
+    ResidualWrapper,
+)
+
+__all__ = [
+    "BasicLSTMCell",
+    "BasicRNNCell",
+    "CoupledInputForgetGateLSTMCell",
+    "CudnnCompatibleLSTMCell",
+    "DeviceWrapper",
+    "DropoutWrapper",
+    "GRUCell",
+    "HighwayWrapper",
+    "LSTMBlockCell",
+    "LSTMCell",
+    "LSTMStateTuple",
+    "LayerNormBasicLSTMCell",
+    "LayerNormLSTMCell",
+    "MultiRNNCell",
+    "RNNCell",
+    "ResidualWrapper",
+    "TensorArray",
+    "UGRNNCell",
+    "WeightNormLSTMCell",
+    "bidirectional_dynamic_rnn",
+    "dynamic_rnn",
+    "load",
+    "raw_rnn",
+    "stack_bidirectional_dynamic_rnn",
+    "stack_bidirectional_rnn",
+    "state_saving_rnn",
+    "static_bidirectional_rnn",
+    "static_rnn",
+    "static_state_saving_rnn",
+]
+
+# What TensorFlow 1 had beside them, and what stands for it.
+_INSTEAD = {
+    "CompiledWrapper": "nothing: every cell is compiled",
+    "CudnnCompatibleGRUCell": "unrolled.GRUCell(units), reset_after=True",
+    "FusedRNNCell": "unrolled.LSTM(units)",
+    "GRUBlockCell": "tf1.GRUCell(num_units)",
+    "GRUBlockCellV2": "tf1.GRUCell(num_units)",
+    "LSTMBlockFusedCell": "unrolled.LSTM(units, return_sequences=True)",
+    "LSTMBlockWrapper": "unrolled.LSTM(units, return_sequences=True)",
+    "LayerRNNCell": "tf1.RNNCell",
+    "best_effort_input_batch_size": "inputs.shape[0]",
+    "rnn_cell": "tf1 itself",
+    "transpose_batch_time": "keras.ops.swapaxes(inputs, 0, 1)",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what stands for a name that is not here."""
+    if name in _INSTEAD:
+        raise AttributeError(f"unrolled.tf1 has no {name}: use {_INSTEAD[name]}.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,152 @@
+"""Where the variables of a TensorFlow 1 checkpoint lie in weights of ours."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax import numpy as jnp
+
+from ..checks import require
+
+
+class Held(NamedTuple):
+    """A variable of TensorFlow's, and the weights of ours that hold it.
+
+    Args:
+        name: within the scope of its cell.
+        weights: one above the other, x before h; none where nothing reads it.
+        columns: of these weights, in TensorFlow's order; all where None.
+        row: of the one weight, where it is a row.
+    """
+
+    name: str
+    weights: Sequence[Any]
+    columns: Any = None
+    row: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In TensorFlow."""
+        return self.read().shape
+
+    def read(self) -> np.ndarray:
+        """The array as TensorFlow has it."""
+        if not self.weights:
+            return np.zeros(len(self.columns))
+        parts = [np.asarray(weight) for weight in self.weights]
+        if self.row is not None:
+            return parts[0][self.row]
+        if self.columns is not None:
+            parts = [part[..., self.columns] for part in parts]
+        return np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
+
+    def write(self, array: Any) -> None:
+        """Put TensorFlow's array where it belongs."""
+        array, first = np.asarray(array), 0
+        for weight in self.weights:
+            value = np.array(weight)
+            if self.row is not None:
+                value[self.row] = array
+            elif value.ndim == 1:
+                value[slice(None) if self.columns is None else self.columns] = array
+            else:
+                part = array[..., first : first + value.shape[-2], :]
+                first += value.shape[-2]
+                value[..., slice(None) if self.columns is None else self.columns] = part
+            weight.assign(value)
+
+
+def columns(held: str, wanted: str, units: int) -> np.ndarray:
+    """Columns of weights whose gates are `held`, in the order `wanted`.
+
+    Example:
+        >>> from unrolled.tf1.checkpoint import columns
+        >>> columns("ifco", "icfo", 1).tolist()
+        [0, 2, 1, 3]
+    """
+    each = [np.arange(units) + units * held.index(gate) for gate in wanted]
+    return np.concatenate(each)
+
+
+def start(
+    drawn: Sequence[tuple[Any, str]], held: str, units: int, rows: int, first: int = 0
+) -> Callable[..., Any]:
+    """An initializer of some rows of the matrices that TensorFlow draws as one.
+
+    Args:
+        drawn: the initializers of TensorFlow's variables and the gates of each.
+        held: our order of gates.
+        units: U.
+        rows: of each variable; 0 for a bias.
+        first: the first of the rows.
+    """
+    order = np.argsort(columns(held, "".join(gates for _, gates in drawn), units))
+
+    def initializer(shape: Any, dtype: Any = None) -> Any:
+        if shape[-1] != len(order):  # peepholes, a projection
+            return drawn[0][0](shape, dtype=dtype)
+        leading = (rows,) if rows else ()
+        parts = [
+            draw((*leading, len(gates) * units), dtype=dtype) for draw, gates in drawn
+        ]
+        whole = jnp.concatenate(parts, axis=-1)[..., order]
+        return whole[first : first + shape[0]] if rows else whole
+
+    return initializer
+
+
+# What optimizers and averages add to a checkpoint, at the end of a name.
+_SLOTS = re.compile(
+    r"(?:Adam|AdaMax|Momentum|RMSProp|Adagrad|AdagradDA|Adadelta|Ftrl|ProximalAdagrad|"
+    r"ExponentialMovingAverage|beta[12]_power|global_step|learning_rate|"
+    r"_CHECKPOINTABLE_OBJECT_GRAPH)(?:_\d+)?"
+)
+
+
+def is_slot(name: str) -> bool:
+    """Whether a variable belongs to an optimizer.
+
+    Example:
+        >>> from unrolled.tf1.checkpoint import is_slot
+        >>> is_slot("rnn/gru_cell/gates/kernel/Adam_1"), is_slot("rnn/gru_cell/kernel")
+        (True, False)
+    """
+    return _SLOTS.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def put(
+    entries: Mapping[str, Held], arrays: Mapping[str, Any], left: Sequence[str]
+) -> None:
+    """Write arrays by name, all or none.
+
+    Args:
+        entries: what there is to fill.
+        arrays: by the same names.
+        left: names of arrays that belong to nothing.
+
+    Raises:
+        ValueError: listing all that is missing, left over or of another shape.
+    """
+    missing = [name for name in entries if name not in arrays]
+    wrong = [
+        f"{name} {np.shape(arrays[name])}, not {held.shape}"
+        for name, held in entries.items()
+        if name in arrays and np.shape(arrays[name]) != held.shape
+    ]
+    found = [
+        ("missing", missing),
+        ("left over", sorted(left)),
+        ("of another shape", wrong),
+    ]
+    got = "; ".join(f"{label}: {', '.join(names)}" for label, names in found if names)
+    require(
+        not got,
+        "arrays",
+        "must have one array for each variable, by TensorFlow's name",
+        got,
+        "name the driver's scope=..., the cells and layers (name=...) as the old "
+        "program did, or pass what lies below one scope, scope=...",
+    )
+    for name, held in entries.items():
+        held.write(arrays[name])

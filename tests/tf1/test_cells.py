@@ -1,0 +1,185 @@
+"""The old cells: states in the old form, arguments, errors, names that are gone."""
+
+import inspect
+
+import unrolled
+from unrolled import tf1
+
+import jax
+import keras
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+B, T, D, U = 2, 5, 3, 4
+
+
+@keras.saving.register_keras_serializable("tests.tf1")
+def _half(inputs, output):
+    return 0.5 * inputs + output
+
+
+CELLS = {
+    "basic": lambda: tf1.BasicRNNCell(U),
+    "lstm": lambda: tf1.BasicLSTMCell(U),
+    "lstm joined": lambda: tf1.LSTMCell(U, num_proj=2, state_is_tuple=False),
+    "gru": lambda: tf1.GRUCell(U),
+    "ugrnn": lambda: tf1.UGRNNCell(U),
+    "stack": lambda: tf1.MultiRNNCell([tf1.BasicLSTMCell(U), tf1.GRUCell(2)]),
+    "stack joined": lambda: tf1.MultiRNNCell(
+        [tf1.BasicLSTMCell(U, state_is_tuple=False), tf1.GRUCell(2)],
+        state_is_tuple=False,
+    ),
+    "residual": lambda: tf1.ResidualWrapper(tf1.GRUCell(D)),
+    "residual function": lambda: tf1.ResidualWrapper(tf1.GRUCell(D), _half),
+    "highway": lambda: tf1.HighwayWrapper(tf1.GRUCell(D)),
+    "dropout": lambda: tf1.DropoutWrapper(tf1.BasicLSTMCell(U), state_keep_prob=0.5),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_called_step_by_step_is_its_driver(name, rng):
+    """The old loop over `cell(x, state)`; states keep their form on the way."""
+    cell = CELLS[name]()
+    x = jnp.asarray(rng.normal(size=(B, T, D)), "float32")
+    outputs, last = tf1.dynamic_rnn(cell, x, dtype="float32")
+    state = cell.zero_state(B, "float32")
+    form = jax.tree.structure(cell.state_size)
+    assert jax.tree.structure(state) == jax.tree.structure(last) == form
+    sizes = [array.shape for array in jax.tree.leaves(state)]
+    assert sizes == [(B, width) for width in jax.tree.leaves(cell.state_size)]
+    for step in range(T):
+        output, state = cell(x[:, step], state)
+        np.testing.assert_allclose(output, outputs[:, step], atol=1e-6)
+    assert output.shape == (B, cell.output_size)
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(last), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_is_made_anew_from_its_configuration(name, rng):
+    cell = CELLS[name]()
+    x = jnp.asarray(rng.normal(size=(B, T, D)), "float32")
+    outputs, _ = tf1.dynamic_rnn(cell, x)
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(cell)
+    )
+    copy.build((None, D))
+    copy.set_weights(cell.get_weights())
+    np.testing.assert_allclose(tf1.dynamic_rnn(copy, x)[0], outputs, atol=1e-6)
+
+
+def test_arguments_are_in_tensorflows_order():
+    names = {
+        tf1.BasicRNNCell: ["num_units", "activation", "reuse"],
+        tf1.BasicLSTMCell: [
+            *("num_units", "forget_bias", "state_is_tuple", "activation", "reuse")
+        ],
+        tf1.LSTMCell: [
+            *("num_units", "use_peepholes", "cell_clip", "initializer", "num_proj"),
+            *("proj_clip", "num_unit_shards", "num_proj_shards", "forget_bias"),
+            *("state_is_tuple", "activation", "reuse"),
+        ],
+        tf1.GRUCell: [
+            *("num_units", "activation", "reuse", "kernel_initializer"),
+            "bias_initializer",
+        ],
+        tf1.UGRNNCell: [
+            *("num_units", "initializer", "forget_bias", "activation", "reuse")
+        ],
+        tf1.MultiRNNCell: ["cells", "state_is_tuple"],
+        tf1.DropoutWrapper: [
+            *("cell", "input_keep_prob", "output_keep_prob", "state_keep_prob"),
+            *("variational_recurrent", "input_size", "seed"),
+        ],
+        tf1.ResidualWrapper: ["cell", "residual_fn"],
+        tf1.HighwayWrapper: [
+            *("cell", "couple_carry_transform_gates", "carry_bias_init")
+        ],
+        tf1.DeviceWrapper: ["cell", "device"],
+    }
+    for kind, wanted in names.items():
+        found = list(inspect.signature(kind).parameters)
+        assert found[: len(wanted)] == wanted, kind
+
+
+def test_a_cell_of_a_users_with_a_state_in_a_tuple(rng):
+    class Mine(tf1.RNNCell):
+        state_size = (3, (2, 2))
+        output_size = (3, 2)
+
+        def call(self, inputs, state):
+            a, (b, c) = state
+            a = a + inputs
+            return (a, b), (a, (b + 1, c * 2))
+
+    x = jnp.asarray(rng.normal(size=(B, T, D)), "float32")
+    (first, second), (a, (b, c)) = tf1.dynamic_rnn(Mine(), x, dtype="float32")
+    assert first.shape == (B, T, 3)
+    assert second.shape == (B, T, 2)
+    np.testing.assert_allclose(a, x.sum(1), atol=1e-5)
+    np.testing.assert_array_equal(b, np.full((B, 2), T))
+    np.testing.assert_array_equal(c, np.zeros((B, 2)))
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_cell_takes_the_dtype_of_its_driver(rng):
+    x = jnp.asarray(rng.normal(size=(B, T, D)))
+    cell = tf1.MultiRNNCell([tf1.GRUCell(2)])
+    outputs, _ = tf1.dynamic_rnn(cell, x)
+    assert outputs.dtype == cell.get_weights()[0].dtype == "float64"
+    with pytest.raises(ValueError, match="dtype must be that of the cell, float64"):
+        tf1.dynamic_rnn(cell, x, dtype="float32")
+    single = tf1.GRUCell(2)
+    outputs, _ = tf1.dynamic_rnn(single, x.astype("float32"), dtype=jnp.float32)
+    assert outputs.dtype == single.zero_state(B).dtype == "float32"
+    assert single.zero_state(B, "float64").dtype == "float64"
+
+
+def test_mistakes_are_told_in_words(rng):
+    x = jnp.asarray(rng.normal(size=(B, T, D)), "float32")
+    with pytest.raises(ValueError, match=r"cell must be a cell of unrolled\.tf1"):
+        tf1.dynamic_rnn(unrolled.LSTMCell(U), x)
+    with pytest.raises(ValueError, match="cells must be a list of one cell or more"):
+        tf1.MultiRNNCell([])
+    with pytest.raises(ValueError, match="state_is_tuple must be True where"):
+        tf1.MultiRNNCell([tf1.BasicLSTMCell(U)], state_is_tuple=False)
+    with pytest.raises(ValueError, match=r"state must be a pair, LSTMStateTuple"):
+        tf1.dynamic_rnn(tf1.BasicLSTMCell(U), x, initial_state=jnp.zeros((B, U)))
+    cell = tf1.BasicLSTMCell(U, state_is_tuple=False)
+    with pytest.raises(ValueError, match=r"one array of width 4 \+ 4"):
+        tf1.dynamic_rnn(cell, x, initial_state=jnp.zeros((B, U)))
+    with pytest.raises(ValueError, match="state must be a tuple with the state of"):
+        tf1.dynamic_rnn(tf1.MultiRNNCell([tf1.GRUCell(2)]), x, initial_state=(x, x))
+    with pytest.raises(ValueError, match="input_keep_prob must be a number between"):
+        tf1.DropoutWrapper(tf1.GRUCell(U), 1.5)
+    with pytest.raises(ValueError, match="dropout_state_filter_visitor is not here"):
+        tf1.DropoutWrapper(tf1.GRUCell(U), dropout_state_filter_visitor=bool)
+    with pytest.raises(ValueError, match="batch_size must be a number"):
+        tf1.GRUCell(U).zero_state(None, "float32")
+    with pytest.warns(UserWarning, match="places nothing on '/gpu:0' here"):
+        cell = tf1.DeviceWrapper(tf1.GRUCell(U), "/gpu:0")
+    assert tf1.dynamic_rnn(cell, x)[0].shape == (B, T, U)
+
+
+def test_lstm_state_tuple():
+    state = tf1.LSTMStateTuple(jnp.ones(2), jnp.zeros(2))
+    assert state.dtype == "float32"
+    assert (state.c[0], state.h[0]) == (1, 0)
+
+
+@pytest.mark.parametrize("name", tf1._INSTEAD)
+def test_names_that_are_gone_say_what_stands_for_them(name):
+    with pytest.raises(AttributeError, match=f"has no {name}: use "):
+        getattr(tf1, name)
+
+
+def test_other_names_are_just_not_there():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        tf1.Nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("name", tf1.__all__)
+def test_docstrings_say_what_to_use_now(name):
+    doc = inspect.getdoc(getattr(tf1, name))
+    assert name in ("load", "TensorArray") or "Now:" in doc

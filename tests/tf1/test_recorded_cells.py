@@ -1,0 +1,135 @@
+"""Old cells give what TensorFlow 1.15.5's gave, from its variables, by their names."""
+
+from functools import partial
+
+from unrolled import tf1
+
+import jax
+import keras
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from ..reference import max_relative
+from .test_recorded_drivers import RECORDED, Network
+
+CELLS = RECORDED.parent / "tf1"
+U, P = 4, 2
+_ALL = {
+    "num_proj": P,
+    "proj_clip": 0.2,
+    "use_peepholes": True,
+    "cell_clip": 0.4,
+    "forget_bias": 0.5,
+}
+_OPTIONS = {
+    "": {},
+    "_forget_bias": {"forget_bias": -0.5},
+    "_peepholes": {"use_peepholes": True},
+    "_cell_clip": {"cell_clip": 0.3},
+    "_projection": {"num_proj": P},
+    "_all": _ALL,
+}
+_COUPLED = {k: v for k, v in _ALL.items() if k != "cell_clip"}
+
+# What stands in tests/recorders/tf1_*.py for each recording.
+MADE = {
+    "basic_rnn": lambda: tf1.BasicRNNCell(U),
+    "basic_lstm": lambda: tf1.BasicLSTMCell(U),
+    "gru": lambda: tf1.GRUCell(U),
+    "ugrnn": lambda: tf1.UGRNNCell(U),
+    "ugrnn_forget_bias": lambda: tf1.UGRNNCell(U, forget_bias=-0.5),
+    "residual_gru": lambda: tf1.ResidualWrapper(tf1.GRUCell(3)),
+    "highway_gru": lambda: tf1.HighwayWrapper(tf1.GRUCell(3)),
+    "highway_gru_uncoupled": lambda: tf1.HighwayWrapper(tf1.GRUCell(3), False),
+    **{
+        f"{name}{suffix}": partial(kind, U, **options, **more)
+        for name, kind, more in (
+            ("lstm", tf1.LSTMCell, {}),
+            ("layer_norm_lstm", tf1.LayerNormLSTMCell, {"layer_norm": True}),
+            ("weight_norm_lstm", tf1.WeightNormLSTMCell, {}),
+        )
+        for suffix, options in _OPTIONS.items()
+    },
+    **{
+        f"coupled_lstm{'_norm' * norm}{suffix}": partial(
+            tf1.CoupledInputForgetGateLSTMCell, U, layer_norm=norm, **options
+        )
+        for norm in (False, True)
+        for suffix, options in {**_OPTIONS, "_all": _COUPLED}.items()
+    },
+    "layer_norm_lstm_without": lambda: tf1.LayerNormLSTMCell(U),
+    "weight_norm_lstm_without": lambda: tf1.WeightNormLSTMCell(U, norm=False),
+    "layer_norm_basic_lstm": lambda: tf1.LayerNormBasicLSTMCell(U),
+    "layer_norm_basic_lstm_forget_bias": lambda: tf1.LayerNormBasicLSTMCell(
+        U, forget_bias=-0.5
+    ),
+    "layer_norm_basic_lstm_without": lambda: tf1.LayerNormBasicLSTMCell(
+        U, layer_norm=False
+    ),
+    "lstm_block": lambda: tf1.LSTMBlockCell(U),
+    "lstm_block_peepholes": lambda: tf1.LSTMBlockCell(U, use_peephole=True),
+    "cudnn_compatible_lstm": lambda: tf1.CudnnCompatibleLSTMCell(U),
+}
+HELD = [name for name in MADE if (CELLS / f"{name}.npz").exists()]
+LIMITS = {"float64": 1e-11, "float32": 2e-5}
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", HELD)
+def test_a_cell_gives_what_was_recorded(name):
+    with np.load(CELLS / f"{name}.npz") as given:
+        arrays = dict(given)
+    dtype = str(arrays["x"].dtype)
+    x = jnp.asarray(arrays["x"])
+    cell = MADE[name]()
+    count = sum(key.startswith("initial/") for key in arrays)
+    initial = [jnp.asarray(arrays[f"initial/{n}"]) for n in range(count)]
+
+    def run(x, initial):
+        start = jax.tree.unflatten(jax.tree.structure(cell.state_size), initial)
+        lengths = jnp.asarray(arrays["lengths"], "int32")
+        returned = tf1.dynamic_rnn(cell, x, lengths, start, dtype)
+        return jax.tree.leaves(returned)
+
+    run(x, initial)
+    paths = [key.removeprefix("weight/") for key in arrays if key[:7] == "weight/"]
+    assert list(cell.entries("rnn/")) == paths  # TensorFlow's order, too
+    tf1.load(cell, {path: arrays[f"weight/{path}"] for path in paths})
+    model = Network([cell])
+    cotangents = [arrays["cy"], *(arrays[f"cstate/{n}"] for n in range(count))]
+
+    def loss(x, initial, values):
+        pairs = zip(model.trainable_variables, values, strict=True)
+        with keras.StatelessScope(state_mapping=list(pairs)):
+            found = run(x, initial)
+        parts = zip(found, map(jnp.asarray, cotangents), strict=True)
+        return sum(jnp.sum(f * c) for f, c in parts), found
+
+    values = [variable.value for variable in model.trainable_variables]
+    whole = jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
+    (_, found), (dx, d_initial, d_values) = whole(x, initial, values)
+    wanted = ["y", *(f"state/{n}" for n in range(count))]
+    pairs = dict(zip(wanted, found, strict=True)) | {"dx": dx}
+    pairs |= {f"dinitial/{n}": d for n, d in enumerate(d_initial)}
+    for variable, gradient in zip(model.trainable_variables, d_values, strict=True):
+        variable.assign(gradient)
+    gradients = dict(zip(paths, cell.get_weights(), strict=True))
+    pairs |= {f"dweight/{path}": gradient for path, gradient in gradients.items()}
+    for label, ours in pairs.items():
+        error = max_relative(np.asarray(ours), arrays[label])
+        assert error <= LIMITS[dtype], f"{label} off by {error:.3g}"
+
+
+def test_the_recordings_are_there():
+    """Some are of options that were not recorded for that cell."""
+    assert len(HELD) >= 30
+    assert {"lstm_all", "coupled_lstm_norm_all", "weight_norm_lstm_all"} <= {*HELD}
+
+
+def test_options_that_are_not_here_say_so():
+    with pytest.raises(ValueError, match=r"dropout_keep_prob must be 1\.0"):
+        tf1.LayerNormBasicLSTMCell(3, dropout_keep_prob=0.5)
+    with pytest.raises(ValueError, match=r"norm_gain must be 1\.0, where it begins"):
+        tf1.LayerNormLSTMCell(3, layer_norm=True, norm_gain=0.5)
+    assert tf1.LSTMBlockCell(3, cell_clip=-1).inner.cell_clip is None
