@@ -16,14 +16,29 @@ class Held(NamedTuple):
     Args:
         name: within the scope of its cell.
         weights: one above the other, x before h; none where nothing reads it.
-        columns: of these weights, in TensorFlow's order; all where None.
+        columns: of these weights, in TensorFlow's order; all where None; in a tuple of
+            each weight its own.
         row: of the one weight, where it is a row.
+        lead: whether TensorFlow's has an axis of one in front.
     """
 
     name: str
     weights: Sequence[Any]
     columns: Any = None
     row: int | None = None
+    lead: bool = False
+
+    @property
+    def parts(self) -> list[tuple[Any, Any]]:
+        """Of each weight the place that is TensorFlow's."""
+        given = self.columns
+        each = given if isinstance(given, tuple) else [given] * len(self.weights)
+        whole = [slice(None) if own is None else own for own in each]
+        row = () if self.row is None else (self.row,)
+        return [
+            (weight, row or (..., own))
+            for weight, own in zip(self.weights, whole, strict=True)
+        ]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,26 +49,19 @@ class Held(NamedTuple):
         """The array as TensorFlow has it."""
         if not self.weights:
             return np.zeros(len(self.columns))
-        parts = [np.asarray(weight) for weight in self.weights]
-        if self.row is not None:
-            return parts[0][self.row]
-        if self.columns is not None:
-            parts = [part[..., self.columns] for part in parts]
-        return np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
+        parts = [np.asarray(weight)[place] for weight, place in self.parts]
+        whole = np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
+        return whole[None] if self.lead else whole
 
     def write(self, array: Any) -> None:
         """Put TensorFlow's array where it belongs."""
         array, first = np.asarray(array), 0
-        for weight in self.weights:
+        array = array[0] if self.lead else array
+        for weight, place in self.parts:
             value = np.array(weight)
-            if self.row is not None:
-                value[self.row] = array
-            elif value.ndim == 1:
-                value[slice(None) if self.columns is None else self.columns] = array
-            else:
-                part = array[..., first : first + value.shape[-2], :]
-                first += value.shape[-2]
-                value[..., slice(None) if self.columns is None else self.columns] = part
+            rows = value.shape[-2] if len(self.weights) > 1 else None
+            value[place] = array[..., first : first + rows, :] if rows else array
+            first += rows or 0
             weight.assign(value)
 
 
