@@ -1,6 +1,7 @@
 """The old cells: states in the old form, arguments, errors, names that are gone."""
 
 import inspect
+import re
 
 import unrolled
 from unrolled import tf1
@@ -33,6 +34,12 @@ CELLS = {
     "residual": lambda: tf1.ResidualWrapper(tf1.GRUCell(D)),
     "residual function": lambda: tf1.ResidualWrapper(tf1.GRUCell(D), _half),
     "highway": lambda: tf1.HighwayWrapper(tf1.GRUCell(D)),
+    "input": lambda: tf1.InputProjectionWrapper(tf1.BasicLSTMCell(U), 2),
+    "output": lambda: tf1.OutputProjectionWrapper(tf1.GRUCell(U), 2, "tanh"),
+    "attention": lambda: tf1.AttentionCellWrapper(tf1.BasicLSTMCell(U), 2),
+    "attention joined": lambda: tf1.AttentionCellWrapper(
+        tf1.BasicLSTMCell(U, state_is_tuple=False), 2, state_is_tuple=False
+    ),
     "dropout": lambda: tf1.DropoutWrapper(tf1.BasicLSTMCell(U), state_keep_prob=0.5),
 }
 
@@ -172,6 +179,79 @@ def test_lstm_state_tuple():
 def test_names_that_are_gone_say_what_stands_for_them(name):
     with pytest.raises(AttributeError, match=f"has no {name}: use "):
         getattr(tf1, name)
+
+
+# `tf.nn.rnn_cell` and `tf.contrib.rnn` of TensorFlow 1.15, and two of its modules.
+TENSORFLOW = [
+    "RNNCell",
+    "LayerRNNCell",
+    "BasicRNNCell",
+    "BasicLSTMCell",
+    "GRUCell",
+    "LSTMCell",
+    "LSTMStateTuple",
+    "DropoutWrapper",
+    "MultiRNNCell",
+    "DeviceWrapper",
+    "ResidualWrapper",
+    "EmbeddingWrapper",
+    "InputProjectionWrapper",
+    "OutputProjectionWrapper",
+    "LayerNormBasicLSTMCell",
+    "LSTMBlockWrapper",
+    "LSTMBlockCell",
+    "GRUBlockCell",
+    "GRUBlockCellV2",
+    "FusedRNNCell",
+    "FusedRNNCellAdaptor",
+    "TimeReversedFusedRNN",
+    "LSTMBlockFusedCell",
+    "CoupledInputForgetGateLSTMCell",
+    "TimeFreqLSTMCell",
+    "GridLSTMCell",
+    "BidirectionalGridLSTMCell",
+    "NASCell",
+    "UGRNNCell",
+    "IntersectionRNNCell",
+    "PhasedLSTMCell",
+    "ConvLSTMCell",
+    "Conv1DLSTMCell",
+    "Conv2DLSTMCell",
+    "Conv3DLSTMCell",
+    "HighwayWrapper",
+    "GLSTMCell",
+    "SRUCell",
+    "IndRNNCell",
+    "IndyGRUCell",
+    "IndyLSTMCell",
+    "AttentionCellWrapper",
+    "CompiledWrapper",
+    "static_rnn",
+    "static_state_saving_rnn",
+    "static_bidirectional_rnn",
+    "stack_bidirectional_dynamic_rnn",
+    "stack_bidirectional_rnn",
+    "transpose_batch_time",
+    "best_effort_input_batch_size",
+    "dynamic_rnn",
+    "bidirectional_dynamic_rnn",
+    "raw_rnn",
+    "LayerNormLSTMCell",
+    "WeightNormLSTMCell",
+    "NTMCell",
+    "MinimalRNNCell",
+    "CFNCell",
+    "CudnnCompatibleGRUCell",
+    "CudnnCompatibleLSTMCell",
+]
+
+
+def test_every_name_of_tensorflows_is_here_or_says_what_stands_for_it():
+    assert [n for n in TENSORFLOW if n not in {*tf1.__all__, *tf1._INSTEAD}] == []
+    assert not {*tf1.__all__} & {*tf1._INSTEAD}
+    for words in tf1._INSTEAD.values():
+        for room, name in re.findall(r"(unrolled|tf1)\.(\w+)", words):
+            assert hasattr(unrolled if room == "unrolled" else tf1, name), words
 
 
 def test_other_names_are_just_not_there():

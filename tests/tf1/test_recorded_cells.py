@@ -32,6 +32,11 @@ _OPTIONS = {
 }
 _COUPLED = {k: v for k, v in _ALL.items() if k != "cell_clip"}
 
+
+def _projected(kind, activation):
+    return kind(tf1.UGRNNCell(U), 2, activation)
+
+
 # What stands in tests/recorders/tf1_*.py for each recording.
 MADE: dict = {
     "basic_rnn": lambda: tf1.BasicRNNCell(U),
@@ -88,6 +93,19 @@ MADE: dict = {
         )
         for activation, end in (("tanh", ""), ("relu", "_relu"))
     },
+    "embedding": lambda: tf1.EmbeddingWrapper(tf1.UGRNNCell(U), 5, 3),
+    **{
+        f"{where}_projection{end}": partial(_projected, kind, activation)
+        for where, kind in (
+            ("input", tf1.InputProjectionWrapper),
+            ("output", tf1.OutputProjectionWrapper),
+        )
+        for activation, end in ((None, ""), ("tanh", "_tanh"))
+    },
+    "attention": lambda: tf1.AttentionCellWrapper(tf1.LSTMCell(U), 3),
+    "attention_sizes": lambda: tf1.AttentionCellWrapper(
+        tf1.LSTMCell(U), 3, attn_size=3, attn_vec_size=2, input_size=5
+    ),
     "phased": lambda: tf1.PhasedLSTMCell(U, leak=0.1),
     "phased_peepholes": lambda: tf1.PhasedLSTMCell(
         U, use_peepholes=True, leak=0.01, ratio_on=0.5, trainable_ratio_on=False
@@ -113,6 +131,8 @@ def test_a_cell_gives_what_was_recorded(name):
         start = jax.tree.unflatten(jax.tree.structure(cell.state_size), initial)
         lengths = jnp.asarray(arrays["lengths"], "int64")
         read = (x[..., :1], x[..., 1:]) if name.startswith("phased") else x
+        if name == "embedding":
+            read = jnp.mod(jnp.floor(x), 5).astype("int32")
         returned = tf1.dynamic_rnn(cell, read, lengths, start, dtype)
         return jax.tree.leaves(returned)
 

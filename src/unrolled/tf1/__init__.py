@@ -41,6 +41,12 @@ from .lstms import (
     WeightNormLSTMCell,
 )
 from .raw import TensorArray, raw_rnn
+from .scoped import (
+    AttentionCellWrapper,
+    EmbeddingWrapper,
+    InputProjectionWrapper,
+    OutputProjectionWrapper,
+)
 from .wrappers import (
     DeviceWrapper,
     DropoutWrapper,
@@ -50,6 +56,7 @@ from .wrappers import (
 )
 
 __all__ = [
+    "AttentionCellWrapper",
     "BasicLSTMCell",
     "BasicRNNCell",
     "CFNCell",
@@ -57,11 +64,13 @@ __all__ = [
     "CudnnCompatibleLSTMCell",
     "DeviceWrapper",
     "DropoutWrapper",
+    "EmbeddingWrapper",
     "GRUCell",
     "HighwayWrapper",
     "IndRNNCell",
     "IndyGRUCell",
     "IndyLSTMCell",
+    "InputProjectionWrapper",
     "IntersectionRNNCell",
     "LSTMBlockCell",
     "LSTMCell",
@@ -71,6 +80,7 @@ __all__ = [
     "MinimalRNNCell",
     "MultiRNNCell",
     "NASCell",
+    "OutputProjectionWrapper",
     "PhasedLSTMCell",
     "RNNCell",
     "ResidualWrapper",
@@ -92,14 +102,25 @@ __all__ = [
 
 # What TensorFlow 1 had beside them, and what stands for it.
 _INSTEAD = {
+    "BidirectionalGridLSTMCell": "unrolled.BidirectionalGridLSTMCell in unrolled.RNN",
     "CompiledWrapper": "nothing: every cell is compiled",
+    "Conv1DLSTMCell": "a convolutional LSTM, keras.layers.ConvLSTM1D",
+    "Conv2DLSTMCell": "a convolutional LSTM, keras.layers.ConvLSTM2D",
+    "Conv3DLSTMCell": "a convolutional LSTM, keras.layers.ConvLSTM3D",
+    "ConvLSTMCell": "a convolutional LSTM, keras.layers.ConvLSTM2D",
     "CudnnCompatibleGRUCell": "unrolled.GRUCell(units), reset_after=True",
     "FusedRNNCell": "unrolled.LSTM(units)",
+    "FusedRNNCellAdaptor": "tf1.static_rnn(cell, inputs)",
+    "GLSTMCell": "unrolled.LSTM(units)",
     "GRUBlockCell": "tf1.GRUCell(num_units)",
     "GRUBlockCellV2": "tf1.GRUCell(num_units)",
+    "GridLSTMCell": "unrolled.RNN(unrolled.GridLSTMCell(...))",
     "LSTMBlockFusedCell": "unrolled.LSTM(units, return_sequences=True)",
     "LSTMBlockWrapper": "unrolled.LSTM(units, return_sequences=True)",
     "LayerRNNCell": "tf1.RNNCell",
+    "NTMCell": "unrolled.RNN(unrolled.NTMCell(...))",
+    "TimeFreqLSTMCell": "unrolled.RNN(unrolled.TimeFreqLSTMCell(...))",
+    "TimeReversedFusedRNN": "unrolled.RNN(cell, go_backwards=True)",
     "best_effort_input_batch_size": "inputs.shape[0]",
     "rnn_cell": "tf1 itself",
     "transpose_batch_time": "keras.ops.swapaxes(inputs, 0, 1)",

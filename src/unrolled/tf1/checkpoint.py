@@ -18,15 +18,15 @@ class Held(NamedTuple):
         weights: one above the other, x before h; none where nothing reads it.
         columns: of these weights, in TensorFlow's order; all where None; in a tuple of
             each weight its own.
-        row: of the one weight, where it is a row.
-        lead: whether TensorFlow's has an axis of one in front.
+        row: of the one weight, where it is a row; or rows, in TensorFlow's order.
+        lead: how many axes of one TensorFlow's has in front.
     """
 
     name: str
     weights: Sequence[Any]
     columns: Any = None
-    row: int | None = None
-    lead: bool = False
+    row: Any = None
+    lead: int = 0
 
     @property
     def parts(self) -> list[tuple[Any, Any]]:
@@ -51,12 +51,12 @@ class Held(NamedTuple):
             return np.zeros(len(self.columns))
         parts = [np.asarray(weight)[place] for weight, place in self.parts]
         whole = np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
-        return whole[None] if self.lead else whole
+        return whole[(None,) * self.lead]
 
     def write(self, array: Any) -> None:
         """Put TensorFlow's array where it belongs."""
         array, first = np.asarray(array), 0
-        array = array[0] if self.lead else array
+        array = array[(0,) * self.lead]
         for weight, place in self.parts:
             value = np.array(weight)
             rows = value.shape[-2] if len(self.weights) > 1 else None

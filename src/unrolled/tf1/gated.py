@@ -154,7 +154,7 @@ def _independent(
     at = columns(cell.gates, gates, cell.units)
     return [
         Held(f"{prefix}kernel{first}", [cell.kernel], at),
-        Held(f"{prefix}kernel_u", [cell.recurrent_kernel], at, lead=True),
+        Held(f"{prefix}kernel_u", [cell.recurrent_kernel], at, lead=1),
         Held(f"{prefix}bias", [cell.bias], at),
     ]
 
