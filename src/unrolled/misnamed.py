@@ -18,7 +18,10 @@ _MEANT = {
     **dict.fromkeys(("input_size", "input_length", "timesteps"), _READ),
     **dict.fromkeys(("seq_len", "seq_length", "sequence_length", "time_steps"), _READ),
     **dict.fromkeys(("num_layers", "n_layers", "layers"), _STACK),
-    **dict.fromkeys(("proj_size", "num_proj"), "pass projection_size=..., an LSTM's"),
+    **dict.fromkeys(
+        ("proj_size", "num_proj"), "pass projection_size=..., an LSTM's or a NASCell's"
+    ),
+    "num_in_proj": "leave it out: inputs that are not as wide as the state are widened",
     "proj_clip": "pass projection_clip=..., an LSTM's",
     **dict.fromkeys(("peepholes", "peephole"), "pass use_peepholes=True, an LSTM's"),
     **dict.fromkeys(

@@ -12,6 +12,8 @@ from ..harness import close, scatter
 BAD = [
     ("NASCell", {"projection_size": 0}, "projection_size must be a positive integer"),
     ("NASCell", {"projection_size": True}, "projection_size must be a positive"),
+    ("NASCell", {"num_proj": 2}, "pass projection_size=..., .* a NASCell's"),
+    ("IntersectionRNNCell", {"num_in_proj": 4}, "num_in_proj is no argument .* leave"),
     ("SLSTMCell", {"heads": 3}, "heads must be .* divides units = 4. Got 3"),
     ("SLSTMCell", {"heads": 0}, "heads must be a positive integer"),
     ("PhasedLSTMCell", {"leak": 1.5}, "leak must be from 0 to 1"),
