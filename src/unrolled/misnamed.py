@@ -28,6 +28,8 @@ _MEANT = {
         ("input_forget", "coupled", "couple_input_forget_gates"),
         "pass couple_gates=True, an LSTM's",
     ),
+    "non_recurrent_fn": "pass non_recurrent_activation=..., a GridRNNCell's",
+    "cell_fn": "pass a cell, such as LSTMCell(64)",
     "clip": "pass cell_clip=..., an LSTM's",
     **dict.fromkeys(
         ("layer_normalization", "layernorm", "use_layer_norm"),

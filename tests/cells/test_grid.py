@@ -63,6 +63,10 @@ def _time_freq(**given):
             r"cell must have one state called h, .*\['h', 'c', 'h', 'c'\]",
         ),
         (
+            lambda: unrolled.Grid2LSTMCell(4, non_recurrent_fn="relu"),
+            "non_recurrent_fn is no argument of GridRNNCell.*non_recurrent_activation",
+        ),
+        (
             lambda: unrolled.GridRNNCell(unrolled.LSTM(4)),
             "cell must be what is applied at one step",
         ),

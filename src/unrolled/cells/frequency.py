@@ -108,23 +108,21 @@ class FrequencyCell(GatedCell):
     def make_weights(self, features: int) -> None:
         """Create the weights of each block."""
         self._check_features(features)
-        shapes: dict[str, tuple[int, ...]] = {
-            "kernel": (self.feature_size, self.width),
-            "recurrent_kernel": (2 * self.units, self.width),
-        }
+        needed: list[tuple[str, str, tuple[int, ...]]] = [
+            ("kernel", "kernel", (self.feature_size, self.width)),
+            ("recurrent_kernel", "recurrent", (2 * self.units, self.width)),
+        ]
         if self.use_bias:
-            shapes["bias"] = (self.width,)
+            needed.append(("bias", "bias", (self.width,)))
         if self.use_peepholes:
-            seen = len(self.gates) - 1
-            shapes["peephole"] = (self.sets, seen, self.memories, self.units)
+            seeing = len(self.gates) - 1
+            shape = (self.sets, seeing, self.memories, self.units)
+            needed.append(("peephole", "kernel", shape))
         for label, _ in self.blocks:
-            for name, shape in shapes.items():
-                role = {"recurrent_kernel": "recurrent", "bias": "bias"}.get(
-                    name, "kernel"
-                )
-                make = again(getattr(self, f"{role}_initializer"))
-                called = f"{label}_{name}"
-                setattr(self, called, self.weight(called, shape, role, make))
+            for name, role, shape in needed:
+                made = again(getattr(self, f"{role}_initializer"))
+                weight = self.weight(f"{label}_{name}", shape, role, made)
+                setattr(self, f"{label}_{name}", weight)
 
     def _check_features(self, features: int) -> None:
         size, skip = self.feature_size, self.frequency_skip
@@ -152,11 +150,8 @@ class FrequencyCell(GatedCell):
         def projected(label: str, start: int) -> jax.Array:
             window = x[..., before + start : before + start + self.feature_size]
             z = self.multiply(window, f"{label}_kernel", {}, "")
-            return (
-                z + self.spread(getattr(self, f"{label}_bias"), z)
-                if self.use_bias
-                else z
-            )
+            bias = getattr(self, f"{label}_bias") if self.use_bias else None
+            return z if bias is None else z + self.spread(bias, z)
 
         return [
             [projected(label, start) for start in starts]
