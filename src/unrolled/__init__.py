@@ -10,9 +10,12 @@ from .cells import (
     Cell,
     CellWrapper,
     CFNCell,
+    ConvGRUCell,
+    ConvLSTMCell,
     DropoutWrapper,
     EmbeddingWrapper,
     ESNCell,
+    GLSTMCell,
     Grid1BasicLSTMCell,
     Grid1BasicRNNCell,
     Grid1LSTMCell,
@@ -50,7 +53,19 @@ from .cells import (
 )
 from .engine.forms import kernels
 from .explain import explain
-from .layers import GRU, LSTM, RNN, Bidirectional, SimpleRNN
+from .layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    ConvGRU1D,
+    ConvGRU2D,
+    ConvGRU3D,
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+    SimpleRNN,
+)
 from .stream import Stream, stream
 
 __version__ = "0.1.0"
@@ -66,9 +81,18 @@ __all__ = [
     "CFNCell",
     "Cell",
     "CellWrapper",
+    "ConvGRU1D",
+    "ConvGRU2D",
+    "ConvGRU3D",
+    "ConvGRUCell",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "ConvLSTMCell",
     "DropoutWrapper",
     "ESNCell",
     "EmbeddingWrapper",
+    "GLSTMCell",
     "GRUCell",
     "Grid1BasicLSTMCell",
     "Grid1BasicRNNCell",

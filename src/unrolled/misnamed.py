@@ -36,6 +36,10 @@ _MEANT = {
         'pass layer_norm="gates" or "products"',
     ),
     "zoneout": "put the cell into unrolled.ZoneoutWrapper(...)",
+    **dict.fromkeys(
+        ("units", "out_channels", "output_channels"), "pass filters=..., the channels"
+    ),
+    "kernel_shape": "pass kernel_size=...",
     "batch_first": "leave it out: sequences are (batch, time steps, features), or with "
     "time_major=True (time steps, batch, features)",
     "bidirectional": "put the layer into unrolled.Bidirectional(...)",

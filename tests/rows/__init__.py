@@ -95,11 +95,11 @@ class Formula:
 
     def state_shapes(self, units: int) -> list[tuple[int, ...]]:
         """Of each state, the batch apart."""
-        return [s.sizes for s in jax.tree.leaves(self.cell(units).state_shapes)]
+        return [s.sizes for s in jax.tree.leaves(self.built(units).state_shapes)]
 
     def output_shape(self, units: int) -> tuple[int, ...]:
         """Of the output, the batch apart."""
-        return self.cell(units).output_shapes.sizes
+        return self.built(units).output_shapes.sizes
 
     @property
     def states(self) -> int:
@@ -108,7 +108,7 @@ class Formula:
 
     def fresh(self, units: int, batch: int) -> list[Any]:
         """The states of fresh sequences."""
-        states = jax.tree.leaves(self.cell(units).get_initial_state(batch))
+        states = jax.tree.leaves(self.built(units).get_initial_state(batch))
         return [np.asarray(s, np.float64) for s in states]
 
     # --- draws ---

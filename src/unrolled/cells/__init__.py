@@ -3,8 +3,11 @@
 from .attention_wrapper import AttentionCellWrapper
 from .augru import AUGRUCell
 from .base import Cell
+from .conv_gru import ConvGRUCell
+from .conv_lstm import ConvLSTMCell
 from .esn import ESNCell
 from .frequency import BidirectionalGridLSTMCell, GridLSTMCell, TimeFreqLSTMCell
+from .glstm import GLSTMCell
 from .grid_rnn import GridRNNCell
 from .grids import (
     Grid1BasicLSTMCell,
@@ -44,9 +47,12 @@ __all__ = [
     "CFNCell",
     "Cell",
     "CellWrapper",
+    "ConvGRUCell",
+    "ConvLSTMCell",
     "DropoutWrapper",
     "ESNCell",
     "EmbeddingWrapper",
+    "GLSTMCell",
     "GRUCell",
     "Grid1BasicLSTMCell",
     "Grid1BasicRNNCell",

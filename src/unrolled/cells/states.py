@@ -12,16 +12,19 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..checks import fits, require
+from ..checks import fits, require, sizes
 
 Tree = Any
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of one state or output, the batch apart. A leaf of a tree."""
+    """The shape of one state or output, the batch apart. A leaf of a tree.
 
-    sizes: tuple[int, ...]
+    A size that the cell's `build` finds is None before it.
+    """
+
+    sizes: tuple[Any, ...]
 
 
 def state_shapes(size: Any) -> Tree:
@@ -35,7 +38,7 @@ def state_shapes(size: Any) -> Tree:
 
 def _state_shape(size: Any) -> Tree:
     if isinstance(size, tuple) and _are_sizes(size) and not hasattr(size, "_fields"):
-        return Shape(tuple(map(int, size)))
+        return Shape(sizes(size))
     return _inside(size, _state_shape) if is_tree(size) else _width(size, "state_size")
 
 
@@ -51,7 +54,7 @@ def output_shapes(size: Any, states: Tree) -> Tree:
 def _output_shape(size: Any) -> Tree:
     alone = isinstance(size, (list, tuple)) and not hasattr(size, "_fields")
     if alone and _are_sizes(size):
-        return Shape(tuple(map(int, size)))
+        return Shape(sizes(size))
     return (
         _inside(size, _output_shape) if is_tree(size) else _width(size, "output_size")
     )
@@ -69,7 +72,7 @@ def _width(size: Any, argument: str) -> Shape:
 
 
 def _are_sizes(size: Sequence[Any]) -> bool:
-    return all(isinstance(each, (int, np.integer)) for each in size)
+    return all(each is None or isinstance(each, (int, np.integer)) for each in size)
 
 
 def is_tree(value: Any) -> bool:

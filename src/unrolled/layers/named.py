@@ -5,7 +5,6 @@ from typing import Any
 import keras
 
 from ..arguments import field
-from ..cells.gated import check_arguments
 from ..cells.gru import GRUArguments, GRUCell
 from ..cells.lstm import LSTMArguments, LSTMCell
 from ..cells.simple_rnn import SimpleRNNArguments, SimpleRNNCell
@@ -14,9 +13,8 @@ from .rnn import RNN
 __all__ = ["GRU", "LSTM", "SimpleRNN"]
 
 
-def _make_cell(make: Any, layer: Any, name: str) -> Any:
+def make_cell(make: Any, layer: Any, name: str) -> Any:
     """A cell with the arguments that it has in common with `layer`."""
-    check_arguments(layer)
     common = {each: getattr(layer, each) for each in make.argument_names()}
     return make(
         **common, name=name, dtype=layer.dtype_policy, trainable=layer.trainable
@@ -48,7 +46,7 @@ class SimpleRNN(SimpleRNNArguments, RNN):
     cell: SimpleRNNCell = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = _make_cell(SimpleRNNCell, self, "simple_rnn_cell")
+        self.cell = make_cell(SimpleRNNCell, self, "simple_rnn_cell")
         super().__post_init__()
 
 
@@ -81,7 +79,7 @@ class LSTM(LSTMArguments, RNN):
     cell: LSTMCell = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = _make_cell(LSTMCell, self, "lstm_cell")
+        self.cell = make_cell(LSTMCell, self, "lstm_cell")
         super().__post_init__()
 
 
@@ -111,5 +109,5 @@ class GRU(GRUArguments, RNN):
     cell: GRUCell = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = _make_cell(GRUCell, self, "gru_cell")
+        self.cell = make_cell(GRUCell, self, "gru_cell")
         super().__post_init__()
