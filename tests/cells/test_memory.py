@@ -19,7 +19,7 @@ from ..harness import close, scatter
 from ..table import draw_mask, draw_resets
 
 T, D, U, S, M = 5, 3, 4, 6, 2
-LARGE = 5  # more rows than `HOIST_UP_TO_BATCH`: inputs are projected step by step
+LARGE = 5  # more rows than `HOIST_UP_TO_ROWS`: inputs are projected step by step
 DIRECTIONS = pytest.mark.parametrize("reverse", [False, True], ids=["fwd", "bwd"])
 BATCHES = pytest.mark.parametrize("batch", [1, LARGE], ids=["B1", "B5"])
 
