@@ -23,6 +23,9 @@ MODULES = [
     "bidirectional_test",
     "stacked_rnn_cells_test",
     "dropout_rnn_cell_test",
+    "conv_lstm1d_test",
+    "conv_lstm2d_test",
+    "conv_lstm3d_test",
 ]
 OURS = [
     "SimpleRNN",
@@ -31,6 +34,9 @@ OURS = [
     "LSTMCell",
     "GRU",
     "GRUCell",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "RNN",
     "Bidirectional",
     "StackedRNNCells",
