@@ -77,6 +77,32 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Images:
+    """A convolutional layer, padding "same", and what it does."""
+
+    cell: str
+    mode: str  # forward | training
+    rows: tuple[int, int]  # (B, T)
+    space: tuple[int, ...]  # sizes of a step between batch and channels
+    widths: tuple[int, int]  # (C, F): channels of the input, filters
+    window: int = 3
+    scale: float = 1e3
+    compared: bool = True
+
+    @property
+    def group(self) -> str:
+        """Name the table."""
+        return f"{self.cell} {self.mode}"
+
+    @property
+    def label(self) -> str:
+        """Name the row."""
+        size = "x".join(map(str, self.space))
+        sizes = ",".join(map(str, (*self.rows, size, *self.widths)))
+        return f"{sizes}, window {self.window}"
+
+
+@dataclass(frozen=True)
 class View:
     """A view of the page of `explain`, and what happens to it."""
 

@@ -16,7 +16,8 @@ import traceback
 import cases
 from peers import THREADS, Ready, UnsupportedError
 
-BUILDERS = {"fit": "build_fit", "stream": "build_stream"}
+# What a peer builds a case with, by the kind of the case or by its mode.
+BUILDERS = {"fit": "build_fit", "stream": "build_stream", "Images": "build_images"}
 
 
 class Worker:
@@ -40,7 +41,8 @@ class Worker:
         made = getattr(cases, kind)(**case)
         self.ready = None  # frees the last one
         try:
-            builder = getattr(self.peer, BUILDERS.get(made.mode, "build"), None)
+            name = BUILDERS.get(kind) or BUILDERS.get(made.mode, "build")
+            builder = getattr(self.peer, name, None)
             if builder is None:
                 raise UnsupportedError(f"{made.mode} is not measured")
             self.ready = ready = builder(made)

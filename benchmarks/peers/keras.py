@@ -10,6 +10,7 @@ from peers.given import arrays
 
 versions = on_jax.versions
 build = partial(on_jax.build, on_jax.keras.layers)
+build_images = partial(on_jax.build_images, on_jax.keras.layers)
 build_fit = partial(on_jax.build_fit, on_jax.keras.layers)
 peak = partial(on_jax.peak, on_jax.keras.layers)
 scratch = partial(on_jax.scratch, on_jax.keras.layers)

@@ -10,8 +10,9 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
 import keras
+import numpy as np
 
-from cases import Case
+from cases import Case, Images
 from peers import Ready, compiled
 from peers.given import arrays
 from peers.on_keras import make_layer, make_model
@@ -48,6 +49,30 @@ def build(layers, case: Case) -> Ready:
 
     dy = jax.numpy.asarray(given.dy, dtype)
     return compiled.build(case.mode, forward, x, weights, states, dy)
+
+
+def build_images(layers, case: Images) -> Ready:
+    """The same for a convolutional layer, from states of zeros."""
+    rng = np.random.default_rng(7)
+    channels, filters = case.widths
+    draw = lambda *shape: rng.standard_normal(shape).astype("float32")  # noqa: E731
+    x = draw(*case.rows, *case.space, channels)
+    layer = getattr(layers, case.cell)(
+        filters, case.window, padding="same", return_sequences=True
+    )
+    layer.build(x.shape)
+    weights = [
+        jax.numpy.asarray(draw(*v.shape) / np.prod(v.shape[:-1]) ** 0.5)
+        for v in layer.trainable_variables
+    ]
+    frozen = [v.value for v in layer.non_trainable_variables]
+
+    def forward(x, weights, states):
+        del states
+        return layer.stateless_call(weights, frozen, x)[0]
+
+    dy = jax.numpy.asarray(draw(*case.rows, *case.space, filters))
+    return compiled.build(case.mode, forward, jax.numpy.asarray(x), weights, [], dy)
 
 
 def build_fit(layers, case: Case) -> Ready:

@@ -16,6 +16,7 @@ peak = partial(on_jax.peak, unrolled)
 scratch = partial(on_jax.scratch, unrolled)
 if not OPTION:  # weights in fewer bits are for streams alone
     build = partial(on_jax.build, unrolled)
+    build_images = partial(on_jax.build_images, unrolled)
     build_fit = partial(on_jax.build_fit, unrolled)
 
 

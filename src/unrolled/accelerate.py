@@ -14,6 +14,9 @@ _OURS = {
         layers.SimpleRNN,
         layers.LSTM,
         layers.GRU,
+        layers.ConvLSTM1D,
+        layers.ConvLSTM2D,
+        layers.ConvLSTM3D,
         layers.RNN,
         layers.Bidirectional,
         cells.SimpleRNNCell,
@@ -34,11 +37,11 @@ def accelerate(model: keras.Model) -> keras.Model:
             describes it whole), nested models included. It is left as it is.
 
     Returns:
-        A new model: each ``keras.layers`` SimpleRNN, LSTM, GRU, RNN, Bidirectional
-        and StackedRNNCells, with their cells, is ours, and goes on from the state that
-        a stateful one carries. What else is recurrent stays as it is, such as a
-        ConvLSTM2D or a class of the user's derived from a Keras layer; one warning
-        names it. The model is compiled if `model` was; the optimizer starts anew.
+        A new model: each ``keras.layers`` SimpleRNN, LSTM, GRU, ConvLSTM1D, 2D and 3D,
+        RNN, Bidirectional and StackedRNNCells, with their cells, is ours, and goes on
+        from the state that a stateful one carries. What else is recurrent stays as it
+        is, such as a class of the user's derived from a Keras layer; one warning names
+        it. The model is compiled if `model` was; the optimizer starts anew.
 
     Raises:
         ValueError: if no recurrent layer can be swapped, or the model cannot be made
