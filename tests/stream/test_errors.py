@@ -68,6 +68,10 @@ def subclassed():
     return model
 
 
+def images(layer):
+    return keras.Sequential([keras.Input((4, 8, 2)), layer])
+
+
 LSTM = unrolled.LSTM
 REFUSED = {
     r"Bidirectional 'b', which reads the sequence from its end.*only reads forwards": (
@@ -96,6 +100,12 @@ REFUSED = {
     ),
     r"Conv1D 'c', which has no step of its own: known are the recurrent": (
         lambda: sequence(layers.Conv1D(3, 2, name="c"))
+    ),
+    r"ConvLSTM1D 'c', which reads images step by step": (
+        lambda: images(unrolled.ConvLSTM1D(2, 3, name="c"))
+    ),
+    r"RNN 'r', which reads images step by step.*initial_state": (
+        lambda: images(unrolled.RNN(unrolled.ConvGRUCell(1, 2, 3), name="r")).layers[0]
     ),
     r"LSTM 'l', which computes in bfloat16.*dtype='float32'": (
         lambda: sequence(LSTM(3, dtype="mixed_bfloat16", name="l"))

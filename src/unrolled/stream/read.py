@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from .._borrowed import Functional
+from ..cells.base import is_dims
 from ..cells.keras_style import as_cell
 from ..checks import require
 from ..layers import RNN
@@ -170,6 +171,8 @@ def _why_unknown(layer: Any) -> tuple[str, str]:
         )
     if isinstance(layer, keras.layers.Masking):
         return "marks steps to pass over", "leave those steps out of the stream"
+    if _reads_images(layer):
+        return _IMAGES
     for known in READERS:
         if isinstance(layer, known):
             return (
@@ -183,6 +186,17 @@ def _why_unknown(layer: Any) -> tuple[str, str]:
     return "has no step of its own", known
 
 
+_IMAGES = (
+    "reads images step by step, and a stream rows of features",
+    "call the layer with initial_state=... and one step at a time",
+)
+
+
+def _reads_images(layer: Any) -> bool:
+    step: Any = getattr(layer, "step_shape", None)
+    return isinstance(layer, RNN) and is_dims(step) and len(step) > 1
+
+
 def _features(layer: Any, model: Any) -> int:
     """Width of what the first layer reads: from its weights, or the model's input."""
     if type(model) is Functional:
@@ -190,6 +204,8 @@ def _features(layer: Any, model: Any) -> int:
     else:
         shape = getattr(model, "input_shape", None)
     embedding = isinstance(layer, keras.layers.Embedding)
+    if _reads_images(layer):
+        raise refuse(layer, *_IMAGES)
     if shape is not None and len(shape) != (2 if embedding else 3):
         raise refuse(
             layer,

@@ -1,5 +1,6 @@
 """The facts equal what Keras says and what was run."""
 
+import unrolled
 from unrolled.explain.blobs import decode, encode
 from unrolled.explain.facts import kinds, ledger, pack, shapes
 from unrolled.explain.facts.describe import describe
@@ -339,8 +340,36 @@ def test_not_a_model():
         describe(3)
 
 
-def test_conv_lstm_in_words():
-    model = sequential(L.ConvLSTM1D(2, 3), shape=(3, 8, 1))
-    facts = describe(model)
-    assert facts["layers"][0]["kind"] == "ConvLSTM"
-    assert not facts["layers"][0]["trace"]["drawn"]
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        (lambda: L.ConvLSTM1D(2, 3), "h and c are images of 2 channels"),
+        (lambda: unrolled.ConvLSTM1D(2, 3), "h and c are images of 2 channels"),
+        (lambda: unrolled.ConvGRU1D(2, 3), "h is an image of 2 channels"),
+        (
+            lambda: unrolled.RNN(unrolled.ConvGRUCell(1, 2, 3), stateful=True),
+            "h is an image of 2 channels",
+        ),
+        (
+            lambda: unrolled.Bidirectional(unrolled.ConvLSTM1D(2, 3)),
+            "h and c are images of 2 channels",
+        ),
+    ],
+)
+def test_images_in_words(make, state):
+    model = keras.Sequential([keras.Input((3, 8, 1), batch_size=1), make()])
+    facts = describe(model, random(1, 3, 8, 1))
+    (node,) = facts["strip"]["nodes"]
+    assert node["axes_in"] == [["batch", "steps", None, None]]
+    for layer in facts["layers"]:
+        assert layer["kind"] == "convolutional"
+        assert state in layer["sentence"]
+        assert (layer["U"], layer["D"], layer["T"]["value"]) == (2, 1, 3)
+        assert not layer["trace"]["drawn"]
+
+
+def test_a_cell_of_images_in_a_wrapper_is_described():
+    cell = unrolled.ResidualWrapper(unrolled.ConvLSTMCell(1, 2, 3, padding="same"))
+    layer = unrolled.RNN(cell, return_sequences=True)
+    facts = describe(sequential(layer, shape=(3, 8, 2)), random(1, 3, 8, 2))
+    assert [state["shape"] for state in facts["layers"][0]["states"]] == [[8, 2]] * 2

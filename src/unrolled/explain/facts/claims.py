@@ -388,7 +388,7 @@ CLAIMS: list[tuple[int, str, str, Callable[[Case], Judged]]] = [
 
 def judge(facts: Facts) -> list[dict[str, Any]]:
     """All 26 rows of every layer; those of the first that is drawn are the model's."""
-    able = [layer for layer in facts["layers"] if layer["kind"] != "ConvLSTM"]
+    able = [layer for layer in facts["layers"] if layer["kind"] != "convolutional"]
     for layer in able:
         layer["claims"] = _rows(layer, facts)
     drawn = [layer for layer in able if layer["trace"]["drawn"]]

@@ -44,8 +44,9 @@ def names(thing: Any) -> list[str]:
 
 
 def is_convolutional(layer: Any) -> bool:
-    """A ConvLSTM: its state is an image; words describe it, no trace."""
-    return any(n.startswith(("ConvLSTM", "ConvRNN")) for n in names(layer))
+    """A ConvLSTM or ConvGRU: its state is an image; words describe it, no trace."""
+    half = getattr(layer, "forward_layer", layer)
+    return not {"ConvLSTMCell", "ConvGRUCell"}.isdisjoint(names(half.cell))
 
 
 def is_bidirectional(layer: Any) -> bool:

@@ -109,7 +109,8 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     """Fill the facts of one recurrent layer; returns how many weights were kept."""
     place, layer, call = job.place, job.layer, job.call
     cell = layer.cell
-    kind = "ConvLSTM" if kinds.is_convolutional(layer) else kinds.kind_of(cell)
+    image = kinds.is_convolutional(layer)
+    kind = "convolutional" if image else kinds.kind_of(cell)
     shape = _declared(place.layer, call)
     facts |= {
         "name": str(layer.name),
@@ -125,9 +126,9 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         x_shape[0], x_shape[1] = x_shape[1], x_shape[0]
         steps = x_shape[1]
     facts |= {
-        "U": kinds.width(cell),
-        "D": int(x_shape[-1]),
-        "P": kinds.output_size(cell) if kind != "ConvLSTM" else int(cell.filters),
+        "U": int(cell.filters) if image else kinds.width(cell),
+        "D": int(cell.kernel.shape[-2] if image else x_shape[-1]),
+        "P": int(cell.filters) if image else kinds.output_size(cell),
         "T": {"value": steps, "declared": shape[0 if major else 1]},
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
         "reads": "",
@@ -148,7 +149,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     facts["axes"] = sentences.axes(facts)
     facts["collisions"] = sentences.collisions(facts["axes"])
     facts |= {"returns": None, "experiments": {}, "ledgers": [], "claims": []}
-    if kind == "ConvLSTM":
+    if image:
         why = "its states are images; they are described in words and shapes only"
         facts |= {"trace": {"drawn": False, "why": why}}
         facts["embedded"] = {"embedded": False, "why": why}

@@ -11,10 +11,13 @@ from ..words import listed, plural
 def sentences(facts: dict[str, Any]) -> list[str]:
     """The sentence of one recurrent layer, from its facts so far."""
     kind, u, d, t = facts["kind"], facts["U"], facts["D"], facts["T"]["value"]
-    if kind == "ConvLSTM":
+    if kind == "convolutional":
+        both = "LSTM" in facts["cell_class"]
+        state = "h and c are images" if both else "h is an image"
+        rest = "not rows of units; words and shapes describe it."
         return [
             f"A {facts['class']}: one cell, the same weights at every step.",
-            "Its h and c are images, not rows of units; words and shapes describe it.",
+            f"Its {state} of {plural(u, 'channel')}, {rest}",
         ]
     noun = kind if kind in GATES else facts["cell_class"]
     article = "One" if kind != "stack" else "One stack of cells:"

@@ -99,7 +99,7 @@ def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]
         y += 28
         parts.append(text(MARGIN, y, one["text"] + ".", "soft warn"))
     y += 44
-    if layer["kind"] == "ConvLSTM":
+    if layer["kind"] == "convolutional":
         return "".join(parts), y
     piece, y = unrolled(layer, y)
     parts.append(piece)
