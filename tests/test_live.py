@@ -18,20 +18,25 @@ from .test_recorded import LIMITS, RECORDED
 ROOT = Path(__file__).parent.parent
 RECORDERS = Path(__file__).parent / "recorders"
 # Of each folder of recordings: the script that makes it, and whose Python runs it.
-ORIGINALS = {"tf1": ("tf1.py", ".venv-tf1"), "addons": ("addons.py", ".venv-addons")}
+# Then the families, if not all.
+ORIGINALS = {
+    "tf1": ("tf1.py", ".venv-tf1"),
+    "tf1_drivers": ("tf1.py", ".venv-tf1", "drivers", "checkpoint"),
+    "addons": ("addons.py", ".venv-addons"),
+}
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("library", ORIGINALS)
 def test_a_library_gives_what_is_recorded_of_it(library, tmp_path):
-    script, environment = ORIGINALS[library]
+    script, environment, *families = ORIGINALS[library]
     python = ROOT / environment / "bin" / "python"
     recorded = sorted(path.stem for path in (RECORDED / library).glob("*.npz"))
     if not python.exists():
         rows = ", ".join(recorded)
         pytest.skip(f"no {environment} here, so these were not checked: {rows}")
     subprocess.run(
-        [python, RECORDERS / script],
+        [python, RECORDERS / script, *families],
         env={**os.environ, "RECORDED": str(tmp_path)},
         check=True,
         capture_output=True,

@@ -160,13 +160,36 @@ def test_mistakes_are_told_in_words(rng):
         tf1.dynamic_rnn(tf1.MultiRNNCell([tf1.GRUCell(2)]), x, initial_state=(x, x))
     with pytest.raises(ValueError, match="input_keep_prob must be a number between"):
         tf1.DropoutWrapper(tf1.GRUCell(U), 1.5)
-    with pytest.raises(ValueError, match="dropout_state_filter_visitor is not here"):
-        tf1.DropoutWrapper(tf1.GRUCell(U), dropout_state_filter_visitor=bool)
+    stack = tf1.MultiRNNCell([tf1.GRUCell(2), tf1.GRUCell(2)])
+    lower = lambda s: (True, False) if isinstance(s, tuple) else True  # noqa: E731
+    with pytest.raises(ValueError, match="must choose all states of a name, or none"):
+        tf1.DropoutWrapper(
+            stack, state_keep_prob=0.5, dropout_state_filter_visitor=lower
+        )
     with pytest.raises(ValueError, match="batch_size must be a number"):
         tf1.GRUCell(U).zero_state(None, "float32")
     with pytest.warns(UserWarning, match="places nothing on '/gpu:0' here"):
         cell = tf1.DeviceWrapper(tf1.GRUCell(U), "/gpu:0")
     assert tf1.dynamic_rnn(cell, x)[0].shape == (B, T, U)
+
+
+@pytest.mark.parametrize(
+    ("cell", "visitor", "states"),
+    [
+        (lambda: tf1.BasicLSTMCell(2), None, ["h"]),
+        (lambda: tf1.BasicLSTMCell(2, state_is_tuple=False), None, ["c", "h"]),
+        (lambda: tf1.SRUCell(2), None, ["c"]),
+        (CELLS["stack"], None, ["h"]),
+        (CELLS["stack"], lambda _: True, ["c", "h"]),
+        (lambda: tf1.BasicLSTMCell(2), lambda s: not isinstance(s, tuple), []),
+    ],
+)
+def test_states_are_dropped_as_in_tensorflow(cell, visitor, states):
+    """All but the c of a tuple, if nothing else is said."""
+    dropped = tf1.DropoutWrapper(
+        cell(), state_keep_prob=0.5, dropout_state_filter_visitor=visitor
+    )
+    assert dropped.inner.states == states
 
 
 def test_lstm_state_tuple():

@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import keras
+import numpy as np
 
 from .. import cells
 from ..cells.base import Tree
+from ..cells.states import names_of
 from ..cells.wrapper import CellWrapper
 from ..checks import require
-from .base import OldCell, check_cell, joined, package, parted
+from .base import LSTMStateTuple, OldCell, check_cell, joined, package, parted
 from .checkpoint import Held
 
 
@@ -157,11 +159,12 @@ class DropoutWrapper(OldWrapper):
             masks of its own, as in the paper; in TensorFlow all rows shared one.
         input_size: TensorFlow's; the width is read from the inputs.
         seed: of the masks.
-        dropout_state_filter_visitor: not here; name the states to
-            `unrolled.DropoutWrapper`.
+        dropout_state_filter_visitor: of a state, or a tuple of states, whether it is
+            dropped: a truth value, or one for each.
 
     Raises:
-        ValueError: if a share is not in [0, 1].
+        ValueError: if a share is not in [0, 1], or of two states of one name one only
+            is to be dropped.
 
     Now: ``unrolled.DropoutWrapper(cell, input_dropout=..., state_dropout=...,
     output_dropout=..., every_step=True)``, where shares are those dropped.
@@ -179,14 +182,7 @@ class DropoutWrapper(OldWrapper):
 
     def wrap(self, inside: Any) -> Any:
         """Ours; it goes by what is dropped, and not by what is kept."""
-        require(
-            self.dropout_state_filter_visitor is None,
-            "dropout_state_filter_visitor",
-            "is not here",
-            "a function",
-            "wrap a cell of ours, unrolled.DropoutWrapper(cell, states=['h'])",
-        )
-        dropped = {}
+        dropped: dict[str, Any] = {}
         for name in ("input", "output", "state"):
             kept = getattr(self, f"{name}_keep_prob")
             require(
@@ -197,6 +193,8 @@ class DropoutWrapper(OldWrapper):
                 "nothing is dropped outside of training, whatever is passed",
             )
             dropped[f"{name}_dropout"] = 1.0 - kept
+        if self.state_keep_prob < 1:
+            dropped["states"] = self._dropped_states(inside)
         return cells.DropoutWrapper(
             inside,
             **dropped,
@@ -204,6 +202,43 @@ class DropoutWrapper(OldWrapper):
             seed=self.seed,
             dtype=self.dtype_policy,
         )
+
+    def _dropped_states(self, inside: Any) -> list[str]:
+        """The names of the states that lose numbers."""
+        names = jax.tree.leaves(names_of(inside))
+        form = jax.tree.structure(inside.state_shapes)
+        # Their places, as they lie in the old form.
+        places = [np.array([place]) for place in range(len(names))]
+        old = self.cell.to_old(jax.tree.unflatten(form, places))
+        found = _chosen(self.dropout_state_filter_visitor or _all_but_c, old)
+        chosen = {int(place) for each in found for place in np.ravel(each)}
+        both = {
+            wanted: {n for place, n in enumerate(names) if (place in chosen) == wanted}
+            for wanted in (True, False)
+        }
+        require(
+            not both[True] & both[False],
+            "dropout_state_filter_visitor",
+            "must choose all states of a name, or none",
+            f"{sorted(both[True] & both[False])} here and not there",
+            "wrap the cells of a stack, each by itself",
+        )
+        return sorted(both[True])
+
+
+def _all_but_c(state: Any) -> Any:
+    """What TensorFlow drops of, if nothing else is said."""
+    return (False, True) if isinstance(state, LSTMStateTuple) else True
+
+
+def _chosen(visitor: Callable[[Any], Any], state: Any) -> list[Any]:
+    """Of a state in the old form the parts that `visitor` says yes to."""
+    wanted = visitor(state)
+    if not isinstance(state, tuple):
+        return [state] if wanted else []
+    marks = [wanted] * len(state) if isinstance(wanted, bool) else list(wanted)
+    pairs = zip(marks, state, strict=True)
+    return [each for mark, part in pairs if mark for each in _chosen(visitor, part)]
 
 
 @package
