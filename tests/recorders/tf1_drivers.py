@@ -248,7 +248,7 @@ def raw_feedback(x, draw):
         total, steps = loop_state
         total += tf.reduce_sum(tf.abs(output), 1)
         emit = (output[:, :2] ** 2, tf.fill([B], time))
-        finished = total > tf.constant([0.6, 2.0, 1.1], x.dtype)
+        finished = total > tf.constant([1.5, 5.0, 2.5], x.dtype)
         return finished, tf.matmul(output, kernel), before, emit, (total, steps + 1)
 
     emitted, last, loop_state = nn.raw_rnn(cell, loop_fn)

@@ -215,7 +215,7 @@ class RawUnbounded(Raw):
 
 class Feedback:
     name = "raw_feedback"
-    most = 6
+    most = 12
 
     def __init__(self):
         self.cells = [tf1.GRUCell(U)]
@@ -232,7 +232,7 @@ class Feedback:
             total, steps = loop_state
             total = total + jnp.sum(jnp.abs(output), axis=1)
             emit = (output[:, :2] ** 2, jnp.full(B, time))
-            finished = total > jnp.asarray([0.6, 2.0, 1.1], x.dtype)
+            finished = total > jnp.asarray([1.5, 5.0, 2.5], x.dtype)
             return finished, output @ moved[0], state, emit, (total, steps + 1)
 
         emitted, last, loop_state = tf1.raw_rnn(

@@ -181,7 +181,7 @@ class RNNCell(Declared, keras.layers.Layer):
     def scope_name(self) -> str:
         """What TensorFlow calls the cell's scope: after its name, or its class."""
         kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(self).__name__)
-        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
         name = str(self.name)
         usual = self.default_scope or kind
         return usual if re.fullmatch(rf"{kind}(_\d+)?", name) else name
