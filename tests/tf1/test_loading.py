@@ -156,6 +156,17 @@ def test_all_that_does_not_fit_is_listed_at_once():
         tf1.load(tf1.GRUCell(3), {})
 
 
+def test_the_first_block_of_a_gru_has_names_of_its_own(rng):
+    x = rng.normal(size=(B, T, D)).astype("float32")
+    cell, other = tf1.GRUBlockCell(3), tf1.GRUCell(3)
+    outputs, _ = tf1.dynamic_rnn(cell, x)
+    names = [name.rpartition("/")[2] for name in cell.entries("rnn/")]
+    assert names == ["w_ru", "b_ru", "w_c", "b_c"]
+    other.build((None, D))
+    other.set_weights(cell.get_weights())
+    np.testing.assert_allclose(tf1.dynamic_rnn(other, x)[0], outputs, atol=1e-6)
+
+
 def test_variables_begin_as_tensorflow_draws_them():
     cell = tf1.GRUCell(50)
     cell.build((None, 20))

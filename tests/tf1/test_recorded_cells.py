@@ -42,6 +42,7 @@ MADE: dict = {
     "basic_rnn": lambda: tf1.BasicRNNCell(U),
     "basic_lstm": lambda: tf1.BasicLSTMCell(U),
     "gru": lambda: tf1.GRUCell(U),
+    "gru_block": lambda: tf1.GRUBlockCellV2(cell_size=U),
     "ugrnn": lambda: tf1.UGRNNCell(U),
     "ugrnn_forget_bias": lambda: tf1.UGRNNCell(U, forget_bias=-0.5),
     "residual_gru": lambda: tf1.ResidualWrapper(tf1.GRUCell(3)),

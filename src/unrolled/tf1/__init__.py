@@ -6,7 +6,14 @@
 from typing import Any
 
 from .base import LSTMStateTuple, RNNCell
-from .cells import BasicLSTMCell, BasicRNNCell, GRUCell, UGRNNCell
+from .cells import (
+    BasicLSTMCell,
+    BasicRNNCell,
+    GRUBlockCell,
+    GRUBlockCellV2,
+    GRUCell,
+    UGRNNCell,
+)
 from .drivers import (
     bidirectional_dynamic_rnn,
     dynamic_rnn,
@@ -65,6 +72,8 @@ __all__ = [
     "DeviceWrapper",
     "DropoutWrapper",
     "EmbeddingWrapper",
+    "GRUBlockCell",
+    "GRUBlockCellV2",
     "GRUCell",
     "HighwayWrapper",
     "IndRNNCell",
@@ -112,8 +121,6 @@ _INSTEAD = {
     "FusedRNNCell": "unrolled.LSTM(units)",
     "FusedRNNCellAdaptor": "tf1.static_rnn(cell, inputs)",
     "GLSTMCell": "unrolled.LSTM(units)",
-    "GRUBlockCell": "tf1.GRUCell(num_units)",
-    "GRUBlockCellV2": "tf1.GRUCell(num_units)",
     "GridLSTMCell": "unrolled.RNN(unrolled.GridLSTMCell(...))",
     "LSTMBlockFusedCell": "unrolled.LSTM(units, return_sequences=True)",
     "LSTMBlockWrapper": "unrolled.LSTM(units, return_sequences=True)",

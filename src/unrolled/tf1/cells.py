@@ -61,9 +61,14 @@ class GatedOldCell(OldCell):
         for scope, gates in self.matrices.items():
             at = columns(cell.gates, gates, cell.units)
             weights = [w for w in (cell.kernel, cell.recurrent_kernel) if w is not None]
-            found.append(Held(f"{scope}kernel", weights, at))
-            found.append(Held(f"{scope}bias", [cell.bias], at))
+            kernel, bias = self.called(scope)
+            found.append(Held(kernel, weights, at))
+            found.append(Held(bias, [cell.bias], at))
         return found
+
+    def called(self, scope: str) -> tuple[str, str]:
+        """What TensorFlow calls kernel and bias of a pair."""
+        return f"{scope}kernel", f"{scope}bias"
 
     # The initializers of a pair; TensorFlow's names for the arguments differ.
     def drawn(self, scope: str) -> tuple[Any, Any]:
@@ -166,8 +171,34 @@ class BasicLSTMCell(GatedOldCell):
         )
 
 
+class AnyGRU(GatedOldCell):
+    """A GRU that resets h before its product; the gates' bias starts at 1."""
+
+    matrices: ClassVar[dict[str, str]] = {"gates/": "rz", "candidate/": "h"}
+
+    def make(self) -> Any:
+        """Our cell."""
+        given: Any = self
+        return cells.GRUCell(
+            given.num_units,
+            activation=given.activation,
+            reset_after=False,
+            dtype=self.dtype_policy,
+        )
+
+    def drawn(self, scope: str) -> tuple[Any, Any]:
+        """The gates begin open."""
+        kernel = getattr(self, "kernel_initializer", None)
+        bias = getattr(self, "bias_initializer", None)
+        ones = keras.initializers.Ones() if scope == "gates/" else None
+        return (
+            kernel or keras.initializers.GlorotUniform(),
+            bias or ones or keras.initializers.Zeros(),
+        )
+
+
 @package
-class GRUCell(GatedOldCell):
+class GRUCell(AnyGRU):
     """A GRU that resets h before its product; the gates' bias starts at 1.
 
     Args:
@@ -189,22 +220,57 @@ class GRUCell(GatedOldCell):
     kernel_initializer: Initializer = None
     bias_initializer: Initializer = None
 
-    matrices: ClassVar[dict[str, str]] = {"gates/": "rz", "candidate/": "h"}
+
+@package
+class GRUBlockCell(AnyGRU):
+    """A GRU that TensorFlow had written in C++; its variables have names of its own.
+
+    Args:
+        num_units: U.
+        cell_size: an older name of that.
+        reuse: TensorFlow's; a cell here has its own weights.
+
+    Now: ``unrolled.GRU(units, reset_after=False)``.
+
+    Source: ``tf.contrib.rnn.GRUBlockCell`` of TensorFlow 1.15.
+    """
+
+    num_units: int | None = None
+    cell_size: int | None = None
+    reuse: Any = None
+
+    activation = "tanh"
+    default_scope: ClassVar[str] = "gru_cell"
 
     def make(self) -> Any:
         """Our cell."""
-        return cells.GRUCell(
-            self.num_units,
-            activation=self.activation,
-            reset_after=False,
-            dtype=self.dtype_policy,
-        )
+        if self.num_units is None:
+            self.num_units, self.cell_size = self.cell_size, None
+        return super().make()
 
-    def drawn(self, scope: str) -> tuple[Any, Any]:
-        """The gates begin open."""
-        ones = keras.initializers.Ones() if scope == "gates/" else None
-        bias = self.bias_initializer or ones or keras.initializers.Zeros()
-        return self.kernel_initializer, bias
+    def called(self, scope: str) -> tuple[str, str]:
+        """By letters."""
+        end = "ru" if scope == "gates/" else "c"
+        return f"w_{end}", f"b_{end}"
+
+
+@package
+class GRUBlockCellV2(GRUBlockCell):
+    """`GRUBlockCell` whose variables are called as those of `GRUCell`.
+
+    Args:
+        num_units: U.
+        cell_size: an older name of that.
+        reuse: TensorFlow's; a cell here has its own weights.
+
+    Now: ``unrolled.GRU(units, reset_after=False)``.
+
+    Source: ``tf.contrib.rnn.GRUBlockCellV2`` of TensorFlow 1.15.
+    """
+
+    def called(self, scope: str) -> tuple[str, str]:
+        """As in `GRUCell`."""
+        return GatedOldCell.called(self, scope)
 
 
 @package

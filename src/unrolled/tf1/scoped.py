@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 
 from .. import cells
@@ -160,7 +161,10 @@ class OutputProjectionWrapper(ScopedWrapper):
         **kwargs: Any,
     ) -> None:
         del reuse
-        object.__setattr__(self, "projected", (output_size, activation))
+        activation = keras.activations.get(activation)
+        # What goes into a configuration is what it was called with.
+        self.__dict__["_given"]["activation"] = activation
+        self.__dict__["projected"] = (output_size, activation)
         super().__init__(cell, **kwargs)
 
     def wrap(self, inside: Any) -> Any:
