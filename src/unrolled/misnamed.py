@@ -8,7 +8,13 @@ from .checks import require
 
 _WIDTH = "pass units=..., the width of the state"
 _READ = "leave it out: it is read from the data"
-_STACK = "pass a list of cells to unrolled.RNN, or put layers one after the other"
+_STACK = (
+    "pass num_layers=... to LSTM, GRU or SimpleRNN, also inside Bidirectional, or a "
+    "list of cells to unrolled.RNN"
+)
+_TRUNCATE = "pass truncate=..., after how many steps the states' gradient is cut"
+_CHECKPOINT = "pass checkpoint=True"
+_LEARN = "pass learn_initial_state=True"
 # Of torch, TensorFlow 1, flax, haste, and of what people say.
 _MEANT = {
     **dict.fromkeys(
@@ -17,7 +23,6 @@ _MEANT = {
     **dict.fromkeys(("hidden", "num_hidden", "size", "features", "state_size"), _WIDTH),
     **dict.fromkeys(("input_size", "input_length", "timesteps"), _READ),
     **dict.fromkeys(("seq_len", "seq_length", "sequence_length", "time_steps"), _READ),
-    **dict.fromkeys(("num_layers", "n_layers", "layers"), _STACK),
     **dict.fromkeys(
         ("proj_size", "num_proj"), "pass projection_size=..., an LSTM's or a NASCell's"
     ),
@@ -40,6 +45,17 @@ _MEANT = {
         ("units", "out_channels", "output_channels"), "pass filters=..., the channels"
     ),
     "kernel_shape": "pass kernel_size=...",
+    **dict.fromkeys(("num_layers", "n_layers", "layers", "depth"), _STACK),
+    **dict.fromkeys(("truncate_gradient", "gradient_steps", "bptt_steps"), _TRUNCATE),
+    **dict.fromkeys(("truncated_bptt_steps", "bptt", "tbptt", "k2"), _TRUNCATE),
+    **dict.fromkeys(("remat", "checkpointing", "gradient_checkpointing"), _CHECKPOINT),
+    **dict.fromkeys(("recompute", "rematerialize", "swap_memory"), _CHECKPOINT),
+    **dict.fromkeys(("learn_init", "learn_initial_states", "learn_h0"), _LEARN),
+    **dict.fromkeys(("trainable_initial_state", "train_initial_state"), _LEARN),
+    **dict.fromkeys(
+        ("inter_layer_dropout", "interlayer_dropout", "dropout_between_layers"),
+        "pass layer_dropout=..., beside num_layers=...",
+    ),
     "batch_first": "leave it out: sequences are (batch, time steps, features), or with "
     "time_major=True (time steps, batch, features)",
     "bidirectional": "put the layer into unrolled.Bidirectional(...)",

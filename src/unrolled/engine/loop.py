@@ -193,6 +193,58 @@ def _in_chunks(
     return tail(lax.fori_loop(0, count, chunk, carry))
 
 
+def in_windows(
+    run: Callable[[Tree, Tree], tuple[Tree, Tree]],
+    carry: Tree,
+    steps: Tree,
+    size: int,
+    reverse: bool,
+) -> tuple[Tree, Tree]:
+    """Walk along time by windows: the last one is as long as what is left.
+
+    Args:
+        run: ``(carry, steps) -> (carry, sequences)`` of one window: of steps in the
+            order of the input, to sequences in the order of processing.
+        carry: what goes from window to window.
+        steps: tree of ``(B, T, ...)``.
+        size: steps of a window.
+        reverse: the last steps first.
+
+    Returns:
+        The last carry, and the sequences of all windows, ``(B, T, ...)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrolled.engine.loop import in_windows
+        >>> run = lambda total, x: (total + x.sum(1), x + total[:, None])
+        >>> in_windows(run, jnp.zeros(1), jnp.ones((1, 5)), 2, False)[1].tolist()
+        [[1.0, 1.0, 3.0, 3.0, 5.0]]
+    """
+    length = jax.tree.leaves(steps)[0].shape[1]
+    count, rest = divmod(length, size)
+    first = rest if reverse else 0
+
+    def apart(a: jax.Array) -> jax.Array:
+        part = lax.slice_in_dim(a, first, first + count * size, axis=1)
+        return jnp.moveaxis(part.reshape(a.shape[0], count, size, *a.shape[2:]), 1, 0)
+
+    def joined(a: jax.Array) -> jax.Array:
+        a = jnp.moveaxis(jnp.flip(a, 0) if reverse else a, 0, 1)
+        return a.reshape(a.shape[0], count * size, *a.shape[3:])
+
+    pieces = []
+    if count:
+        windows = jax.tree.map(apart, steps)
+        carry, sequences = lax.scan(run, carry, windows, reverse=reverse)
+        pieces.append(jax.tree.map(joined, sequences))
+    if rest:
+        carry, sequences = run(
+            carry, _slice(steps, 0 if reverse else count * size, rest)
+        )
+        pieces.append(sequences)
+    return carry, jax.tree.map(lambda *parts: jnp.concatenate(parts, 1), *pieces)
+
+
 def _slice(steps: Tree, start: Any, size: int) -> Tree:
     return jax.tree.map(
         lambda a: lax.dynamic_slice_in_dim(a, start, size, axis=1), steps

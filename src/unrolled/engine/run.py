@@ -12,7 +12,7 @@ from .._borrowed import varying_alike
 from ..cells.base import Cell
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
-from . import eager, kernels, loop
+from . import eager, kernels, loop, windows
 from .pure import purify
 
 Tree = Any
@@ -53,8 +53,10 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     results: dict[int, loop.Result] = {}
     native = []
     for at, (layer, function) in enumerate(zip(layers, functions, strict=True)):
-        if isinstance(function, str) or _refuses(function, jobs[at]):
+        if isinstance(function, str) or _refuses(function, layer, jobs[at]):
             results[at] = _scan(layer, jobs[at])
+        elif any(layer.windows):
+            results[at] = _windowed(layer, function, jobs[at])
         else:
             native.append((at, function, _arguments(layer, jobs[at])))
     if native:
@@ -63,16 +65,46 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     return [results[at] for at in range(len(layers))]
 
 
-def _refuses(function: kernels.Fused, job: Job) -> str:
+def _refuses(function: kernels.Fused, layer: Any, job: Job) -> str:
     """Why this job goes to the scan after all, or an empty string."""
+    if layer.learn_initial_state and job.resets is not None:
+        return "a fused function begins afresh with zeros"
     rows, steps = job.inputs.shape[:2]
     dropped = "recurrent_mask" in (job.constants or {})
+    steps = layer.windows.size(steps) if isinstance(steps, int) else steps
     return function.refuses(rows, steps, job.resets is not None, dropped)
 
 
 def _arguments(layer: Any, job: Job) -> tuple[Any, ...]:
     weights = kernels.weights_of(layer.cell)
     return (job.inputs, job.states, weights, job.mask, job.resets, job.constants)
+
+
+def _windowed(layer: Any, function: kernels.Fused, job: Job) -> loop.Result:
+    """By a fused function, window after window."""
+    weights, constants = kernels.weights_of(layer.cell), job.constants
+
+    def whole(inputs: Tree, states: Tree, mask: Any, resets: Any, **_: Any) -> Any:
+        given = {"mask": mask, "resets": resets, "constants": constants}
+        return function(inputs, states, weights, **given)
+
+    return _along_time(layer, job, whole, ())
+
+
+def _along_time(
+    layer: Any, job: Job, whole: windows.Run, variables: Tree
+) -> loop.Result:
+    """Compiled, in windows if the layer has some."""
+    whole = windows.over(
+        whole,
+        layer.windows,
+        reverse=layer.go_backwards,
+        zero_masked=layer.zero_output_for_mask,
+        keep_outputs=layer.return_sequences,
+    )
+    arrays = {"inputs": job.inputs, "states": job.states, "fresh": job.fresh}
+    arrays |= {"mask": job.mask, "resets": job.resets, "variables": variables}
+    return eager.run(lambda arrays: whole(**arrays), varying_alike(arrays))
 
 
 def _scan(layer: Any, job: Job) -> loop.Result:
@@ -97,11 +129,7 @@ def _scan(layer: Any, job: Job) -> loop.Result:
             keep_outputs=layer.return_sequences,
             keep_states=layer.return_all_states,
         )
-        arrays = {"inputs": job.inputs, "states": job.states, "fresh": job.fresh}
-        arrays |= {"mask": job.mask, "resets": job.resets}
-        arrays["variables"] = pure.variables
-        arrays = varying_alike(arrays)
-        result = eager.run(lambda arrays: whole(**arrays), arrays)
+        result = _along_time(layer, job, whole, pure.variables)
     pure.finish(result.variables)
     return result
 

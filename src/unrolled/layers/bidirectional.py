@@ -1,6 +1,5 @@
 """Two directions over the same sequences."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -12,9 +11,8 @@ from ..arguments import deserialize, forget, from_file, remade
 from ..cells.base import narrowed, takes
 from ..cells.keras_style import as_cell
 from ..checks import require
-from ..engine import run
-from . import checks, masks, merging, whole_model
-from .rnn import RNN, in_a_row
+from . import checks, levels, masks, merging, whole_model
+from .rnn import RNN
 
 _MERGES = ("concat", "sum", "mul", "ave", None)
 _IN_COMMON = ("return_sequences", "return_state", "stateful")
@@ -39,6 +37,10 @@ class Bidirectional(keras.layers.Layer):
     the order of the input. `resets` mark where a new piece begins: neither
     direction looks beyond it, so that the result equals running the pieces apart.
     On masked steps a layer with return_sequences=True emits zeros, as in Keras.
+
+    With ``LSTM(..., num_layers=2)`` inside, each layer is bidirectional, as in torch:
+    the one above reads both directions side by side, and states come layer by layer.
+    With ``RNN([cells])`` inside, each direction is a stack of its own.
 
     Raises:
         ValueError: if the two layers do not fit each other, or `merge_mode` is
@@ -96,6 +98,10 @@ class Bidirectional(keras.layers.Layer):
         else:
             self.backward_layer = backward_layer
         self._check_pair()
+        if self._num_layers > 1:
+            width = sum(each.units for each in self._layers_of)
+            for each in self._layers_of:
+                each.width_between = width
         for each in (self.forward_layer, self.backward_layer):
             each.zero_output_for_mask = each.return_sequences
         self.supports_masking = True
@@ -119,6 +125,11 @@ class Bidirectional(keras.layers.Layer):
                 getattr(backward, name),
                 "make the two agree",
             )
+        levels.check_pair(forward, backward, self._is_only_its_loop)
+
+    @property
+    def _num_layers(self) -> int:
+        return getattr(self.forward_layer, "num_layers", 1)
 
     @property
     def return_sequences(self) -> bool:
@@ -145,7 +156,8 @@ class Bidirectional(keras.layers.Layer):
         """The carried states, forward first; None if there are none."""
         if self.forward_layer.states is None:
             return None
-        return [each for layer in self._layers_of for each in in_a_row(layer.states)]
+        both = (levels.in_a_row(each, each.states) for each in self._layers_of)
+        return merging.states(*both, layers=self._num_layers)
 
     @property
     def state_names(self) -> dict[str, Any]:
@@ -177,28 +189,9 @@ class Bidirectional(keras.layers.Layer):
     def _layers_of(self) -> tuple[Any, Any]:
         return self.forward_layer, self.backward_layer
 
-    def _halves(self, states: Any, argument: str = "initial_state") -> list[Any]:
+    def _halves(self, states: Any) -> list[Any]:
         """What each layer starts from; None for its own."""
-        if states is None:
-            return [None, None]
-        if isinstance(states, Mapping):
-            require(
-                set(states) == {"forward", "backward"},
-                argument,
-                "given by name must have the names ['forward', 'backward']",
-                sorted(map(str, states)),
-                "pass the states of each direction under its name",
-            )
-            return [states["forward"], states["backward"]]
-        half = len(states) // 2
-        require(
-            len(states) == 2 * half,
-            argument,
-            "must hold as many states for each direction",
-            f"{len(states)} states",
-            "pass the forward states, then the backward ones",
-        )
-        return [states[:half] or None, states[half:] or None]
+        return merging.halves(states, self._num_layers)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As any Keras layer; see the class."""
@@ -344,21 +337,21 @@ class Bidirectional(keras.layers.Layer):
     def _run(self, layers: Any, sequences: Any, calls: list[dict[str, Any]]) -> Any:
         """What the layers return; their time loops run at once where they can."""
         pairs = [*zip(layers, calls, strict=True)]
-        if not all(map(self._is_only_its_loop, layers)):
+        if not all(each.built and self._is_only_its_loop(each) for each in layers):
             return [layer(sequences, **given) for layer, given in pairs]
         ready = [layer.prepare(sequences, **given) for layer, given in pairs]
         if layers[0].time_major == layers[1].time_major:
             # The same objects, so that whoever runs both sees that they read the same.
             first = ready[0]
             ready[1] = ready[1]._replace(inputs=first.inputs, mask=first.mask)
-        results = zip(layers, ready, run.run(layers, ready), strict=True)
+        found = levels.run(layers, ready, calls[0]["training"])
+        results = zip(layers, ready, found, strict=True)
         return [layer.hand_out(*own) for layer, *own in results]
 
     def _is_only_its_loop(self, layer: Any) -> bool:
         """Whether calling `layer` from here does no more than `RNN.call`."""
         return (
             getattr(layer.call, "__func__", None) is RNN.call
-            and layer.built
             and layer.compute_dtype == self.compute_dtype
             and layer.activity_regularizer is None
         )
@@ -382,11 +375,14 @@ class Bidirectional(keras.layers.Layer):
 
     def _interleave(self, forward: Any, backward: Any) -> list[Any]:
         """Final states of both, then all states of both."""
-        if self.return_state and self.return_all_states:
-            half = len(forward) // 2
-            final = [*forward[:half], *backward[:half]]
-            return [*final, *forward[half:], *backward[half:]]
-        return [*forward, *backward]
+        count = 2 if self.return_state and self.return_all_states else 1
+        parts = [
+            [own[at * len(own) // count :][: len(own) // count] for at in range(count)]
+            for own in (forward, backward)
+        ]
+        each = zip(*parts, strict=True)
+        n = self._num_layers
+        return [s for pair in each for s in merging.states(*pair, layers=n)]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, both layers among them; not for what these were built."""

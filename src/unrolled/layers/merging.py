@@ -1,6 +1,6 @@
-"""How the outputs of two directions become one."""
+"""How the outputs of two directions become one, and in which order states come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,3 +57,46 @@ def arrays(mode: str, forward: jax.Array, backward: jax.Array) -> jax.Array:
         return forward * backward
     total = forward + backward
     return total / 2 if mode == "ave" else total
+
+
+def states(forward: Sequence, backward: Sequence, layers: int) -> list[Any]:
+    """The states of both directions in a row: of each layer forward, then backward."""
+    found = []
+    for place in range(layers):
+        for own in (forward, backward):
+            each = len(own) // layers
+            found += own[place * each : (place + 1) * each]
+    return found
+
+
+def halves(given: Any, layers: int, argument: str = "initial_state") -> list[Any]:
+    """The inverse: what each direction starts from; None for its own.
+
+    Raises:
+        ValueError: if `given` does not hold as many states for each.
+    """
+    if given is None:
+        return [None, None]
+    if isinstance(given, Mapping):
+        require(
+            set(given) == {"forward", "backward"},
+            argument,
+            "given by name must have the names ['forward', 'backward']",
+            sorted(map(str, given)),
+            "pass the states of each direction under its name",
+        )
+        return [given["forward"], given["backward"]]
+    each = len(given) // (2 * layers)
+    require(
+        len(given) == 2 * layers * each,
+        argument,
+        "must hold as many states for each direction"
+        if layers == 1
+        else f"must hold as many states for each direction of {layers} layers",
+        f"{len(given)} states",
+        "pass the forward states, then the backward ones"
+        if layers == 1
+        else "pass those of the first layer, forward and backward, then of the next",
+    )
+    parts = [given[at : at + each] for at in range(0, len(given), each or 1)]
+    return [[s for part in parts[way::2] for s in part] or None for way in (0, 1)]

@@ -12,7 +12,7 @@ from ..cells.states import initial_states
 from ..checks import require
 from ..engine import run
 from ..engine.pure import purify
-from . import checks
+from . import checks, levels
 
 Tree = Any
 _CHANGE_NOTHING = (SimpleRNNCell, LSTMCell, GRUCell)
@@ -20,6 +20,14 @@ _CHANGE_NOTHING = (SimpleRNNCell, LSTMCell, GRUCell)
 
 def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> str:
     """See `RNN.plan`."""
+    said = _whole(layer, input_shape, training, memory_shape)
+    if layer.num_layers > 1:
+        said = f"each of {layer.num_layers} layers, one after the other: {said}"
+    # The gradient is of another kind, whatever runs the layer.
+    return f"{said.rstrip('.')}; {layer.windows}." if any(layer.windows) else said
+
+
+def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> str:
     require(
         layer.built or input_shape is not None,
         "input_shape",
@@ -31,15 +39,20 @@ def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> s
         symbols = jax.tree.map(checks.symbol, input_shape, is_leaf=is_dims)
         checks.check_sequences(symbols, layer.step_shape, layer.time_major)
         as_cell(layer.cell).check_inputs(symbols)
-    fused = run.fused(layer)
+    level = levels.of(layer)[-1]
+    fused = run.fused(level)
     if not isinstance(fused, str):
         steps = input_shape and input_shape[layer.time_axis]
-        dropped = training and bool(layer.cell.recurrent_dropout)
+        dropped = training and bool(level.cell.recurrent_dropout)
         # Any number of rows will do, and of steps while it is unknown.
         why = fused.refuses(1, steps or 1, False, dropped)
-        return f"the scan: {why}." if why else str(fused)
+        if why:
+            return f"the scan: {why}."
+        learned = layer.learn_initial_state and fused.tf32 is None
+        more = "; with resets, the scan, which restarts from what is learned"
+        return f"{str(fused).rstrip('.')}{more}." if learned else str(fused)
     scan = f"the scan: {fused.rstrip('.')}"
-    if type(layer.cell) in _CHANGE_NOTHING:
+    if type(level.cell) in _CHANGE_NOTHING:
         return f"{scan}."
     if not layer.built:
         # Asking a twin would draw seeds; and only `build` makes what a step changes.

@@ -7,33 +7,19 @@ import keras
 from jax import numpy as jnp
 
 from .._borrowed import get_keras_mask, no_automatic_dependency_tracking
-from ..arguments import KW_ONLY, Declared
 from ..cells.base import constants_of, is_dims, narrowed
-from ..cells.built import build_cell, step_shapes
+from ..cells.built import step_shapes
 from ..cells.keras_style import as_cell, check_cell
 from ..cells.stacked import StackedRNNCells
 from ..cells.states import initial_states, names_of, pack
-from ..engine import carried, loop, run
+from ..engine import carried, loop
 from ..engine.run import Job
-from . import checks, loading, masks, plans, symbolic, whole_model
+from ..engine.windows import Windows
+from . import checks, learnt, levels, loading, masks, plans, whole_model
 from . import memory as memories
+from .arguments import SequenceArguments
 
 Tree = Any
-
-
-class SequenceArguments(Declared):
-    """Arguments about sequences, shared by all recurrent layers."""
-
-    _: KW_ONLY
-    return_sequences: bool = False
-    return_state: bool = False
-    return_all_states: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
-    time_major: bool = False
-    activity_regularizer: Any = None
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -55,6 +41,15 @@ class RNN(SequenceArguments, keras.layers.Layer):
         unroll: compile all steps one after the other. Default False.
         zero_output_for_mask: emit zeros on masked steps, not the last output again.
         time_major: sequences, masks and resets are ``(T, B, ...)``. Default False.
+        truncate: cut the gradient of the states every so many processed steps; values
+            stay. A row that is masked all through such a window is not cut there.
+            Default None, never.
+        checkpoint: compute windows of steps again for the gradient, so that little is
+            stored: True for windows of about the square root of T, or their length.
+            Default False; beside `truncate`, whose windows these are, True.
+        learn_initial_state: sequences begin, and begin afresh, with states that are
+            weights, ``initial_h`` ``(U,)`` and so on, alike for all rows. Default
+            False, with the cell's own.
 
     Call arguments:
         sequences: ``(B, T, D)``, or a tree of ``(B, T, ...)``; ids ``(B, T)`` for a
@@ -92,6 +87,11 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     cell: Any
 
+    # Layers that people name may be several (`levels`); in `Bidirectional` those above
+    # the first then read both directions, so wide.
+    num_layers = 1
+    width_between = None
+
     def convert(self, name: str, value: Any) -> Any:
         """A list of cells becomes one cell, as in Keras."""
         value = super().convert(name, value)
@@ -102,8 +102,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
     def __post_init__(self) -> None:
         check_cell(self.cell)
         checks.check_float64(self.compute_dtype, type(self).__name__)
+        self.windows.check()
         self.supports_masking = True
-        self._remember(None, None, None)
+        self._remember(None, None, None, None)
 
     # --- shapes and building ---
 
@@ -114,6 +115,11 @@ class RNN(SequenceArguments, keras.layers.Layer):
         if isinstance(size, (list, tuple)):
             return list(size)
         return size if isinstance(size, dict) else [size]
+
+    @property
+    def windows(self) -> Windows:
+        """How the time axis is cut for gradients."""
+        return Windows(self.truncate, self.checkpoint)
 
     @property
     def time_axis(self) -> int:
@@ -141,21 +147,28 @@ class RNN(SequenceArguments, keras.layers.Layer):
         batch_axis = 1 - self.time_axis
         steps = jax.tree.map(lambda s: (s[batch_axis], *s[2:]), shapes, is_leaf=is_dims)
         memory_shape = jax.tree.map(tuple, memory_shape, is_leaf=is_dims)
-        build_cell(self.cell, steps, memory_shape)
+        levels.build(self, steps, memory_shape)
+        learned = self.learned
+        if self.learn_initial_state and learned is None:
+            learned = learnt.weights(self, as_cell(self.cell))
+            self._remember(None, None, None, learned)  # carried ones begin with these
         states = self.states
         if self.stateful and states is None:
             batch = jax.tree.leaves(steps, is_leaf=is_dims)[0][0]
             states = carried.create(self.get_initial_state, batch, self.variable_dtype)
         step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_dims)
-        self._remember(step_shape, memory_shape, states)
+        self._remember(step_shape, memory_shape, states, learned)
         self.built = True
 
     @no_automatic_dependency_tracking
-    def _remember(self, step_shape: Tree, memory_shape: Tree, states: Tree) -> None:
+    def _remember(
+        self, step_shape: Tree, memory_shape: Tree, states: Tree, learned: Tree
+    ) -> None:
         """Keep shapes as they are, and carried states out of `weights`."""
         self.step_shape = step_shape
         self.memory_shape = memory_shape
         self.states = states
+        self.learned = learned
 
     def compute_output_shape(
         self,
@@ -185,9 +198,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
         returned = [made(output, self.return_sequences)]
         if self.return_state:
-            returned += in_a_row(made(states, False))
+            returned += levels.in_a_row(self, made(states, False))
         if self.return_all_states:
-            returned += in_a_row(made(states, True))
+            returned += levels.in_a_row(self, made(states, True))
         return tuple(returned) if len(returned) > 1 else returned[0]
 
     def compute_output_spec(
@@ -208,7 +221,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         )
         leading = jax.tree.leaves(sequences)[0].shape[:2]
         rows = leading[1 - self.time_axis]
-        output, states = symbolic.step(self.cell, rows, sequences, memory, memory_mask)
+        output, states = levels.step(self, rows, sequences, memory, memory_mask)
 
         def spec(each: Any, steps: bool) -> keras.KerasTensor:
             shape = self._with_axes(leading, each.shape[1:], steps)
@@ -231,8 +244,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
     # --- states ---
 
     def get_initial_state(self, batch_size: int) -> Any:
-        """The states of fresh sequences: the cell's, in the form of `state_size`."""
-        return initial_states(as_cell(self.cell), batch_size)
+        """The states of fresh sequences, in the form of `state_size`.
+
+        The cell's own, or those learned.
+        """
+        fresh = initial_states(as_cell(self.cell), batch_size)
+        return fresh if self.learned is None else learnt.states(self.learned, fresh)
 
     @property
     def state_names(self) -> Any:
@@ -243,8 +260,8 @@ class RNN(SequenceArguments, keras.layers.Layer):
         """Forget the carried states of a `stateful` layer.
 
         Args:
-            states: what to carry instead, as `initial_state` takes it; default, the
-                cell's initial state.
+            states: what to carry instead, as `initial_state` takes it; default, those
+                of fresh sequences.
 
         Raises:
             ValueError: if `states` does not fit, or there is nothing to carry them.
@@ -304,7 +321,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             memory,
             memory_mask,
         )
-        return self.hand_out(job, run.run([self], [job])[0])
+        return self.hand_out(job, levels.run([self], [job], training)[0])
 
     def prepare(
         self,
@@ -357,9 +374,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
             carried.put(self.states, result.states, rows)
         returned = [result.outputs if self.return_sequences else result.last]
         if self.return_state:
-            returned += in_a_row(result.states)
+            returned += levels.in_a_row(self, result.states)
         if self.return_all_states:
-            returned += in_a_row(jax.tree.map(flip, result.all_states))
+            returned += levels.in_a_row(self, jax.tree.map(flip, result.all_states))
         returned = jax.tree.map(lambda a: narrowed(a, self.compute_dtype), returned)
         if self.return_sequences:
             returned[0] = jax.tree.map(flip, returned[0])
@@ -419,11 +436,6 @@ class RNN(SequenceArguments, keras.layers.Layer):
         if array is None or not self.time_major:
             return array
         return jnp.swapaxes(array, 0, 1)
-
-
-def in_a_row(states: Tree) -> list[Any]:
-    """States as they are returned: one after the other; a dict as it is."""
-    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
 def is_one(outputs: Tree) -> bool:

@@ -58,10 +58,14 @@ def _activation(layer: Any, owner: Any, role: str, known: dict[str, Any]) -> Any
 
 
 def _recurrent(layer: Any, features: int, start: Start) -> list[Step]:
-    for option in ("go_backwards", "return_state", "return_all_states"):
+    for option in (
+        *("go_backwards", "return_state", "return_all_states"),
+        "learn_initial_state",
+    ):
         if getattr(layer, option, False):
             advice = {
                 "go_backwards": "train a model that reads forwards",
+                "learn_initial_state": "leave it out; a stream begins with zeros",
                 "return_state": "leave it out; stream.states has them at every step",
             }
             raise refuse(

@@ -228,6 +228,8 @@ def _reading(
             half = len(leaves) // 2
             leaves = leaves[:half] if facts["direction"] == "forward" else leaves[half:]
         start = flat(leaves)
+    elif start is None and getattr(layer, "learn_initial_state", False):
+        start = flat(layer.get_initial_state(len(x)))
     if mask is not None and np.all(np.asarray(mask)):
         mask = None
     return Reading(x, None if mask is None else shapes.as_bool(mask), start)
