@@ -245,3 +245,12 @@ class TestEnvironments:
             with pytest.raises(environments.SetupError, match="could not be set up"):
                 environments.python(peer, here=False)
         assert "no such option" in (tmp_path / "keras.log").read_text()
+
+
+def test_what_checkpoint_saves():
+    done = run(BENCHMARKS / "checkpoint.py", "--shape", 40, 2, 3, 4)
+    assert done.returncode == 0, done.stderr
+    for label in ("kernel", "scan"):
+        found = rows(done.stdout, label)
+        assert [name for name, *_ in found] == ["without", "checkpoint=True"]
+        assert all(float(figure) >= 0 for _, *figures in found for figure in figures)

@@ -280,7 +280,7 @@ def test_stream_steps_all_of_them(rng):
     layer = unrolled.LSTM(U, num_layers=N, return_sequences=True)
     model = keras.Sequential([keras.Input((None, D)), layer])
     steps = unrolled.stream(model)
-    y = np.stack([steps.step(row) for row in x[0]])
+    y = np.stack([steps.step(row[None]) for row in x[0]])
     np.testing.assert_allclose(y.reshape(T, U), model(x)[0], atol=1e-5)
 
 

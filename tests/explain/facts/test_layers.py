@@ -67,6 +67,33 @@ def test_stacked_cells(library):
     assert tried["every_step"]["ran"]
 
 
+def test_several_layers_in_one():
+    (layer,) = explained(
+        unrolled.LSTM(3, num_layers=2, learn_initial_state=True), random(2, 5, 4)
+    )
+    assert layer["kind"] == "stack"
+    assert layer["trace"]["drawn"]
+    assert all(row["ran"] for row in layer["returns"]["rows"])
+    assert len(layer["returns"]["rows"][-1]["shapes"]) == 1 + 4
+    assert layer["plan"].startswith("each of 2 layers, one after the other: ")
+
+
+def test_several_layers_in_both_directions():
+    layer = unrolled.LSTM(3, num_layers=2, return_state=True)
+    for one in explained(unrolled.Bidirectional(layer), random(2, 5, 4)):
+        assert not one["trace"]["drawn"]
+        assert "read both directions" in one["trace"]["why"]
+        assert one["states"]
+
+
+def test_a_learned_initial_state_is_followed():
+    layer = unrolled.GRU(3, learn_initial_state=True)
+    layer.build((2, 5, 4))
+    layer.weights[0].assign([1.0, -2.0, 0.5])
+    (one,) = explained(layer, random(2, 5, 4))
+    assert one["trace"]["drawn"]
+
+
 class Called(keras.Model):
     """A model that calls its layer with arguments of ours."""
 

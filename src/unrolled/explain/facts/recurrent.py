@@ -207,6 +207,8 @@ def _reading(
         raise NotDrawn("it runs inside a compiled loop, where its steps cannot be seen")
     if isinstance(vars(layer).get("call"), FunctionType):
         raise NotDrawn("its call was replaced on this very layer, by a function")
+    if getattr(layer, "width_between", None) is not None:
+        raise NotDrawn("its layers above the first read both directions of a pair")
     given = call.arguments
     if given.get("resets") is not None:
         raise NotDrawn("it was called with resets, which this drawing does not follow")

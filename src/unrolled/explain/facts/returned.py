@@ -69,9 +69,14 @@ def of_pair(layer: Any, kind: str) -> list[str]:
     else:
         result = [f"{key} of both directions" for key in result]
     keys = kinds.state_keys(layer.forward_layer.cell, kind)
+    # Of several layers: each one's, forward then backward.
+    each = len(keys) // getattr(layer.forward_layer, "num_layers", 1) or 1
+    own = [keys[at : at + each] for at in range(0, len(keys), each)]
     for flag, word in (("return_state", "last"), ("return_all_states", "every")):
         if flags[flag]:
-            result = result + [f"{word} {key} {way}" for way in ways for key in keys]
+            result = result + [
+                f"{word} {key} {way}" for some in own for way in ways for key in some
+            ]
     return result
 
 
