@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ..harness import close, scatter
+from ..rows.gated import ROWS
 
 BAD = [
     ("NASCell", {"projection_size": 0}, "projection_size must be a positive integer"),
@@ -90,12 +91,17 @@ def test_recurrent_dropout_drops_of_the_state_alone(make, rng):
     assert np.abs(got[:, 1] - full[:, 1]).max() > 1e-3
 
 
-def test_input_dropout_of_a_pair_leaves_the_number(rng):
-    x, score = (rng.normal(size=(2, 3, n)).astype("float32") for n in (3, 1))
-    cell = unrolled.AUGRUCell(4, dropout=0.999999, bias_initializer="ones")
-    layer = unrolled.RNN(cell)
-    layer((x, score))
-    close(layer((x, score), training=True), layer((0 * x, score)))
+@pytest.mark.parametrize("row", [r for r in ROWS if not r.brief], ids=str)
+def test_input_dropout_drops_what_the_kernel_multiplies(row, rng):
+    # Of a pair it leaves the number, in IntersectionRNN the way past the gates.
+    x = row.to_cell(row.draw_inputs(rng, 2, 3, 3).astype("float32"))
+    layer = unrolled.RNN(row.cell(4, dropout=0.999999), return_sequences=True)
+    layer(x)
+    scatter(layer, rng)
+    dropped, kept = layer(x, training=True), layer(x)
+    assert np.abs(np.asarray(dropped) - kept).max() > 1e-3
+    layer.cell.kernel.assign(np.zeros(layer.cell.kernel.shape))
+    close(dropped, layer(x))
 
 
 # --- before training ---

@@ -65,6 +65,11 @@ class IntersectionRNNCell(GatedCell):
             if self.use_bias:
                 self.input_bias = self.weight("input_bias", (self.units,), "bias")
 
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Dropout comes after what widens the inputs, and leaves the way past."""
+        return (self.units,)
+
     def project_inputs(self, x: jax.Array, constants: dict) -> tuple[Any, Any]:
         """Their share of the gates, and the inputs, U wide."""
         if self.input_kernel is not None:
