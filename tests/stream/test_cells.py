@@ -59,6 +59,17 @@ def test_a_cell_of_ones_own_is_stepped(rng):
     _hold(stream.step(x[:, 0])[1], y[1, 0], "a row that was reset")
 
 
+def test_a_stack_with_skip_connections_is_stepped_as_one_cell(rng):
+    cells = [unrolled.LSTMCell(U), unrolled.GRUCell(2)]
+    stack = unrolled.StackedRNNCells(cells, skip_connections=True)
+    layer = unrolled.RNN(stack, return_sequences=True)
+    x = _draw(rng, B, T, D)
+    y = layer(x)
+    stream = unrolled.stream(layer, batch_size=B)
+    assert "JAX" in stream.plan()
+    _hold(_every_step(stream, x), y, "skip connections in a stream")
+
+
 def test_states_are_read_set_and_kept_by_refresh(rng):
     layer = unrolled.RNN(unrolled.ZoneoutWrapper(unrolled.LSTMCell(U), 0.2))
     x = _draw(rng, B, T, D)

@@ -108,9 +108,13 @@ def _going_on(layer: Any, steps: list[Step], rows: int) -> list[Step]:
 
 
 def cells_of(cell: Any) -> list[Any]:
-    """The cells of a stack, lowest first; of another cell, itself."""
+    """The cells of a stack, lowest first; of another cell, itself.
+
+    So also of a stack with skip connections, which reads more than one cell gives.
+    """
     stacks = (cells.StackedRNNCells, keras.layers.StackedRNNCells)
-    if type(cell) not in stacks or own_methods(cell):
+    plain = type(cell) in stacks and not getattr(cell, "skip_connections", False)
+    if not plain or own_methods(cell):
         return [cell]
     return [inner for each in cell.cells for inner in cells_of(each)]
 
