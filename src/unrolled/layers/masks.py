@@ -25,10 +25,11 @@ def given(sequences: Tree, mask: Tree, lengths: Any, time_major: bool) -> Any:
     """
     if lengths is not None:
         first = jax.tree.leaves(sequences)[0]
-        lengths = jnp.asarray(lengths)
+        steps = jnp.arange(first.shape[0 if time_major else 1])
+        lengths = jnp.asarray(lengths).astype(steps.dtype)
         if time_major:
-            return jnp.arange(first.shape[0])[:, None] < lengths[None, :]
-        return jnp.arange(first.shape[1])[None, :] < lengths[:, None]
+            return steps[:, None] < lengths[None, :]
+        return steps[None, :] < lengths[:, None]
     if mask is None:
         # Keras hands on attached masks only where there is one tensor argument.
         mask = jax.tree.map(get_keras_mask, sequences)
