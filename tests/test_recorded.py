@@ -42,19 +42,22 @@ def test_a_source_gives_what_was_recorded(file):
     family, name = about["reference"].split(".")
     module = importlib.import_module(f"tests.sources.{family}")
     step = partial(getattr(module, name), **about["arguments"])
-    weights = _weights(arrays)
+    weights, backwards = _weights(arrays), about.get("backwards", False)
     run = reference.unroll(
         lambda x, states: with_pullback(step)(weights, x, states),
         np.float64(arrays["x"]),
         _in_order(arrays, "initial"),
         lengths=arrays["lengths"],
+        reverse=backwards,
         zero_masked=True,
     )
+    # Backwards the outputs stand in the order in which they were made.
+    turn = slice(None, None, -1 if backwards else 1)
     dx, d_initial, d_weights = run.pull(
-        np.float64(arrays["cy"]), None, _in_order(arrays, "cstate")
+        np.float64(arrays["cy"])[:, turn], None, _in_order(arrays, "cstate")
     )
     pairs = {
-        "y": (run.outputs, arrays["y"]),
+        "y": (run.outputs[:, turn], arrays["y"]),
         "dx": (dx, arrays["dx"]),
         **_paired("state", run.states, _in_order(arrays, "state")),
         **_paired("dinitial", d_initial, _in_order(arrays, "dinitial")),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ..harness import close, scatter
+from ..test_recorded import RECORDED
 
 GRU = unrolled.GRUCell
 HEADS = {"read_head_num": 1, "write_head_num": 1}
@@ -191,3 +192,31 @@ def test_skip_connections_are_kept_in_the_configuration():
     again = unrolled.StackedRNNCells.from_config(stack.get_config())
     assert again.skip_connections
     assert again.output_size == 5
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ["fused_adaptor", "fused_turned"])
+def test_a_fused_cell_is_a_layer_and_turned_round_one_that_goes_backwards(name):
+    with np.load(RECORDED / "tf1" / f"{name}.npz") as given:
+        arrays = dict(given)
+    turned = name == "fused_turned"
+    layer = unrolled.RNN(
+        unrolled.UGRNNCell(4, dtype="float64"),
+        return_sequences=True,
+        return_state=True,
+        zero_output_for_mask=True,
+        go_backwards=turned,
+        dtype="float64",
+    )
+    x = arrays["x"]
+    layer.build(x.shape)
+    kernel, bias = (
+        next(arrays[k] for k in arrays if k.startswith("weight/") and k.endswith(kind))
+        for kind in ("kernel", "bias")
+    )
+    layer.set_weights([kernel[: x.shape[-1]], kernel[x.shape[-1] :], bias])
+    y, state = layer(x, initial_state=[arrays["initial/0"]], lengths=arrays["lengths"])
+    # Ours come in the order in which they were made, TensorFlow's in that of the steps.
+    y = np.asarray(y)[:, ::-1] if turned else y
+    np.testing.assert_allclose(y, arrays["y"], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(state, arrays["state/0"], rtol=1e-12, atol=1e-13)

@@ -39,6 +39,8 @@ def case(
     inputs=None,
     lengths=LENGTHS,
     start=None,
+    run=None,
+    backwards=False,
 ):
     """Run a cell under `dynamic_rnn` with random weights; write `<name>.npz`.
 
@@ -55,6 +57,9 @@ def case(
         inputs: (x) -> what the cell reads, if it is not x itself, (B, T, ...).
         lengths: of the sequences.
         start: (random tensors) -> the initial states, if not all numbers may be.
+        run: (cell, inputs, lengths, initial state) -> (y, states), in place of
+            `dynamic_rnn`.
+        backwards: whether it begins at the end of each sequence.
     """
     rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
     lengths = lengths[:batch]
@@ -66,11 +71,11 @@ def case(
         leaves = tf.nest.flatten(zeros)
         initial = [tf.constant(0.5 * draw(*leaf.shape.as_list())) for leaf in leaves]
         initial = start(initial) if start else initial
-        y, states = tf.compat.v1.nn.dynamic_rnn(
+        y, states = (run or _dynamic)(
             cell,
             inputs(x) if inputs else x,
-            sequence_length=lengths,
-            initial_state=tf.nest.pack_sequence_as(zeros, initial),
+            lengths,
+            tf.nest.pack_sequence_as(zeros, initial),
         )
         weights = tf.compat.v1.trainable_variables()
         session.run(tf.compat.v1.global_variables_initializer())
@@ -107,11 +112,18 @@ def case(
             "library": "tensorflow " + tf.__version__,
             "reference": reference,
             "arguments": arguments or {},
+            "backwards": backwards,
         }
         got["about"] = np.array(json.dumps(about))
         OUT.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(OUT / f"{name}.npz", **got)
         print(name, "recorded")
+
+
+def _dynamic(cell, x, lengths, initial):
+    return tf.compat.v1.nn.dynamic_rnn(
+        cell, x, sequence_length=lengths, initial_state=initial
+    )
 
 
 def main(families):
