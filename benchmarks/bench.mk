@@ -4,7 +4,8 @@
 BENCH ?=
 BENCH_PYTHON ?= python3
 
-.PHONY: bench bench-quick bench-stream bench-memory bench-core bench-page bench-clean
+.PHONY: bench bench-quick bench-stream bench-memory bench-core bench-conv
+.PHONY: bench-page bench-clean
 
 bench:   ## compare speed with other libraries, each in its own place
 	$(BENCH_PYTHON) benchmarks/bench.py $(BENCH)
@@ -15,7 +16,7 @@ bench-quick:
 bench-stream:
 	$(BENCH_PYTHON) benchmarks/bench.py --mode stream $(BENCH)
 
-bench-memory bench-core:
+bench-memory bench-core bench-conv:
 	$(BENCH_PYTHON) benchmarks/$(@:bench-%=%).py $(BENCH)
 
 bench-page: browser

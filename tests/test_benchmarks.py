@@ -69,6 +69,20 @@ def test_ours_beside_keras(tmp_path):
         assert float(difference) < 1e-4  # the peers agree
 
 
+def test_convolutional_layers_beside_keras(tmp_path):
+    code, table = tabled(
+        tmp_path,
+        *(BENCHMARKS / "conv.py", "--rounds", "2", "--cells", "ConvLSTM1D"),
+    )
+    assert code == 0, table
+    for mode in ("forward", "training"):
+        assert f"| ConvLSTM1D {mode} | unrolled | keras | difference |" in table
+    found = rows(table, "16,20,64,8,32, window 3")
+    assert len(found) == 2
+    for _, _, difference in found:
+        assert float(difference) < 1e-4
+
+
 def test_a_failing_peer_is_shown(tmp_path):
     """Flax has an environment of its own: it is not in the one of the tests."""
     code, table = bench(
