@@ -109,6 +109,33 @@ MADE: dict = {
     "attention_sizes": lambda: tf1.AttentionCellWrapper(
         tf1.LSTMCell(U), 3, attn_size=3, attn_vec_size=2, input_size=5
     ),
+    **{
+        f"conv{rank}_lstm": partial(
+            kind,
+            input_shape=[*space, 2],
+            output_channels=3,
+            kernel_shape=window,
+            dtype="float64",
+        )
+        for rank, kind, space, window in (
+            (1, tf1.Conv1DLSTMCell, [5], [3]),
+            (2, tf1.Conv2DLSTMCell, [3, 2], [3, 2]),
+            (3, tf1.Conv3DLSTMCell, [2, 1, 3], [2, 1, 2]),
+        )
+    },
+    "conv1_lstm_forget_bias": partial(
+        tf1.Conv1DLSTMCell,
+        input_shape=[5, 2],
+        output_channels=3,
+        kernel_shape=[2],
+        forget_bias=-0.5,
+        use_bias=False,
+        dtype="float64",
+    ),
+    "glstm": lambda: tf1.GLSTMCell(4, number_of_groups=2),
+    "glstm_projection": lambda: tf1.GLSTMCell(
+        6, number_of_groups=3, num_proj=3, forget_bias=-0.5
+    ),
     "phased": lambda: tf1.PhasedLSTMCell(U, leak=0.1),
     "phased_peepholes": lambda: tf1.PhasedLSTMCell(
         U, use_peepholes=True, leak=0.01, ratio_on=0.5, trainable_ratio_on=False
@@ -123,6 +150,7 @@ WITH_GRADIENTS = {
     *("layer_norm_basic_lstm", "intersection_projected", "nas_projected", "indrnn"),
     *("indygru", "indylstm", "sru", "cfn", "minimalrnn", "phased_peepholes"),
     *("input_projection", "output_projection", "attention_sizes", "embedding"),
+    *("conv2_lstm", "glstm_projection"),
 }
 LIMITS = {"float64": 1e-11, "float32": 2e-5}
 
@@ -139,7 +167,8 @@ def test_a_cell_gives_what_was_recorded(name):
     initial = [jnp.asarray(arrays[f"initial/{n}"]) for n in range(count)]
 
     def run(x, initial):
-        start = jax.tree.unflatten(jax.tree.structure(cell.state_size), initial)
+        alone = jax.tree.structure(cell.zero_state(len(x)))
+        start = jax.tree.unflatten(alone, initial)
         lengths = jnp.asarray(arrays["lengths"], "int64")
         read = (x[..., :1], x[..., 1:]) if name.startswith("phased") else x
         if name == "embedding":
@@ -195,6 +224,22 @@ def test_the_recordings_are_there():
     """Some are of options that were not recorded for that cell."""
     assert len(HELD) >= 60
     assert {*HELD} >= WITH_GRADIENTS
+
+
+def test_a_cell_of_images_is_made_anew_from_its_configuration(rng):
+    cell = tf1.ConvLSTMCell(2, [3, 4, 2], 3, [2, 2], skip_connection=True)
+    assert cell.state_size.c == (3, 4, 3)
+    assert cell.output_size == (3, 4, 5)
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(cell)
+    )
+    copy.set_weights(cell.get_weights())
+    x = rng.normal(size=(2, 4, 3, 4, 2)).astype("float32")
+    (outputs, state), (again, _) = tf1.dynamic_rnn(cell, x), tf1.dynamic_rnn(copy, x)
+    assert state.h.shape == (2, 3, 4, 3)
+    np.testing.assert_allclose(again, outputs, atol=1e-6)
+    with pytest.raises(ValueError, match="input_shape must have 2 sizes and the"):
+        tf1.Conv2DLSTMCell(input_shape=[3, 2], output_channels=3, kernel_shape=[2, 2])
 
 
 def test_options_that_are_not_here_say_so():
