@@ -184,6 +184,17 @@ def test_weights_are_the_models_and_in_its_file(x, tmp_path):
     np.testing.assert_allclose(want[0], direct, atol=1e-6)
 
 
+def test_zeros_past_the_end_count_in_a_loss(x):
+    """As in TensorFlow 1, where a mask is the user's own."""
+    inputs, lengths = keras.Input((T, D)), keras.Input((), dtype="int32")
+    outputs, _ = tf1.dynamic_rnn(tf1.GRUCell(U), inputs, lengths)
+    model = keras.Model([inputs, lengths], outputs)
+    model.compile(loss="mse")
+    given, target = [x, jnp.asarray([T, 2])], np.ones((B, T, U), "float32")
+    loss = model.evaluate(given, target, verbose=0)
+    np.testing.assert_allclose(loss, np.mean((model(given) - target) ** 2), rtol=1e-5)
+
+
 def test_lists_of_keras_tensors(x):
     inputs = keras.Input((T, D))
     steps = keras.ops.unstack(inputs, axis=1)

@@ -73,6 +73,9 @@ def _run(
     if backwards:
         axis = 0 if time_major else 1
         outputs = jax.tree.map(lambda a: keras.ops.flip(a, axis), outputs)
+    elif lengths is not None:
+        # Without the mask that our layers attach: zeros past the end count in a loss.
+        outputs = jax.tree.map(keras.ops.copy, outputs)
     return outputs, cell.to_old(states)
 
 
