@@ -83,8 +83,11 @@ def _draw(rng, dtype="float32"):
 
 
 def _patterns(kind, begins, rng):
+    """Row 0 is never reset: whatever is returned, it has a gradient."""
     mask = draw_mask(kind, rng, B, T)
-    return mask, rng.random((B, T)) < 0.2 if begins else None
+    resets = rng.random((B, T)) < 0.3
+    resets[0], resets[1, T // 2] = False, True
+    return mask, resets if begins else None
 
 
 def _of(layer, mask=None, resets=None):
