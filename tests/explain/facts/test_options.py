@@ -3,6 +3,7 @@
 import unrolled
 from unrolled.explain.facts.describe import describe
 
+import keras
 import numpy as np
 
 from conftest import random, sequential
@@ -50,3 +51,25 @@ def test_what_gates_read_is_what_the_cell_multiplies(rng):
     z = np.where(mask[..., None], x @ kernel + before @ recurrent + bias, np.nan)
     got = np.concatenate([found.asked[letter] for letter in "ifco"], axis=-1)
     np.testing.assert_allclose(got, z, rtol=2e-5, atol=1e-6)
+
+
+def test_a_cell_of_two_inputs_is_told_of_and_says_why_it_is_not_drawn():
+    t, x = keras.Input((5, 1)), keras.Input((5, 3))
+    layer = unrolled.RNN(unrolled.PhasedLSTMCell(4))
+    model = keras.Model([t, x], layer((t, x)))
+    sample = [np.ones((2, 5, 1), "float32"), random(2, 5, 3)]
+    facts = describe(model, sample)["layers"][0]
+    assert (facts["D"], facts["U"]) == (3, 4)
+    said = "Each step reads 3 features. Beside them it reads 1 number more."
+    assert said in facts["sentence"]
+    assert all(row["ran"] for row in facts["returns"]["rows"])
+    assert "reads several arrays" in facts["trace"]["why"]
+
+
+def test_a_cell_that_looks_ids_up():
+    ids = keras.Input((5,), dtype="int32")
+    layer = unrolled.RNN(unrolled.EmbeddingWrapper(unrolled.GRUCell(4), 10, 3))
+    model = keras.Model(ids, layer(ids))
+    facts = describe(model, np.array([[1, 2, 3, 4, 5]] * 2, "int32"))["layers"][0]
+    assert facts["D"] == 1
+    assert all(row["ran"] for row in facts["returns"]["rows"])

@@ -175,7 +175,7 @@ def c12(c: Case) -> Judged:
         f"{len(c.layer['gates']) * c.u:,} columns." if c.known else "its own width."
     )
     held = ran and all(r["output"][-1] == c.layer["P"] for r in rows)
-    return truth, text, held if ran else None, {"D": [r["D"] for r in rows]}
+    return truth, text, held if ran else None, {"D": [r["D"] for r in rows if "D" in r]}
 
 
 def c13(c: Case) -> Judged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from types import FunctionType
 from typing import Any
 
@@ -119,7 +120,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "cell_class": type(cell).__name__,
         "wrapper": _wrapper(place, facts["id"], call),
     }
-    x_shape = list(call.arguments["x"].shape) if call else shape
+    x_shape = list(_main(call.arguments["x"]).shape) if call else shape
     steps = x_shape[1] if len(x_shape) > 1 else None
     major = bool(getattr(layer, "time_major", False))
     if major:
@@ -127,7 +128,8 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         steps = x_shape[1]
     facts |= {
         "U": int(cell.filters) if image else kinds.width(cell),
-        "D": int(cell.kernel.shape[-2] if image else x_shape[-1]),
+        # Ids (B, T) are one number a step.
+        "D": int(cell.kernel.shape[-2] if image else [1, *x_shape[2:]][-1]),
         "P": int(cell.filters) if image else kinds.output_size(cell),
         "T": {"value": steps, "declared": shape[0 if major else 1]},
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
@@ -138,9 +140,12 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "states": kinds.states(cell, kind),
         "equations": kinds.equations(cell, kind),
         "weights": kinds.weights(cell, kind),
-        "numbers": kinds.numbers(cell, kind, int(x_shape[-1]), steps),
+        "numbers": kinds.numbers(cell, kind, int([1, *x_shape[2:]][-1]), steps),
         "plan": _plan(layer, x_shape),
     }
+    if call and len(jax.tree.leaves(call.arguments["x"])) > 1:
+        each = [prod(a.shape[2:]) for a in jax.tree.leaves(call.arguments["x"])]
+        facts["beside"] = sum(each) - max(each)
     if call and call.arguments.get("memory") is not None:
         read = jax.tree.leaves(call.arguments["memory"])
         facts["memory"] = [[int(n) for n in array.shape[1:]] for array in read]
@@ -154,7 +159,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         facts |= {"trace": {"drawn": False, "why": why}}
         facts["embedded"] = {"embedded": False, "why": why}
         return 0
-    inner = tuple(int(n) for n in x_shape[2:])
+    inner = _one_step(call.arguments["x"] if call else None, x_shape)
     with remembered(cell, call.arguments if call and not call.traced else {}):
         found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
@@ -170,7 +175,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
 
 
 def _run(
-    facts: dict[str, Any], job: Job, kind: str, steps: int, inner: tuple[int, ...]
+    facts: dict[str, Any], job: Job, kind: str, steps: int, inner: Any
 ) -> tuple[Trace | None, Reading | None]:
     """Execute what this layer's facts need, all of it in one compilation."""
     layer = job.layer
@@ -237,13 +242,30 @@ def _reading(
     return Reading(x, None if mask is None else shapes.as_bool(mask), start)
 
 
+def _main(inputs: Any) -> Any:
+    """Of several arrays that a step reads, the widest."""
+    return max(jax.tree.leaves(inputs), key=lambda array: array.shape[-1])
+
+
+def _one_step(inputs: Any, shape: list[Any]) -> Any:
+    """What one step of one row reads, as a tree of shapes and dtypes."""
+    if inputs is None:
+        return jax.ShapeDtypeStruct(tuple(shape[2:]), "float32")
+
+    def one(array: Any) -> Any:
+        whole = np.issubdtype(array.dtype, np.integer)
+        return jax.ShapeDtypeStruct(array.shape[2:], "int32" if whole else "float32")
+
+    return jax.tree.map(one, inputs)
+
+
 def _declared(layer: Any, call: Call | None) -> list[Any]:
     known = strip.tensor_shapes(layer, "input")
     if known:
         return known[0]
     if call is None:
         return [None, None, int(layer.cell.kernel.shape[0])]
-    return [None, None, *[int(n) for n in call.arguments["x"].shape[2:]]]
+    return [None, None, *[int(n) for n in _main(call.arguments["x"]).shape[2:]]]
 
 
 def _wrapper(place: strip.Place, own: str, call: Call | None) -> dict[str, Any] | None:

@@ -32,6 +32,8 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         first += f"applied {times} with the same weights"
         first += ", from the last step to the first." if backwards else "."
     said = [first, f"Each step reads {plural(d, 'feature')}."]
+    if facts.get("beside"):
+        said[1] += f" Beside them it reads {plural(facts['beside'], 'number')} more."
     if facts.get("memory"):
         shapes = [" x ".join(f"{n:,}" for n in shape) for shape in facts["memory"]]
         said[1] += (

@@ -80,8 +80,19 @@ def affordable(layer: Any, steps: int, batch: int, budget: int = BUDGET) -> int:
     return max(1, min(steps, budget // max(step, 1)))
 
 
-def ones(batch: int, steps: int, inner: tuple[int, ...]) -> np.ndarray:
-    return np.full((batch, steps, *inner), 0.1, "float32")
+def ones(leading: tuple[int, ...], inner: Any) -> Any:
+    """Small numbers, or ids, for a tree of what one step of one row reads."""
+
+    def small(one: Any) -> np.ndarray:
+        number = 0.1 if np.issubdtype(one.dtype, np.floating) else 1
+        return np.full((*leading, *one.shape), number, one.dtype)
+
+    return jax.tree.map(small, inner)
+
+
+def along(leading: tuple[int, ...], inner: Any) -> Any:
+    """Shapes of sequences of that."""
+    return jax.tree.map(lambda one: (*leading, *one.shape), inner)
 
 
 def shapes_of(result: Any) -> list[list[int]]:
@@ -90,14 +101,15 @@ def shapes_of(result: Any) -> list[list[int]]:
 
 
 def returns(
-    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+    together: Together, layer: Any, kind: str, t: int, inner: Any
 ) -> Callable[[], dict[str, Any]]:
     """All eight combinations of the three flags, each one executed.
 
     Returns a function that gives the table once `together` has run.
     """
     u = kinds.state_sizes(layer.cell)[0][0]
-    batch = unlike(t, *inner, u)
+    sizes = [n for one in jax.tree.leaves(inner) for n in one.shape]
+    batch = unlike(t, *sizes, u)
     steps = affordable(layer, t, batch * 8)
     rows: list[dict[str, Any]] = []
     jobs = []
@@ -110,7 +122,7 @@ def returns(
         row |= {"shapes": [], "text": []}
         row["meaning"] = returned.meanings(layer, kind, flags | history, steps)
         rows.append(row)
-        jobs.append(_flagged(together, layer, (batch, steps, *inner), flags))
+        jobs.append(_flagged(together, layer, (batch, steps), inner, flags))
 
     def finish() -> dict[str, Any]:
         for row, job in zip(rows, jobs, strict=True):
@@ -122,7 +134,7 @@ def returns(
                 row["ran"] = True
             except Exception as error:  # a stranger's layer may raise anything
                 row["error"] = reason(error)
-        d = inner[-1] if inner else None
+        d = sizes[-1] if sizes else None
         cut = None if steps == t else f"run over {steps} of {t:,} steps to save time"
         ran = {"B": batch, "T": steps, "D": d}
         many = len(returned.outputs(layer.cell, kind))
@@ -132,18 +144,21 @@ def returns(
 
 
 def _flagged(
-    together: Together, layer: Any, shape: tuple[int, ...], flags: dict[str, bool]
+    together: Together,
+    layer: Any,
+    leading: tuple[int, int],
+    inner: Any,
+    flags: dict[str, bool],
 ) -> Callable[[], Any]:
     """A job of a twin with these flags, or the error of making one."""
     major = bool(getattr(layer, "time_major", False))
-    if major:
-        shape = (shape[1], shape[0], *shape[2:])
+    order = leading[::-1] if major else leading
     try:
-        other = twin_with_cell(layer, shape, **flags)
+        other = twin_with_cell(layer, along(order, inner), **flags)
     except Exception as error:
         return _raising(error)
-    x = ones(shape[0], shape[1], shape[2:])
-    call = lambda x: other(x, **memory.of(layer.cell, x.shape[major]))  # noqa: E731
+    x = ones(order, inner)
+    call = lambda x: other(x, **memory.of(layer.cell, leading[0]))  # noqa: E731
     return together.add(call, x, layer=other)
 
 
@@ -158,12 +173,12 @@ def count(layer: Any) -> int:
     return sum(prod(w.shape) for w in layer.cell.weights)
 
 
-def other_steps(together: Together, layer: Any, t: int, inner: tuple[int, ...]) -> Rows:
+def other_steps(together: Together, layer: Any, t: int, inner: Any) -> Rows:
     """The layer itself over another T."""
     most = affordable(layer, 10**9, 1)
     asked = list(dict.fromkeys((max(1, t // 2), 2 * t)))
     call = calling(layer, Reading(np.zeros(0)), return_sequences=False)
-    jobs = [together.add(call, ones(1, min(t, most), inner)) for t in asked]
+    jobs = [together.add(call, ones((1, min(t, most)), inner)) for t in asked]
 
     def row(asked: int, job: Callable[[], Any]) -> dict[str, Any]:
         steps = min(asked, most)
@@ -182,18 +197,14 @@ def other_steps(together: Together, layer: Any, t: int, inner: tuple[int, ...]) 
     return lambda: [row(*pair) for pair in zip(asked, jobs, strict=True)]
 
 
-def other_units(
-    together: Together, layer: Any, kind: str, inner: tuple[int, ...]
-) -> Rows:
+def other_units(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
     """Half and twice the units: what moves and what does not."""
     units = getattr(layer.cell, "units", None)
     if kind not in GATES or not units:
         why = f"a {kind} cell has no `units` argument that can be changed from outside"
         return lambda: [{"ran": False, "why": why, "text": why}]
     widths = list(dict.fromkeys((max(1, units // 2), 2 * units)))
-    others = [
-        _resized(together, layer, kind, width, (1, 2, *inner)) for width in widths
-    ]
+    others = [_resized(together, layer, kind, width, inner) for width in widths]
 
     def row(width: int, job: Callable[[], Any]) -> dict[str, Any]:
         row: dict[str, Any] = {"units": width, "ran": False}
@@ -217,10 +228,13 @@ def other_units(
 
 def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
     """Twice and half the features: only the kernel's rows change."""
-    widths = list(dict.fromkeys((max(1, inner[-1] // 2), 2 * inner[-1])))
-    others = [
-        _resized(together, layer, kind, None, (1, 2, *inner[:-1], d)) for d in widths
-    ]
+    if not isinstance(inner, jax.ShapeDtypeStruct) or not inner.shape:
+        why = "each of its steps reads no single row of features"
+        return lambda: [{"ran": False, "why": why, "text": why}]
+    *first, d = inner.shape
+    widths = list(dict.fromkeys((max(1, d // 2), 2 * d)))
+    likes = [jax.ShapeDtypeStruct((*first, d), inner.dtype) for d in widths]
+    others = [_resized(together, layer, kind, None, like) for like in likes]
 
     def row(d: int, job: Callable[[], Any]) -> dict[str, Any]:
         try:
@@ -243,7 +257,7 @@ def _resized(
     layer: Any,
     kind: str,
     units: int | None,
-    shape: tuple[int, ...],
+    inner: Any,
 ) -> Callable[[], Any]:
     """A twin of another size, built and executed: the twin and its output's shape."""
     changes: dict[str, Any] = {"stateful": False, "return_state": False}
@@ -252,20 +266,20 @@ def _resized(
         if getattr(layer, key, False):
             changes[key] = False
     if kind in GATES:
-        cost = count_weights(kind, shape[-1], units or layer.cell.units, 1)
+        cost = count_weights(kind, inner.shape[-1], units or layer.cell.units, 1)
         if cost > LARGEST_TWIN:
             return _raising(ValueError(f"{cost:,} weights are too many to try"))
     try:
         other = twin(layer, **changes)
-        other.build(shape)
+        other.build(along((1, 2), inner))
     except Exception as error:
         return _raising(error)
-    job = together.add(other, ones(shape[0], shape[1], shape[2:]), layer=other)
+    job = together.add(other, ones((1, 2), inner), layer=other)
     return lambda: (other, shapes_of(job())[0])
 
 
 def variants(
-    together: Together, layer: Any, kind: str, t: int, inner: tuple[int, ...]
+    together: Together, layer: Any, kind: str, t: int, inner: Any
 ) -> Callable[[], dict[str, Any]]:
     """The layer with other steps, other units and other features."""
     rows = {
