@@ -4,7 +4,7 @@
 BENCH ?=
 BENCH_PYTHON ?= python3
 
-.PHONY: bench bench-quick bench-stream bench-memory bench-core bench-conv
+.PHONY: bench bench-quick bench-stream bench-memory bench-core bench-conv bench-formulas
 .PHONY: bench-page bench-clean
 
 bench:   ## compare speed with other libraries, each in its own place
@@ -16,7 +16,7 @@ bench-quick:
 bench-stream:
 	$(BENCH_PYTHON) benchmarks/bench.py --mode stream $(BENCH)
 
-bench-memory bench-core bench-conv:
+bench-memory bench-core bench-conv bench-formulas:
 	$(BENCH_PYTHON) benchmarks/$(@:bench-%=%).py $(BENCH)
 
 bench-page: browser

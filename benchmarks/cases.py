@@ -102,6 +102,36 @@ class Images:
         return f"{sizes}, window {self.window}"
 
 
+# Cells that are formulas, by what their rows are called; peers say what each is.
+FORMULAS = (
+    *("LSTM, peepholes", "LSTM, projection", "LSTM, coupled", "LSTM, layer norm"),
+    *("LSTM, weight norm", "UGRNN", "Intersection", "NAS", "IndRNN", "IndyLSTM"),
+    *("IndyGRU", "SRU", "CFN", "MinimalRNN", "GLSTM", "Phased", "MGU", "minGRU"),
+    *("minLSTM", "sLSTM", "ESN", "Attention", "Grid2LSTM", "NTM"),
+)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A cell in the time loop, and what it does."""
+
+    cell: str
+    mode: str  # forward | training
+    shape: tuple[int, int, int, int]  # B, T, D, U
+    scale: float = 1e3
+    compared: bool = False  # each peer draws weights of its own
+
+    @property
+    def group(self) -> str:
+        """Name the table."""
+        return f"formula cells, {self.mode}, {','.join(map(str, self.shape))}"
+
+    @property
+    def label(self) -> str:
+        """Name the row."""
+        return self.cell
+
+
 @dataclass(frozen=True)
 class View:
     """A view of the page of `explain`, and what happens to it."""

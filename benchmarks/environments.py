@@ -27,12 +27,15 @@ NEEDS = {
     "torch": ("torch==2.13.0", "numpy"),
     "onnxruntime": ("onnxruntime==1.32.*", "onnx==1.23.*", "numpy"),
     "tensorflow": ("tensorflow-cpu==2.21.*", KERAS),
+    "keras_rnn": (KERAS, JAX, *BUILD),
+    "tensorflow1": ("tensorflow==1.15.5", "protobuf<3.21", "numpy<1.19"),
     "core": (JAX, *BUILD),
     "page": (KERAS, JAX, *BUILD, "playwright==1.*", "mlxtend==0.*"),
 }
 PEERS = ("unrolled", "keras", "flax", "torch", "onnxruntime", "tensorflow")
 GPU_PEERS = ("unrolled", "keras", "torch")
-INSTALLED = ("unrolled", "page")  # have our package in them
+INSTALLED = ("unrolled", "keras_rnn", "page")  # have our package in them
+OLD = {"tensorflow1": "3.7"}  # what runs on another Python
 OURS = (*INSTALLED, "core")  # another checkout has them too
 
 
@@ -73,7 +76,8 @@ def python(peer: Who, here: bool) -> str:
         needs = " ".join(swaps.get(need, need) for need in NEEDS[peer.module])
         own = str(place / "bin" / "python")
         pip = [own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-        make = [sys.executable, "-m", "venv", place], [*pip, *needs.split()]
+        base = interpreter(OLD[peer.module]) if peer.module in OLD else sys.executable
+        make = [base, "-m", "venv", place], [*pip, *needs.split()]
         once(peer, place / "environment", needs, *make)
         if installed:
             state = f"{needs} {sources(peer.checkout)}"
@@ -88,6 +92,15 @@ def python(peer: Who, here: bool) -> str:
         run(peer, [cmake, "-S", peer.checkout, "-B", folder, for_headers])
         run(peer, [cmake, "--build", folder, "--target", "core_time", "--parallel"])
     return own
+
+
+def interpreter(version: str) -> str:
+    """A Python of another version, on the path or pyenv's."""
+    found = shutil.which(f"python{version}")
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    if not found and not kept:
+        raise SetupError(f"needs Python {version}, and there is none here")
+    return found or str(kept[-1])
 
 
 def once(peer: Who, stamp: Path, state: str, *commands: list) -> None:

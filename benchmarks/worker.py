@@ -17,7 +17,12 @@ import cases
 from peers import THREADS, Ready, UnsupportedError
 
 # What a peer builds a case with, by the kind of the case or by its mode.
-BUILDERS = {"fit": "build_fit", "stream": "build_stream", "Images": "build_images"}
+BUILDERS = {
+    "fit": "build_fit",
+    "stream": "build_stream",
+    "Images": "build_images",
+    "Formula": "build_formula",
+}
 
 
 class Worker:
