@@ -65,12 +65,13 @@ def python(peer: Who, here: bool) -> str:
 
     Args:
         peer: whose.
-        here: run all in this interpreter, a build of another checkout apart.
+        here: run all in this interpreter, apart from a build of another checkout, and
+            what needs another Python.
     """
     installed = peer.module in INSTALLED
     another = installed and peer.checkout != ROOT
     own = sys.executable
-    if another or not here:
+    if another or not here or peer.module in OLD:
         place = HOME / (peer.module + "-gpu" * peer.gpu + "-against" * another)
         swaps = ON_GPU if peer.gpu else {}
         needs = " ".join(swaps.get(need, need) for need in NEEDS[peer.module])

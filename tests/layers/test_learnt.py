@@ -76,10 +76,15 @@ def test_states_that_cannot_be_learned():
         layer.build((B, T, D))
 
 
+WAYS = [  # begins afresh, last step first, what else
+    *((begins, reverse, {}) for begins in (False, True) for reverse in (False, True)),
+    (True, False, {"truncate": 3}),
+    (True, True, {"checkpoint": True}),
+]
+
+
 @pytest.mark.parametrize("path", ["kernel", "scan"])
-@pytest.mark.parametrize("begins", [False, True])
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("more", [{}, {"truncate": 3}, {"checkpoint": True}], ids=str)
+@pytest.mark.parametrize(("begins", "reverse", "more"), WAYS, ids=str)
 def test_gradients_come_through_resets(path, begins, reverse, more, rng, monkeypatch):
     """Row by row, piece by piece, by a layer that is given the states."""
     if path == "scan":

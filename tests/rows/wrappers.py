@@ -173,6 +173,7 @@ ROWS = [
         _attention,
         order=(1, 0, 2, 3),
         scale=2.0,
+        narrow=(2, 4),
     ),
     Formula(
         "attention_sizes",
