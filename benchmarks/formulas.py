@@ -14,6 +14,7 @@ import sys
 
 import session
 from cases import FORMULAS, Formula
+from environments import Who
 
 SHAPE = (64, 100, 128, 128)
 PEERS = ("unrolled", "keras_rnn", "tensorflow1")
@@ -32,9 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--mode", nargs="+", choices=modes, default=modes)
     p.add_argument("--cells", nargs="+", choices=FORMULAS, default=[*FORMULAS])
     p.add_argument("--shapes", nargs="+", type=session.shape, default=[SHAPE])
-    p.add_argument("--peers", nargs="+", type=session.peer, metavar="PEER")
+    p.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     args = session.parse(p, argv)
-    peers = args.peers or [session.peer(name) for name in PEERS]
+    peers = [Who(name, name) for name in args.peers]
     wanted = [
         Formula(cell, mode, shape)
         for mode in args.mode
