@@ -170,8 +170,8 @@ class LSTMCell(LSTMArguments, NormalisedCell):
 
     @property
     def splits(self) -> bool:
-        """A normalised projection is among the constants, which `step` has."""
-        return not (self.weight_norm and self.projection_size)
+        """Not where h is projected: a product after the gates would be kept T times."""
+        return self.projection_size is None
 
     def step(self, x: Any, states: list, constants: dict) -> tuple[jax.Array, list]:
         """Apply the formula above."""
