@@ -75,7 +75,8 @@ def test_claims_are_numbered_as_on_the_page():
 
 
 def test_the_front_page_leads_everywhere():
-    pages = re.findall(r"^  - .*: ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    text = (ROOT / "mkdocs.yml").read_text()
+    pages = re.findall(r"^  - .*: ([\w-]+\.md)$", text, re.M)
     assert set(pages) == {page.name for page in DOCS.glob("*.md")}
     front = (DOCS / "index.md").read_text()
     assert all(f"({page})" in front for page in pages if page != "index.md")
