@@ -77,6 +77,17 @@ def strict(request):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """Let go of what a module compiled: a process may map so many pieces of memory.
+
+    Each program has some of its own, and where the kernel gives no more (65,530 on
+    Linux) LLVM stops the process.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def rng(request):
     """A generator seeded by the test's name: the same numbers on every run."""

@@ -7,6 +7,7 @@ from unrolled.explain.facts.describe import describe
 from unrolled.explain.facts.together import Together
 from unrolled.explain.facts.trace import NotDrawn, Reading, run_layer, trace
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -161,7 +162,8 @@ def test_gru_without_reset_after():
 def test_shape_table_is_what_the_layer_returns(kind):
     layer = built(KINDS[kind](3), 4)
     together = Together(layer)
-    finish = shapes.returns(together, layer, kind, 6, (4,))
+    row = jax.ShapeDtypeStruct((4,), "float32")
+    finish = shapes.returns(together, layer, kind, 6, row)
     together.run()
     table = finish()
     batch = table["ran_with"]["B"]
