@@ -12,6 +12,7 @@ from .gated import (
     UnitsArguments,
     WeightArguments,
     activate,
+    dropped,
 )
 from .normalised import NormalisationArguments, NormalisedCell
 
@@ -100,9 +101,7 @@ class GRUCell(GRUArguments, NormalisedCell):
             return super().step(x, states, constants)
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)
         kernel = constants.get("recurrent_kernel", self.recurrent_kernel.value)
-        h = states[0]
-        if "recurrent_mask" in constants:
-            h = h * constants["recurrent_mask"].astype(h.dtype)
+        h = dropped(states[0], constants.get("recurrent_mask"))
         gates, candidate = kernel[:, : 2 * self.units], kernel[:, 2 * self.units :]
         h_z, h_r = jnp.split(self.matmul(h, gates), 2, axis=-1)
         r = activate(self.recurrent_activation, self.normal(1, x_r + h_r))

@@ -126,10 +126,10 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     if major:
         x_shape[0], x_shape[1] = x_shape[1], x_shape[0]
         steps = x_shape[1]
+    d = [1, *x_shape[2:]][-1]  # ids (B, T) are one number a step
     facts |= {
         "U": int(cell.filters) if image else kinds.width(cell),
-        # Ids (B, T) are one number a step.
-        "D": int(cell.kernel.shape[-2] if image else [1, *x_shape[2:]][-1]),
+        "D": int(cell.kernel.shape[-2] if image else d),
         "P": int(cell.filters) if image else kinds.output_size(cell),
         "T": {"value": steps, "declared": shape[0 if major else 1]},
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
@@ -140,7 +140,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "states": kinds.states(cell, kind),
         "equations": kinds.equations(cell, kind),
         "weights": kinds.weights(cell, kind),
-        "numbers": kinds.numbers(cell, kind, int([1, *x_shape[2:]][-1]), steps),
+        "numbers": kinds.numbers(cell, kind, int(d), steps),
         "plan": _plan(layer, x_shape),
     }
     if call and len(jax.tree.leaves(call.arguments["x"])) > 1:
