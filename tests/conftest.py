@@ -12,6 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 
+import jaxlib
+
+if jaxlib.version.__version_info__ < (0, 11):
+    # Programs compile in half the time without them; later ones have no such choice.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+
 import unrolled  # noqa: F401  selects JAX for Keras: before anything of Keras
 
 import jax

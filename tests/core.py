@@ -1,5 +1,6 @@
 """The native core in tests: whether it must be there, and a process of its own."""
 
+import functools
 import os
 import pathlib
 import platform
@@ -26,9 +27,12 @@ need_core = pytest.mark.skipif(_is_missing(), reason="the native core is not bui
 
 
 def _start(code, environment):
+    # Programs of this size run once: compiled as in the tests themselves.
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    flags = " ".join(each.get("XLA_FLAGS", "") for each in (os.environ, environment))
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **environment},
+        env={**os.environ, **quick, **environment, "XLA_FLAGS": flags},
         capture_output=True,
         text=True,
         timeout=300,
@@ -37,18 +41,24 @@ def _start(code, environment):
     )
 
 
+@functools.cache
 def run(code, **environment):
-    """Run code in a fresh interpreter; returns what it printed."""
+    """Run code in a fresh interpreter, once; returns what it printed."""
     result = _start(code, environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
+@functools.cache
+def _is_known(isa):
+    code = "from unrolled.engine import native; native.library()"
+    result = _start(code, {"UNROLLED_ISA": isa})
+    assert not result.returncode or f'Got "{isa}"' in result.stderr
+    return not result.returncode
+
+
 def run_on(isa, code):
     """Run code on one instruction set; skip where the processor has no such."""
-    environment = {"UNROLLED_ISA": isa}
-    known = _start("from unrolled.engine import native; native.library()", environment)
-    if known.returncode:
-        assert f'Got "{isa}"' in known.stderr
+    if not _is_known(isa):
         pytest.skip(f"this processor has no {isa}")
-    return run(code, **environment)
+    return run(code, UNROLLED_ISA=isa)
