@@ -20,6 +20,7 @@ import numpy as np
 from keras import activations, constraints, initializers, regularizers
 
 from . import misnamed
+from .checks import require
 
 __all__ = ["KW_ONLY", "Declared", "field"]
 
@@ -186,6 +187,14 @@ class Declared:
         codec = _codec(name)
         if isinstance(value, np.generic):
             value = value.item()  # a number of NumPy's, which no file would take
+        require(
+            codec is not activations or not isinstance(value, (int, float)),
+            name,
+            "must be the name of an activation, a function or None",
+            value,
+            "one number, units, says how wide the state is; how many features a step "
+            "has is read from the data",
+        )
         return codec.get(value) if codec else value
 
     def __post_init__(self) -> None:

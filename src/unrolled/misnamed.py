@@ -15,6 +15,8 @@ _STACK = (
 _TRUNCATE = "pass truncate=..., after how many steps the states' gradient is cut"
 _CHECKPOINT = "pass checkpoint=True"
 _LEARN = "pass learn_initial_state=True"
+_OF_LSTM = "it is an argument of LSTM and LSTMCell"
+_OF_LAYERS = "pass it to the layer that runs the cell, such as unrolled.RNN(cell, ...)"
 # Of torch, TensorFlow 1, flax, haste, and of what people say.
 _MEANT = {
     **dict.fromkeys(
@@ -56,6 +58,19 @@ _MEANT = {
         ("inter_layer_dropout", "interlayer_dropout", "dropout_between_layers"),
         "pass layer_dropout=..., beside num_layers=...",
     ),
+    # Ours, where the class that was called has none.
+    **dict.fromkeys(("use_peepholes", "couple_gates", "cell_clip"), _OF_LSTM),
+    **dict.fromkeys(("projection_size", "projection_clip"), _OF_LSTM),
+    **dict.fromkeys(("forget_bias", "unit_forget_bias"), _OF_LSTM),
+    "reset_after": "it is an argument of GRU and GRUCell",
+    **dict.fromkeys(
+        ("return_sequences", "return_state", "return_all_states", "go_backwards"),
+        _OF_LAYERS,
+    ),
+    **dict.fromkeys(
+        ("stateful", "unroll", "zero_output_for_mask", "time_major"), _OF_LAYERS
+    ),
+    **dict.fromkeys(("truncate", "checkpoint", "learn_initial_state"), _OF_LAYERS),
     "batch_first": "leave it out: sequences are (batch, time steps, features), or with "
     "time_major=True (time steps, batch, features)",
     "bidirectional": "put the layer into unrolled.Bidirectional(...)",

@@ -42,6 +42,7 @@ def test_bad_arguments_are_told_of(name, arguments, message):
     [
         ("PhasedLSTMCell", [(3,)], r"must be a pair .* \(time, features\). Got one"),
         ("AUGRUCell", [(3,), (1,), (1,)], "must be a pair .* Got 3 arrays"),
+        ("PhasedLSTMCell", [(3,), (1,)], r"in the order \(time, features\)"),
         ("PhasedLSTMCell", [(3,), (3,)], "time must be one number at each step"),
         ("AUGRUCell", [(3,), (3,)], "score must be one number at each step"),
     ],

@@ -29,6 +29,10 @@ NAMES = [
     (unrolled.LSTM, "inter_layer_dropout", 0.1, "pass layer_dropout="),
     (unrolled.GRU, "go_backward", True, "pass go_backwards="),
     (unrolled.GRU, "recurrent_droput", 0.1, "pass recurrent_dropout="),
+    (unrolled.GRU, "use_peepholes", True, "an argument of LSTM"),
+    (unrolled.LSTM, "reset_after", True, "an argument of GRU"),
+    (unrolled.LSTMCell, "truncate", 20, "unrolled.RNN(cell, ...)"),
+    (unrolled.NASCell, "return_sequences", True, "unrolled.RNN(cell, ...)"),
 ]
 
 
@@ -81,6 +85,8 @@ def test_a_class_of_a_user_takes_what_it_declares():
         (lambda: unrolled.LSTM(4, dropout="0.1"), "dropout must be between"),
         (lambda: unrolled.GRUCell(4, recurrent_dropout=None), "must be between"),
         (lambda: unrolled.LSTM("4"), "units must be a positive integer"),
+        (lambda: unrolled.LSTM(3, 8), "activation must be .* Got 8: one number, units"),
+        (lambda: unrolled.NASCell(4)(X), r"NASCell is a cell.*unrolled.RNN\(cell\)"),
     ],
 )
 def test_a_layer_for_a_cell_and_the_like(make, advice):

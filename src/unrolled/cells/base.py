@@ -79,7 +79,17 @@ class Cell(keras.layers.Layer):
         """As any Keras layer; built for the inputs and the memory.
 
         Keras would do so only if `call` had an argument for each of `build`.
+
+        Raises:
+            ValueError: if no states come: a cell is applied to one step.
         """
+        require(
+            len(args) + len(kwargs.keys() - {"training"}) > 1,
+            "states",
+            f"must be given: {type(self).__name__} is a cell, applied to one step",
+            "none",
+            "unrolled.RNN(cell)(x) applies it along time",
+        )
         if not self.built and takes(self.build, "memory_shape"):
             given = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
             # While Keras traces a model for any batch, B is no number.

@@ -28,7 +28,8 @@ class PairedCell(GatedCell):
             "sequences",
             f"must be a pair for {type(self).__name__}, ({', '.join(self.pair)})",
             "one array" if alone else f"{len(input_shape)} arrays",
-            "pass both in a tuple",
+            "pass both in a tuple, each (batch, time steps, ...): a second array of "
+            "two axes is taken for a state",
         )
         features, number = self.parted(input_shape)
         require(
@@ -36,7 +37,9 @@ class PairedCell(GatedCell):
             self.pair[1 - self.pair.index("features")],
             "must be one number at each step, (batch, time steps, 1)",
             f"steps of shape {tuple(number)}",
-            "add an axis, a[..., None]",
+            f"pass the pair in the order ({', '.join(self.pair)})"
+            if features[-1] == 1
+            else "add an axis, a[..., None]",
         )
         super().build(features)
 

@@ -63,7 +63,6 @@ class Bidirectional(keras.layers.Layer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        misnamed.check("Bidirectional", kwargs, ())
         for argument in kwargs:
             require(
                 argument not in RNN.argument_names(),
@@ -72,6 +71,7 @@ class Bidirectional(keras.layers.Layer):
                 f"{argument} beside it",
                 f"pass it there: Bidirectional(LSTM(64, {argument}=...))",
             )
+        misnamed.check("Bidirectional", kwargs, ())
         for argument, value in (("layer", layer), ("backward_layer", backward_layer)):
             require(
                 _runs_along_time(value)
