@@ -68,6 +68,8 @@ from .layers import (
 )
 from .stream import Stream, stream
 
+from . import tf1 as tf1  # isort: skip  (over all of these)
+
 __version__ = "0.1.0"
 
 __all__ = [

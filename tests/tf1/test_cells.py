@@ -156,6 +156,8 @@ def test_mistakes_are_told_in_words(rng):
     cell = tf1.BasicLSTMCell(U, state_is_tuple=False)
     with pytest.raises(ValueError, match=r"one array of width 4 \+ 4"):
         tf1.dynamic_rnn(cell, x, initial_state=jnp.zeros((B, U)))
+    with pytest.raises(ValueError, match=r"each of 2 cells\. Got 3 of them"):
+        tf1.MultiRNNCell([tf1.GRUCell(4)] * 2).from_old((x, x, x))
     with pytest.raises(ValueError, match="state must be a tuple with the state of"):
         tf1.dynamic_rnn(tf1.MultiRNNCell([tf1.GRUCell(2)]), x, initial_state=(x, x))
     with pytest.raises(ValueError, match="input_keep_prob must be a number between"):

@@ -299,9 +299,59 @@ def test_lists_of_cells_and_states_are_checked(x):
         run(cells, cells[:1], x)
     with pytest.raises(ValueError, match="as many cells, one or more"):
         run([], [], x)
+    with pytest.raises(ValueError, match=r"as many cells.*Got .'GRUCell', 'list'"):
+        tf1.stack_bidirectional_dynamic_rnn(tf1.GRUCell(3), [tf1.GRUCell(3)], x)
     with pytest.raises(ValueError, match="initial_states_bw must be a list of states"):
         run(cells, cells, x, initial_states_bw=[x[:, 0]])
     with pytest.raises(ValueError, match="inputs must be a list with an array"):
         tf1.static_rnn(cells[0], x)
     with pytest.raises(ValueError, match="state_name must have a name for each"):
         tf1.state_saving_rnn(tf1.BasicLSTMCell(2), [x[:, 0]], None, "c")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda x, time: x[time], lambda x, time: x[0] if time < 2 else x[1]],
+    ids=["an array of NumPy", "if"],
+)
+def test_what_loop_fn_decides_in_python_is_named_with_its_line(read):
+    steps, cell = np.ones((3, B, D), "float32"), tf1.GRUCell(U)
+
+    def loop_fn(time, output, state, _):
+        state = cell.zero_state(B, "float32") if output is None else state
+        taken = steps[0] if output is None else read(steps, time)
+        return time >= 2, taken, state, output, None
+
+    with pytest.raises(ValueError, match=r"loop_fn must be the same arith.*in line"):
+        tf1.raw_rnn(cell, loop_fn)
+
+
+def test_a_cell_made_at_each_call_would_not_be_trained(x):
+    class Model(keras.Model):
+        def call(self, x):
+            return tf1.dynamic_rnn(tf1.GRUCell(U), x, dtype="float32")[0]
+
+    with pytest.raises(ValueError, match=r"kept by Model.*make it once, in __init__"):
+        Model()(x)
+
+
+def test_a_cell_of_a_users_makes_variables_as_in_tensorflow(x):
+    class Mine(tf1.RNNCell):
+        state_size = output_size = U
+
+        def build(self, shape):
+            self.kernel = self.add_variable("kernel", [shape[-1] + U, U])
+
+        def call(self, inputs, state):
+            h = jnp.tanh(jnp.concatenate([inputs, state], axis=1) @ self.kernel.value)
+            return h, h
+
+    cell = Mine()
+    tf1.dynamic_rnn(cell, x, dtype="float32")
+    kernel = np.ones((D + U, U), "float32")
+    tf1.load(cell, {"rnn/mine/kernel": kernel})
+    _, state = tf1.dynamic_rnn(cell, x, dtype="float32")
+    h = np.zeros((B, U))
+    for t in range(T):
+        h = np.tanh(np.concatenate([np.asarray(x[:, t], "float64"), h], 1) @ kernel)
+    np.testing.assert_allclose(state, h, rtol=1e-5)

@@ -142,8 +142,12 @@ def _kind(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def in_words(cell: Any) -> Iterator[None]:
+def in_words(cell: Any, argument: str = "cell") -> Iterator[None]:
     """Say which line of a step asks for the value of a tensor.
+
+    Args:
+        cell: whose step it is; or a function that is called at each.
+        argument: its name.
 
     Raises:
         DecisionError: in place of JAX's own error.
@@ -166,11 +170,13 @@ def in_words(cell: Any) -> Iterator[None]:
         at = theirs[-1]
         line = linecache.getline(at.filename, at.lineno or 0).strip()
         raise DecisionError(
-            f"cell must be the same arithmetic whatever the numbers are: a step of "
-            f"{type(cell).__name__} is compiled once for all of them. Got a Python "
+            f"{argument} must be the same arithmetic whatever the numbers are: a step "
+            f"of {getattr(cell, '__name__', type(cell).__name__)} is compiled once for "
+            f"all of them. Got a Python "
             f"decision on values in line {at.lineno} of {at.filename}, `{line}`: use "
-            "jnp.where or keras.ops.where in place of `if` or of picking rows, and a "
-            "fixed number of rounds in `for`."
+            "jnp.where or keras.ops.where in place of `if` or of picking rows, a "
+            "fixed number of rounds in `for`, and jnp.asarray(a)[n] for an array of "
+            "NumPy."
         ) from error
 
 

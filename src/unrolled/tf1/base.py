@@ -54,8 +54,8 @@ class RNNCell(Declared, keras.layers.Layer):
     """Base of the old cells; derive from it to keep a cell of your own as it is.
 
     A subclass has ``state_size``, ``output_size`` and ``call(inputs, state) -> (output,
-    new_state)``. Variables are made in ``build(inputs_shape)`` with ``add_weight``,
-    where TensorFlow had ``get_variable`` in `call`.
+    new_state)``. Variables are made in ``build(inputs_shape)`` with ``add_variable``
+    (or ``add_weight``, as in Keras), where TensorFlow had ``get_variable`` in `call`.
 
     Now: `unrolled.Cell`.
 
@@ -95,6 +95,37 @@ class RNNCell(Declared, keras.layers.Layer):
     def from_old(self, state: Tree) -> Tree:
         """The inverse of `to_old`."""
         return jax.tree.leaves(state)
+
+    def add_variable(
+        self,
+        name: str,
+        shape: Any = (),
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """A weight, with TensorFlow's arguments in TensorFlow's order.
+
+        Args:
+            name: the variable's, which `tf1.load` finds it by.
+            shape: of it.
+            dtype: default: the cell's.
+            initializer: default: TensorFlow's, Glorot's uniform one.
+            regularizer: default None.
+            trainable: whether it is trained.
+            **kwargs: of Keras's ``add_weight``.
+        """
+        return self.add_weight(
+            shape=tuple(shape),
+            initializer=initializer,
+            dtype=dtype,
+            trainable=trainable,
+            regularizer=regularizer,
+            name=name,
+            **kwargs,
+        )
 
     def zero_state(self, batch_size: int, dtype: Any = None) -> Tree:
         """The state of a fresh sequence, in the old form.

@@ -154,7 +154,8 @@ def put(
         "must have one array for each variable, by TensorFlow's name",
         got,
         "name the driver's scope=..., the cells and layers (name=...) as the old "
-        "program did, or pass what lies below one scope, scope=...",
+        "program did, or pass what lies below one scope, scope=...; layers of now take "
+        "the weights of an old cell, see 'Coming from TensorFlow 1'",
     )
     for name, held in entries.items():
         held.write(arrays[name])

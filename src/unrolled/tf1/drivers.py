@@ -16,6 +16,7 @@ import jax
 import keras
 import numpy as np
 
+from .._borrowed import calling, parts_of
 from ..cells.base import Tree
 from ..checks import require, sizes
 from .base import RNNCell, check_cell
@@ -36,6 +37,16 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
     elif given == {"float64"} and double and not cell.is_settled:
         cell.settle("float64")  # a cell took that of its inputs
     if not cell.built:
+        caller = calling()
+        require(
+            caller is None
+            or any(part is cell or part is cell.as_ours() for part in parts_of(caller)),
+            "cell",
+            f"must be kept by {type(caller).__name__}, which trains and saves its "
+            "weights",
+            f"a {type(cell).__name__} made while that is called",
+            "make it once, in __init__: self.cell = ...",
+        )
         # Weights are real also where what the cell reads is being traced.
         with jax.ensure_compile_time_eval():
             cell.build(jax.tree.map(lambda a: (None, *sizes(a.shape)[1:]), steps))
@@ -264,16 +275,16 @@ def layer_by_layer(
     cells: Sequence[Sequence[RNNCell]], initial: Sequence[Any], inputs: Any, one: Any
 ) -> tuple[Any, tuple[Tree, ...], tuple[Tree, ...]]:
     """Layer after layer, ``one(place, inputs, states) -> (outputs, fw, bw)``."""
-    count = len(cells[0])
-    rule = "must be lists of as many cells, one or more"
-    got = [len(each) for each in cells]
+    lists = all(isinstance(each, (list, tuple)) for each in cells)
+    got = [len(each) if lists else type(each).__name__ for each in cells]
     require(
-        count > 0 and got == [count, count],
+        lists and len(cells[0]) == len(cells[1]) > 0,
         "cells_fw, cells_bw",
-        rule,
+        "must be lists of as many cells, one or more",
         got,
         "pass one cell of each for each layer",
     )
+    count = len(cells[0])
     for name, given in zip(("fw", "bw"), initial, strict=True):
         require(
             given is None or (isinstance(given, (list, tuple)) and len(given) == count),

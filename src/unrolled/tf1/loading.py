@@ -30,8 +30,8 @@ def load(model_or_cell: Any, arrays: Mapping[str, Any], scope: str = "") -> None
         scope: only what lies below it is looked at, and by its name below it.
 
     Raises:
-        ValueError: listing all that is missing, left over or of another shape; then
-            nothing is changed.
+        ValueError: if `arrays` is no mapping, or listing all that is missing, left over
+            or of another shape; then nothing is changed.
 
     Example:
         >>> import numpy as np
@@ -45,6 +45,13 @@ def load(model_or_cell: Any, arrays: Mapping[str, Any], scope: str = "") -> None
         >>> [array.shape for array in cell.get_weights()]
         [(5, 8), (8,)]
     """
+    require(
+        isinstance(arrays, Mapping),
+        "arrays",
+        "must be a mapping of arrays by TensorFlow's names",
+        repr(arrays) if isinstance(arrays, str) else type(arrays).__name__,
+        'pass np.load("model.npz"); what turns a checkpoint into one is written above',
+    )
     below = scope.strip("/") + "/" if scope else ""
     given = {
         name.removesuffix(":0").removeprefix(below): array

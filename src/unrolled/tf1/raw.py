@@ -82,8 +82,8 @@ def raw_rnn(
         ``(emitted, state, loop_state)``; of emitted ``.stack()`` is ``(T, B, ...)``.
 
     Raises:
-        ValueError: if `maximum_iterations` is needed and was not given, or what
-            `loop_fn` returns changes its form.
+        ValueError: if `maximum_iterations` is needed and was not given, what `loop_fn`
+            returns changes its form, or it decides on values by Python's ``if``.
 
     Now: a cell that feeds itself, or ``jax.lax.while_loop``.
 
@@ -191,7 +191,8 @@ class _Step:
             carry["x"], states, carry["variables"]
         )
         after, time = self.cell.to_old(states), carry["time"] + 1
-        returned = self.loop_fn(time, output, after, carry["loop_state"])
+        with in_words(self.loop_fn, "loop_fn"):
+            returned = self.loop_fn(time, output, after, carry["loop_state"])
         finished, x, state, emit, loop_state = _returned(returned)
         if loop_state is None:
             loop_state = carry["loop_state"]

@@ -84,7 +84,9 @@ class MultiRNNCell(OldCell):
             isinstance(state, (list, tuple)) and len(state) == len(self.cells),
             "state",
             f"must be a tuple with the state of each of {len(self.cells)} cells",
-            f"{type(state).__name__}",
+            f"{len(state)} of them"
+            if isinstance(state, (list, tuple))
+            else type(state).__name__,
             "pass what zero_state or a driver returns",
         )
         pairs = zip(self.cells, state, strict=True)
