@@ -49,6 +49,16 @@ def test_public_names_have_a_docstring_of_their_own(name):
             assert "Args:" in thing.__doc__ or ">>>" in thing.__doc__
 
 
+def test_what_a_docstring_refers_to_is_in_the_reference():
+    """`Name` in single backticks: exported, or with an entry of its own."""
+    shown = re.findall(r"^::: (?:\w+\.)*(\w+)", (DOCS / "api.md").read_text(), re.M)
+    known = {*unrolled.__all__, *shown}
+    for name in unrolled.__all__:
+        text = getattr(unrolled, name).__doc__ or ""
+        for other in re.findall(r"(?<!`)`([A-Z]\w*[a-z]\w*)`(?!`)", text):
+            assert other in known, f"{name}: `{other}`"
+
+
 def test_layers_and_accelerate_carry_examples():
     for name in (
         "SimpleRNN",
