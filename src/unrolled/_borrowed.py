@@ -294,8 +294,3 @@ def calling() -> Any:
         "current_call_ctx"
     )
     return None if context is None else context.entry_layer
-
-
-def parts_of(layer: Any) -> list[Any]:
-    """A layer, and all that it holds."""
-    return list(layer._flatten_layers())

@@ -16,7 +16,7 @@ import jax
 import keras
 import numpy as np
 
-from .._borrowed import calling, parts_of
+from .._borrowed import calling
 from ..cells.base import Tree
 from ..checks import require, sizes
 from .base import RNNCell, check_cell
@@ -40,7 +40,10 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
         caller = calling()
         require(
             caller is None
-            or any(part is cell or part is cell.as_ours() for part in parts_of(caller)),
+            or any(
+                part is cell or part is cell.as_ours()
+                for part in caller._flatten_layers()
+            ),
             "cell",
             f"must be kept by {type(caller).__name__}, which trains and saves its "
             "weights",
