@@ -1,6 +1,7 @@
 """A cell of another formula: its gates by their letters, h and c of two widths."""
 
 import unrolled
+from unrolled.explain.facts import kinds
 from unrolled.explain.facts.describe import describe
 
 import keras
@@ -22,7 +23,43 @@ def test_a_projected_lstm_has_units_and_an_output_of_another_width():
     assert (chip["size"], "number of c" in chip["text"]) == (6, True)
     claim = next(c for c in facts["claims"] if c["id"] == 9)
     assert claim["truth"] == "The output is h, 2 wide: c's 6, projected."
-    assert claim["verdict"] == "shown"
+    assert all(c["verdict"] != "failed" for c in facts["claims"])
+    claim = next(c for c in facts["claims"] if c["id"] == 22)
+    assert "the 2-wide state" in claim["truth"]
+
+
+def _claim(facts, number):
+    return next(c for c in facts["claims"] if c["id"] == number)
+
+
+def test_a_stack_says_how_many_cells_and_names_the_states_of_each():
+    facts = _facts(unrolled.RNN([unrolled.LSTMCell(4), unrolled.GRUCell(2)]))
+    said = "One stack of 2 cells, 4 and 2 units wide"
+    assert facts["sentence"].startswith(f"{said}, applied 5")
+    assert [state["key"] for state in facts["states"]] == ["h0", "c0", "h1"]
+    assert _claim(facts, 5)["truth"] == f"{said}."
+    assert _claim(facts, 9)["truth"] == "The output is h1: both are 2 wide."
+    assert "final h1: it is the same array" in _claim(facts, 9)["executed"]
+
+
+def test_states_of_cells_in_cells_are_named_by_their_place():
+    cell = unrolled.StackedRNNCells([unrolled.SRUCell(4), unrolled.GRUCell(2)])
+    assert kinds.state_keys(cell, kinds.kind_of(cell)) == ["c0", "h1"]
+    cell = unrolled.StackedRNNCells([cell, unrolled.GRUCell(2)])
+    assert kinds.state_keys(cell, "stack") == ["c0_0", "h0_1", "h1"]
+    cell = unrolled.Grid2LSTMCell(4)  # not one cell on the other
+    assert kinds.kind_of(cell) == "custom"
+    assert kinds.state_keys(cell, "custom") == ["h0", "c0", "h1", "c1"]
+
+
+def test_a_cell_whose_output_is_as_wide_as_what_it_reads_contradicts_nothing():
+    cell = unrolled.NTMCell(unrolled.SimpleRNNCell(2), 3, 2, 1, 1)
+    facts = _facts(unrolled.RNN(cell))
+    assert all(c["verdict"] != "failed" for c in facts["claims"])
+    claim = _claim(facts, 12)
+    assert claim["truth"] == "It reads any D (here 3): its output is as wide."
+    assert "output (B, 6)" in claim["executed"]
+    assert "it is none of them" in _claim(facts, 9)["executed"]
 
 
 def test_gates_are_drawn_by_their_letters_and_recorded():
@@ -38,7 +75,6 @@ def test_gates_are_drawn_by_their_letters_and_recorded():
 
 
 def test_what_gates_read_is_what_the_cell_multiplies(rng):
-    from unrolled.explain.facts import kinds
     from unrolled.explain.facts.trace import Reading, trace
 
     layer = unrolled.LSTM(4, use_peepholes=True, return_sequences=True)

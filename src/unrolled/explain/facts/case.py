@@ -54,5 +54,6 @@ class Case:
     def stepped(self) -> str:
         if self.trace["drawn"]:
             times = plural(self.t, "time")
-            return f"called the one cell {times}: {self.trace['check']['text']}"
+            what = "stack" if self.kind == "stack" else "one cell"
+            return f"called the {what} {times}: {self.trace['check']['text']}"
         return self.trace["why"]

@@ -10,6 +10,7 @@ import keras
 
 from ..words import listed, plural
 from .case import Case, Facts, Judged
+from .sentences import stack
 
 NOT_HERE = "does not apply"
 
@@ -46,7 +47,8 @@ def c2(c: Case) -> Judged:
 
 
 def c3(c: Case) -> Judged:
-    truth = f"One cell, called {plural(c.t, 'time')} with the same weights."
+    what = "One stack" if c.kind == "stack" else "One cell"
+    truth = f"{what}, called {plural(c.t, 'time')} with the same weights."
     held = True if c.trace["drawn"] else None
     evidence = c.trace["check"] if c.trace["drawn"] else {}
     return truth, c.stepped, held, dict(evidence)
@@ -70,6 +72,8 @@ def c4(c: Case) -> Judged:
 
 def c5(c: Case) -> Judged:
     truth = f"One cell, {plural(c.u, 'unit')} wide."
+    if c.kind == "stack":
+        truth = f"{stack(c.layer['cells'])}."
     arrays = listed([f"{w['name']} {tuple(w['shape'])}" for w in c.layer["weights"]])
     text = f"counted its weights: one set, {arrays}"
     return (
@@ -138,6 +142,9 @@ def c9(c: Case) -> Judged:
     if not c.known:
         wide = {state["key"]: state["size"] for state in c.layer["states"]}
         truth = "This cell decides itself what its output is."
+        key = c.tried.get("output_is_h", {}).get("state")
+        if key is not None:
+            truth = f"The output is {key}: both are {wide[key]:,} wide."
         if "c" in wide and wide.get("h") == c.layer["P"] < wide["c"]:
             truth = (
                 f"The output is h, {wide['h']:,} wide: c's {wide['c']:,}, projected."
@@ -174,8 +181,12 @@ def c12(c: Case) -> Judged:
     truth += (
         f"{len(c.layer['gates']) * c.u:,} columns." if c.known else "its own width."
     )
-    held = ran and all(r["output"][-1] == c.layer["P"] for r in rows)
-    return truth, text, held if ran else None, {"D": [r["D"] for r in rows if "D" in r]}
+    same = ran and all(r["output"][-1] == c.layer["P"] for r in rows)
+    if ran and not same and not c.known:
+        # Such as a neural Turing machine, unless it is told a width.
+        truth = f"It reads any D (here {c.d:,}): its output is as wide."
+        same = all(r["output"][-1] == r["D"] for r in rows)
+    return truth, text, same if ran else None, {"D": [r["D"] for r in rows if "D" in r]}
 
 
 def c13(c: Case) -> Judged:
@@ -293,13 +304,15 @@ def c21(c: Case) -> Judged:
 
 def c22(c: Case) -> Judged:
     rows = [r for r in c.layer["returns"]["rows"] if r["return_state"] and r["ran"]]
-    truth = f"It is the {c.u:,}-wide state at one step; the picture unrolled is time."
+    first = c.layer["states"][0]["shape"] if c.layer["states"] else []
+    wide = first[-1] if first else c.u  # h, where c is as wide as the units
+    truth = f"It is the {wide:,}-wide state at one step; the picture unrolled is time."
     if not rows:
         return truth, "no variant with return_state ran", None, {}
     at = c.layer["returns"]["outputs"]  # the first state comes after the outputs
     shape = rows[0]["shapes"][at]
     text = f"ran it with return_state: the state is {rows[0]['text'][at]}, without T"
-    return truth, text, shape[-1] == c.u, {"state_shape": shape}
+    return truth, text, list(shape[1:]) == first, {"state_shape": shape}
 
 
 def c23(c: Case) -> Judged:

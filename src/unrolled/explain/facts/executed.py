@@ -81,7 +81,7 @@ def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
 
 def simple_rnn(together: Together, bench: Bench) -> Callable[[], Result]:
     """A SimpleRNN of the same width over the same step: does it store anything?"""
-    units = kinds.output_size(bench.layer.cell)
+    units = kinds.width(bench.layer.cell)
     x = np.nan_to_num(bench.x[:, 0].reshape(1, -1), posinf=0.0, neginf=0.0)
     cell = keras.layers.SimpleRNNCell(
         units, kernel_initializer="zeros", recurrent_initializer="zeros", seed=0

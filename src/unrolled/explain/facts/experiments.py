@@ -15,6 +15,7 @@ import numpy as np
 
 from ..blobs import encode, number
 from ..gates import GATES, count_weights
+from ..words import listed
 from . import executed, kinds, shapes
 from .bench import Bench, Result, short
 from .stepping import (
@@ -221,7 +222,14 @@ def forget(bench: Bench) -> Result:
 def output_is_h(bench: Bench) -> Result:
     output, final = bench.run(bench.x)
     last = output[:, 0 if bench.back else -1]
-    equal = last.shape == final[0].shape and difference(last, final[0]) == 0
-    verb = "is" if equal else "is not"
-    text = f"compared the last output with the final h: it {verb} the same array"
-    return {"equal": bool(equal), "text": text}
+    keys = kinds.state_keys(bench.layer.cell, bench.kind)
+    same = [
+        key
+        for key, state in zip(keys, final, strict=True)
+        if last.shape == state.shape and difference(last, state) == 0
+    ]
+    said = "is the same array" if same else "is not the same array"
+    if not same and len(keys) > 1:
+        said = "is none of them"
+    text = f"compared the last output with the final {listed(same[:1] or keys)}: it "
+    return {"equal": bool(same), "state": [*same, None][0], "text": text + said}

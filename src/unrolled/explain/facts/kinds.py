@@ -7,6 +7,7 @@ G gates.
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
@@ -60,7 +61,7 @@ def is_recurrent(layer: Any) -> bool:
 
 def kind_of(cell: Any) -> str:
     """LSTM, GRU, SimpleRNN, stack or custom, by class name and weight shapes."""
-    if hasattr(cell, "cells"):
+    if "StackedRNNCells" in names(cell):
         return "stack"
     for kind, gates in GATES.items():
         if f"{kind}Cell" not in names(cell) or getattr(cell, "variant", ""):
@@ -114,11 +115,19 @@ _TAKEN = frozenset("xyzrifgo") | {"hh", "mask", "output"}
 
 
 def state_keys(cell: Any, kind: str) -> list[str]:
-    """Short names of the states: what the cell calls them, or s0, s1 ..."""
+    """Short names of the states: what the cell calls them, or s0, s1 ...
+
+    Of several cells in one, with the place of each: h0, c0, h1 ...
+    """
     known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
     if known:
         return known
-    called = [str(name) for name in jax.tree.leaves(names_of(as_cell(cell)))]
+    tree = jax.tree_util.tree_leaves_with_path(names_of(as_cell(cell)))
+    called = [str(name) for _, name in tree]
+    if kind == "stack" or len(set(called)) < len(called):
+        paths = [jax.tree_util.keystr(path[:-1]) for path, _ in tree]
+        places = ["_".join(re.findall(r"\w+", path)) for path in paths]
+        called = [f"{name}{place}" for name, place in zip(called, places, strict=True)]
     says = getattr(as_cell(cell), "state_names", None) is not None
     own = says or not (called == ["h"] or all(map(str.isdecimal, called)))
     short = all(name.isidentifier() and len(name) < 16 for name in called)

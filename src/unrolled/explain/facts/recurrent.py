@@ -143,6 +143,11 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "numbers": kinds.numbers(cell, kind, int(d), steps),
         "plan": _plan(layer, x_shape),
     }
+    if kind == "stack":
+        facts["cells"] = [
+            {"class": type(each).__name__, "U": kinds.width(each)}
+            for each in cell.cells
+        ]
     if call and len(jax.tree.leaves(call.arguments["x"])) > 1:
         each = [prod(a.shape[2:]) for a in jax.tree.leaves(call.arguments["x"])]
         facts["beside"] = sum(each) - max(each)

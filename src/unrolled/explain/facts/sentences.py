@@ -20,12 +20,12 @@ def sentences(facts: dict[str, Any]) -> list[str]:
             f"Its {state} of {plural(u, 'channel')}, {rest}",
         ]
     noun = kind if kind in GATES else facts["cell_class"]
-    article = "One" if kind != "stack" else "One stack of cells:"
     backwards = facts["direction"] == "backward"
     times = "once" if t == 1 else f"{t:,} times"
-    bare = noun.lower().endswith("cell") or kind == "stack"
-    first = f"{article} {noun}{'' if bare else ' cell'}, "
-    first += f"{plural(u, 'unit')} wide, "
+    bare = noun.lower().endswith("cell")
+    first = f"One {noun}{'' if bare else ' cell'}, {plural(u, 'unit')} wide, "
+    if facts.get("cells"):
+        first = f"{stack(facts['cells'])}, "
     if t is None:
         first += "applied once per time step, always with the same weights."
     else:
@@ -51,6 +51,15 @@ def sentences(facts: dict[str, Any]) -> list[str]:
     return said
 
 
+def stack(cells: list[dict[str, Any]]) -> str:
+    """What a stack is: how many cells, and how wide they are."""
+    widths = list(dict.fromkeys(cell["U"] for cell in cells))
+    wide = plural(widths[0], "unit")
+    if len(widths) > 1:
+        wide = listed([f"{cell['U']:,}" for cell in cells]) + " units"
+    return f"One stack of {plural(len(cells), 'cell')}, {wide} wide"
+
+
 def state_sentence(states: list[dict[str, Any]]) -> str:
     sizes = [state["size"] for state in states]
     keys = [state["key"] for state in states]
@@ -64,7 +73,7 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
         return f"h and c are each {each} per example."
     if keys == ["h"]:
         return f"h is {plural(sizes[0], 'number')} per example."
-    named = not any(key[1:].isdecimal() for key in keys)
+    named = not any(key[0] == "s" and key[1:].isdecimal() for key in keys)
     called = f", {listed(keys)}," if named else ""
     if len(set(sizes)) == 1 and len(sizes) > 1:
         each = plural(sizes[0], "number")

@@ -243,8 +243,9 @@ def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Row
             text = f"D={d} did not run"
             return {"D": d, "ran": False, "why": reason(error), "text": text}
         params = count(other)
+        still = "still " if output[-1] == kinds.output_size(layer.cell) else ""
         text = (
-            f"ran it with D={d:,}: {params:,} weights, output still "
+            f"ran it with D={d:,}: {params:,} weights, output {still}"
             f"{returned.text(output)}"
         )
         return {"D": d, "ran": True, "output": output, "params": params, "text": text}

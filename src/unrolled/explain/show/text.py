@@ -185,7 +185,7 @@ def _strip(page: _Page, layer: Facts, facts: Facts) -> None:
         head += f", steps 1 to {width} of {trace['steps']['of']:,}"
     elif trace["steps"]["text"]:
         head += f", {trace['steps']['text']}"
-    total = trace["units"]["of"]
+    total = layer["states"][0]["size"]  # h may be narrower than c
     if len(picked) < total:
         head += f"; {len(picked)} of {total:,} units, by variance"
     page.wrapped(head + (f" [{stamp}]" if stamp else ""))

@@ -130,12 +130,15 @@ function fixed(f, rolled, wide, left, height) {
   return base;
 }
 
+// How high a copy is: as many rows as there are units, unless h is projected.
+const rowsOf = f => !L.drawn || f.states[0].size === f.U ? plural(f.U, "unit") : `${plural(f.states[0].size, "number")} of ${L.main}`;
+
 // Two perpendicular axes: units down, steps to the right.
 function axes(f, left, wide, top, tall, height) {
   const y = height - 24;
   return [
     pa(`M${left - 34} ${top}v${tall}`, "axis units to"),
-    sv("text", { transform: `translate(${left - 42} ${top + tall / 2}) rotate(-90)`, class: "units-ink mid" }, plural(f.U, "unit")),
+    sv("text", { transform: `translate(${left - 42} ${top + tall / 2}) rotate(-90)`, class: "units-ink mid" }, rowsOf(f)),
     pa(`M${left - 14} ${y}H${wide - 10}`, "axis steps to"),
     tx(left - 14, y + 18, "steps-ink", `time: ${plural(L.T, "step")}${L.back ? ", read from the last to the first" : ""}`),
   ];

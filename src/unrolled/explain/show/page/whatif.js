@@ -19,6 +19,7 @@ view("whatif", "unit whatif", root => {
   return changed => {
     const f = L.facts, known = f.numbers.formula;
     const now = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, Number(input.value)]));
+    scale.parentNode.hidden = !known;
     put(scale, known ? toScale(f, now, base) : []);
     if (changed.size === 1 && changed.has("unit")) return;
     const start = amounts(f, base), moved = amounts(f, now);
@@ -29,12 +30,15 @@ view("whatif", "unit whatif", root => {
     for (const key of Object.keys(moved)) {
       const tr = byId(`w-${key}`), ratio = moved[key] / start[key], same = moved[key] === start[key];
       const cells = tr.children;
+      tr.hidden = moved[key] === null; // what no formula says is not guessed
+      if (tr.hidden) continue;
       say(cells[1], count(moved[key]));
       say(cells[2], same ? "stays" : `moves: × ${ratio.toFixed(ratio < 10 ? 2 : 0)}`);
       tr.className = same ? "stays" : "moves";
     }
     say(formula, known ? `weights = ${known.G} × ${count(now.units)} × (${count(now.features)} + ${count(now.units)}${known.bias_rows ? ` + ${known.bias_rows}` : ""}) = ${count(moved.weights)}. There is no T in it, and no B.` : "This cell's formula is not known; its weights were counted. T and B do not enter.");
     const tests = ["steps", "units", "features"].flatMap(key => f.experiments[`other_${key}`] || []);
+    ran.previousElementSibling.hidden = !tests.length;
     put(ran, tests.map(one => el("li", { class: one.ran ? "ran" : "" }, one.text || one.why)));
     put(plot, known ? sweep(f, now) : []);
   };
@@ -46,8 +50,8 @@ function amounts(f, { steps, features, units, batch }) {
   return {
     weights: known ? known.G * units * (features + units + known.bias_rows) : f.numbers.params,
     state: batch * (known ? f.states.length * units : per),
-    output: batch * many * (known ? units : f.P),
-    compute: batch * steps * (known ? known.G * units * (features + units) : f.numbers.params),
+    output: f.kind === "convolutional" ? null : batch * many * (known ? units : f.P),
+    compute: known ? batch * steps * known.G * units * (features + units) : null,
   };
 }
 
