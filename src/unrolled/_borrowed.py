@@ -286,11 +286,3 @@ __all__ = [
     "varying_alike",
     "zero_from_primal",
 ]
-
-
-def calling() -> Any:
-    """The outermost layer that is being called, or None."""
-    context = keras.src.backend.common.global_state.get_global_attribute(
-        "current_call_ctx"
-    )
-    return None if context is None else context.entry_layer

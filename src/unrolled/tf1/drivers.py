@@ -16,7 +16,7 @@ import jax
 import keras
 import numpy as np
 
-from .._borrowed import calling
+from .._borrowed import call_context
 from ..cells.base import Tree
 from ..checks import require, sizes
 from .base import RNNCell, check_cell
@@ -37,7 +37,8 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
     elif given == {"float64"} and double and not cell.is_settled:
         cell.settle("float64")  # a cell took that of its inputs
     if not cell.built:
-        caller = calling()
+        context = call_context()
+        caller = None if context is None else context.entry_layer
         require(
             caller is None
             or any(
