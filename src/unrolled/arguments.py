@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import activations, constraints, initializers, regularizers
 
-from . import misnamed
+from . import kinds, misnamed
 from .checks import require
 
 __all__ = ["KW_ONLY", "Declared", "field"]
@@ -95,9 +95,27 @@ def remade(layer: Any, **changes: Any) -> Any:
     return keras.saving.deserialize_keras_object(config, custom_objects=custom)
 
 
-def again(initializer: Any) -> Any:
-    """The initializer for one more weight: called twice, it draws the same numbers."""
-    return initializer.clone() if hasattr(initializer, "clone") else initializer
+def another(initializer: Any, count: int) -> Any:
+    """The initializer for one more weight: one of Keras draws the same every time.
+
+    Args:
+        initializer: as the user gave it; what draws anew each time stays as it is.
+        count: how many weights it drew before. The user's seed counts up.
+
+    Example:
+        >>> import keras
+        >>> from unrolled.arguments import another
+        >>> another(keras.initializers.GlorotUniform(seed=3), 2).seed
+        5
+    """
+    if not count or not isinstance(getattr(initializer, "seed", None), int):
+        return initializer
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    seed = config["seed"]
+    seed = seed if seed is None else seed + count
+    return type(initializer).from_config({**config, "seed": seed})
 
 
 def name_classes(config: Any, find: Callable[[str], Any]) -> None:
@@ -178,8 +196,12 @@ class Declared:
         rest = values.pop("kwargs")
         layer = {k: values.pop(k) for k in _LAYER_ARGUMENTS if k in values}
         super().__init__(**layer, **rest)
+        kind: Any = type(self)
+        declared = {each.name: each for each in dataclasses.fields(kind)}
         for name, value in values.items():
-            setattr(self, name, self.convert(name, value))
+            value = self.convert(name, value)
+            kinds.check(name, value, declared[name])
+            setattr(self, name, value)
         self.__post_init__()
 
     def convert(self, name: str, value: Any) -> Any:
@@ -199,6 +221,11 @@ class Declared:
 
     def __post_init__(self) -> None:
         """Check the arguments and derive from them; called by ``__init__``."""
+
+    def has(self, name: str, value: Any) -> bool:
+        """Whether the argument `name` is `value` already."""
+        now = _encode(name, getattr(self, name, None))
+        return bool(_encode(name, self.convert(name, value)) == now)
 
     @classmethod
     def argument_names(cls: Any) -> list[str]:

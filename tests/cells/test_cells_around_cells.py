@@ -4,6 +4,7 @@ import re
 
 import unrolled
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -21,6 +22,18 @@ HEADS = {"read_head_num": 1, "write_head_num": 1}
         (
             lambda: unrolled.EmbeddingWrapper(GRU(2), 0, 3),
             "embedding_classes must be a positive integer. Got 0",
+        ),
+        (
+            lambda: unrolled.AttentionCellWrapper(GRU(2), None),
+            "attn_length must be a positive integer. Got None",
+        ),
+        (
+            lambda: unrolled.NTMCell(GRU(2), 3, 2, 1, 1, clip_value=None),
+            "clip_value must be a finite number. Got None",
+        ),
+        (
+            lambda: unrolled.HighwayWrapper(GRU(2), carry_bias_init="a"),
+            "carry_bias_init must be a finite number. Got 'a'",
         ),
         (
             lambda: unrolled.EmbeddingWrapper(GRU(2), 5, 2.5),
@@ -156,6 +169,38 @@ def test_an_ntm_is_kept_in_a_file_and_named_by_state(rng, tmp_path):
     x = rng.normal(size=(2, 5, 3)).astype("float32")
     again = keras.models.load_model(tmp_path / "ntm.keras")
     close(again(x), model(x))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda: unrolled.NTMCell(GRU(4), 6, 2, **HEADS),
+        lambda: unrolled.AttentionCellWrapper(GRU(4), 2),
+    ],
+)
+def test_exports_hold_for_any_batch(cell):
+    layer = unrolled.RNN(cell())
+    layer.build((None, 2, 3))
+    b = jax.export.symbolic_shape("b")[0]
+    given = jax.ShapeDtypeStruct((b, 2, 3), "float32")
+    assert jax.export.export(jax.jit(lambda x: layer(x)))(given).out_avals[0].shape[0]
+
+
+def test_an_ntm_whose_controller_gives_zeros_has_gradients(rng):
+    """A key of zeros has no direction, and the root of its length no derivative."""
+    layer = unrolled.RNN(unrolled.NTMCell(GRU(4), 6, 2, **HEADS))
+    x = rng.normal(size=(2, 2, 3)).astype("float32")
+    layer.build(x.shape)
+    scatter(layer, rng)
+    for weight in [*layer.cell.cell.weights, layer.cell.parameters_bias]:
+        weight.assign(0 * weight.value)
+    weights, rest = (
+        [w.value for w in part]
+        for part in (layer.trainable_variables, layer.non_trainable_variables)
+    )
+    gradients = jax.grad(lambda w: layer.stateless_call(w, rest, x)[0].sum())(weights)
+    assert all(np.isfinite(g).all() for g in gradients)
+    assert np.abs(gradients[-1]).max() > 0
 
 
 @pytest.mark.parametrize("use_norm2", [False, True])

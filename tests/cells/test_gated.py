@@ -28,6 +28,17 @@ BAD = [
     ("SRUCell", {"recurrent_dropout": 0.1}, "recurrent_dropout must be 0 for SRUCell"),
     ("MinGRUCell", {"recurrent_dropout": 0.1}, "recurrent_dropout must be 0"),
     ("MinLSTMCell", {"recurrent_dropout": 0.1}, "recurrent_dropout must be 0"),
+    # What the annotations say, of any class.
+    ("LSTMCell", {"forget_bias": float("nan")}, "forget_bias must be a finite number"),
+    ("LSTMCell", {"cell_clip": "3"}, "cell_clip must be a finite number. Got '3'"),
+    ("LSTMCell", {"norm_epsilon": None}, "norm_epsilon must be a finite number"),
+    ("UGRNNCell", {"dropout": True}, "dropout must be a finite number. Got True"),
+    ("PhasedLSTMCell", {"period_init_max": float("inf")}, "period_init_max must be a"),
+    ("LSTMCell", {"norm_epsilon": 0.0}, "norm_epsilon must be positive"),
+    ("GRUCell", {"reset_after": "no"}, "reset_after must be True or False. Got 'no'"),
+    ("GRUCell", {"use_bias": None}, "use_bias must be True or False"),
+    ("SRUCell", {"seed": -1}, "seed must be None or an integer from 0 to 4294967295"),
+    ("SRUCell", {"seed": 1.5}, "seed must be None or an integer from 0"),
 ]
 
 
@@ -127,6 +138,67 @@ def test_weights_before_training_are_those_of_the_libraries():
     assert not _built(given)["bias"].any()
     for make in (unrolled.CFNCell, unrolled.MinimalRNNCell):
         assert (_built(make(units))["bias"] == 1).all()
+
+
+@pytest.mark.parametrize("seed", [None, 3], ids=str)
+def test_two_weights_of_one_initializer_are_not_alike(seed):
+    given = {"kernel_initializer": keras.initializers.GlorotUniform(seed=seed)}
+    cells = [
+        unrolled.MinimalRNNCell(3, **given),
+        unrolled.NASCell(3, projection_size=24, **given),
+        unrolled.HighwayWrapper(unrolled.GRUCell(3), False, **given),
+        unrolled.AttentionCellWrapper(unrolled.GRUCell(3), 2, **given),
+        unrolled.TimeFreqLSTMCell(
+            3,
+            feature_size=1,
+            num_frequency_blocks=[1, 2],
+            start_freqindex_list=[0, 1],
+            end_freqindex_list=[1, 3],
+            **given,
+        ),
+        unrolled.LSTM(3, num_layers=3, **given),
+    ]
+    for cell in cells:
+        cell.build((None, None, 3) if isinstance(cell, unrolled.LSTM) else (None, 3))
+        kernels = [w for w in cell.weights if "kernel" in w.name and "re" not in w.name]
+        # Of another width it is the first numbers that would be the same.
+        rows = [np.ravel(w) / np.abs(w).max() for w in kernels]
+        for place, row in enumerate(rows):
+            for other in rows[:place]:
+                assert not np.allclose(row[:3], other[:3], rtol=0.01)
+
+
+def test_one_seed_draws_the_same_cell_again():
+    make = lambda: unrolled.MinimalRNNCell(  # noqa: E731
+        3, kernel_initializer=keras.initializers.GlorotUniform(seed=3)
+    )
+    cells = [make(), make()]
+    cells.append(unrolled.MinimalRNNCell.from_config(cells[0].get_config()))
+    for cell in cells:
+        cell.build((None, 3))
+        for ours, first in zip(cell.weights[:1], cells[0].weights[:1], strict=True):
+            np.testing.assert_array_equal(ours, first)
+        np.testing.assert_array_equal(cell.gate_kernel, cells[0].gate_kernel)
+
+
+def test_a_cell_on_whose_state_no_weights_act_need_not_be_additive(rng):
+    class Mine(unrolled.MinGRUCell):
+        additive = False
+
+        def combine(self, x, h, states):
+            return super().combine(x + h, h, states)
+
+    x = rng.normal(size=(5, 4, 3)).astype("float32")
+    layers = [unrolled.RNN(make(4)) for make in (Mine, unrolled.MinGRUCell)]
+    found = []
+    for layer in layers:
+        layer.build(x.shape)
+        layer.set_weights(layers[0].get_weights())
+        weights = [w.value for w in layer.trainable_variables]
+        rest = [w.value for w in layer.non_trainable_variables]
+        run = lambda w, layer=layer, rest=rest: layer.stateless_call(w, rest, x)[0]  # noqa: E731
+        found.append((run(weights), jax.grad(lambda w, run=run: run(w).sum())(weights)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *found)
 
 
 def test_periods_before_training_are_uniform_in_their_logarithm():

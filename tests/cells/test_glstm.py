@@ -14,6 +14,7 @@ import pytest
             r"groups must be a positive integer that divides units = 4\. Got 3",
         ),
         (lambda: unrolled.GLSTMCell(4, groups=0), r"groups must be .*Got 0"),
+        (lambda: unrolled.GLSTMCell(4, groups=True), r"groups must be .*Got True"),
         (
             lambda: unrolled.GLSTMCell(4, groups=2, projection_size=3),
             r"groups must be .* divides projection_size = 3\. Got 2",

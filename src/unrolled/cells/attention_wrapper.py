@@ -66,7 +66,8 @@ class AttentionCellWrapper(CellWrapper):
         super().__post_init__()
         names = ("attn_length", "attn_size", "attn_vec_size", "input_size")
         given = {name: getattr(self, name) for name in names}
-        check_positive(**{k: v for k, v in given.items() if v is not None})
+        left_out = [k for k in names[1:] if given[k] is None]
+        check_positive(**{k: v for k, v in given.items() if k not in left_out})
 
     @property
     def output_size(self) -> int:
@@ -114,7 +115,7 @@ class AttentionCellWrapper(CellWrapper):
         output, after = super().step(x, before, constants)
         query = affine(self, "query", *jax.tree.leaves(after))
         flat = own["attn_states"]
-        window = flat.reshape(len(flat), self.attn_length, -1)
+        window = flat.reshape(flat.shape[0], self.attn_length, -1)
         hidden = self.matmul(window, self.window_kernel.value)
         hidden = jnp.tanh(hidden + query[:, None])
         score = jnp.asarray(self.score.value, hidden.dtype)

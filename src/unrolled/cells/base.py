@@ -15,6 +15,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from ..arguments import another
 from ..checks import fits, require, sizes
 from .states import (
     by_name,
@@ -197,6 +198,20 @@ class Cell(keras.layers.Layer):
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """One step from projected inputs."""
         return self.combine(x, self.project_state(states[0], constants), states)
+
+    def add_weight(self, *args: Any, initializer: Any = None, **kwargs: Any) -> Any:
+        """As of any Keras layer; an initializer draws other numbers for each weight."""
+        made = self.undrawn(initializer)
+        return super().add_weight(*args, initializer=made, **kwargs)
+
+    def undrawn(self, initializer: Any) -> Any:
+        """The initializer, or, if it drew a weight of the cell before, one like it."""
+        if getattr(initializer, "seed", None) is None:
+            return initializer
+        before = self.__dict__.setdefault("_drawn_by", [])
+        count = sum(each is initializer for each in before)
+        before.append(initializer)
+        return another(initializer, count)
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Multiply in the compute dtype, accumulate in the state dtype."""

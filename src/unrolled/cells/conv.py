@@ -43,7 +43,11 @@ def standardize(arguments: Any) -> None:
     """
     rank, filters = arguments.rank, arguments.filters
     require(
-        rank in (1, 2, 3), "rank", "must be 1, 2 or 3", repr(rank), "pass rank=2 first"
+        type(rank) is int and rank in (1, 2, 3),
+        "rank",
+        "must be 1, 2 or 3",
+        repr(rank),
+        "pass rank=2 first",
     )
     require(
         _is_count(filters),

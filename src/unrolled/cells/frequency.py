@@ -6,7 +6,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from ..arguments import KW_ONLY, again
+from ..arguments import KW_ONLY
 from ..checks import require
 from .gated import GatedCell, activate, dropped
 
@@ -120,8 +120,7 @@ class FrequencyCell(GatedCell):
             needed.append(("peephole", "kernel", shape))
         for label, _ in self.blocks:
             for name, role, shape in needed:
-                made = again(getattr(self, f"{role}_initializer"))
-                weight = self.weight(f"{label}_{name}", shape, role, made)
+                weight = self.weight(f"{label}_{name}", shape, role)
                 setattr(self, f"{label}_{name}", weight)
 
     def _check_features(self, features: int) -> None:
@@ -377,6 +376,16 @@ class BidirectionalGridLSTMCell(GridLSTMCell):
 
     _: KW_ONLY
     backward_slice_offset: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            type(self.backward_slice_offset) is int,
+            "backward_slice_offset",
+            "must be an integer, a number of features",
+            repr(self.backward_slice_offset),
+            "leave it out for 0",
+        )
+        super().__post_init__()
 
     @property
     def blocks(self) -> list[tuple[str, list[int]]]:

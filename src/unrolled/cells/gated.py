@@ -217,7 +217,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
             initializer: another one.
             trainable: whether it is trained.
         """
-        make = initializer or getattr(self, f"{role}_initializer")
+        make = self.undrawn(initializer or getattr(self, f"{role}_initializer"))
 
         def drawn(shape: Any, dtype: Any) -> Any:
             # Orthogonal ones are solved for, which no library does in 16 bits.
@@ -295,9 +295,9 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         return plus(self.multiply(x, "kernel", constants, "input_mask"), self._bias(0))
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
-        """``(..., B, U)`` to ``(..., B, G*U)``; nothing where no weights act on it."""
+        """``(..., B, U)`` to ``(..., B, G*U)``; zeros where no weights act on it."""
         if self.recurrent_kernel is None:
-            return jnp.zeros((), self.state_dtype)
+            return jnp.zeros((*h.shape[:-1], self.width), self.state_dtype)
         z = self.multiply(h, "recurrent_kernel", constants, "recurrent_mask")
         return plus(z, self._bias(1))
 

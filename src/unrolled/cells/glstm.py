@@ -57,7 +57,7 @@ class GLSTMCell(GatedCell):
         super().__post_init__()
         size = self.projection_size
         require(
-            size is None or (isinstance(size, int) and size > 0),
+            size is None or (type(size) is int and size > 0),
             "projection_size",
             "must be a positive integer, the width of h, or None",
             repr(size),
@@ -73,7 +73,7 @@ class GLSTMCell(GatedCell):
         """Of so many numbers those of one group."""
         groups = self.groups
         require(
-            isinstance(groups, int) and groups > 0 and width % groups == 0,
+            type(groups) is int and groups > 0 and width % groups == 0,
             "groups",
             f"must be a positive integer that divides {name} = {width}",
             repr(groups),

@@ -6,7 +6,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
-from ..arguments import KW_ONLY, Activation, Declared, Initializer, again, remade
+from ..arguments import KW_ONLY, Activation, Declared, Initializer, remade
 from ..checks import require
 from .base import Cell, Tree, constants_of
 from .built import build_cell
@@ -187,7 +187,7 @@ class GridRNNCell(Declared, Cell):
                 weight = self.add_weight(
                     name=called,
                     shape=(features, *sizes),
-                    initializer=again(self.kernel_initializer),
+                    initializer=self.kernel_initializer,
                 )
                 setattr(self, called, weight)
         for cell in self.cells:

@@ -59,6 +59,14 @@ class NormalisedCell(NormalisationArguments, GatedCell):
             '"gates" normalises each gate by itself, "products" x @ W and h @ R',
         )
 
+        require(
+            self.norm_epsilon > 0,
+            "norm_epsilon",
+            "must be positive, as it keeps the root of a variance of 0 finite",
+            repr(self.norm_epsilon),
+            "leave it out for 0.001",
+        )
+
     @property
     def variant(self) -> str:
         """The first option that makes this another cell than Keras's, or nothing."""

@@ -160,7 +160,8 @@ class NTMCell(CellWrapper):
         read = self._begun("read_vectors", own, jnp.tanh)
         address = self._begun("addresses", own, jax.nn.softmax)
         slots = self._begun("slots", own, lambda a: a)
-        rows, count, width = len(read), self.read_head_num, self.memory_vector_dim
+        rows, count = read.shape[0], self.read_head_num  # B may be a symbol
+        width = self.memory_vector_dim
         x = jnp.concatenate([x.astype(read.dtype), read.reshape(rows, -1)], axis=-1)
         output, after = super().step(x, before, constants)
         limits = -self.clip_value, self.clip_value
@@ -206,4 +207,7 @@ class NTMCell(CellWrapper):
 
 
 def _length(rows: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.sum(rows**2, axis=-1))
+    square = jnp.sum(rows**2, axis=-1)
+    # The root has no gradient at 0, where a controller that gives zeros puts a key.
+    none = square == 0
+    return jnp.where(none, 0, jnp.sqrt(jnp.where(none, 1, square)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from ..arguments import field
+from ..arguments import another, field
 from ..cells.gru import GRUArguments, GRUCell
 from ..cells.lstm import LSTMArguments, LSTMCell
 from ..cells.simple_rnn import SimpleRNNArguments, SimpleRNNCell
@@ -33,7 +33,7 @@ def _make_cells(make: Any, layer: Any, name: str) -> Any:
     common = {each: getattr(layer, each) for each in make.argument_names()}
     cells = []
     for place in range(layer.num_layers):
-        own = {key: _own(each) for key, each in common.items()} if place else common
+        own = {key: another(each, place) for key, each in common.items()}
         own |= {"seed": _seed(layer, place), "name": f"{name}_{place}"}
         cells.append(make(**own, **_kept(layer)))
     return StackedRNNCells(cells, name=f"{name}s", **_kept(layer))
@@ -42,12 +42,6 @@ def _make_cells(make: Any, layer: Any, name: str) -> Any:
 def _kept(layer: Any) -> dict[str, Any]:
     """Keras's own arguments, for a cell as for its layer."""
     return {"dtype": layer.dtype_policy, "trainable": layer.trainable}
-
-
-def _own(argument: Any) -> Any:
-    """An initializer for another layer: one draws the same numbers every time."""
-    clone = isinstance(argument, keras.initializers.Initializer)
-    return argument.clone() if clone else argument
 
 
 def _seed(layer: Any, place: int) -> int | None:
