@@ -98,6 +98,73 @@ def test_wrong_mask_or_resets_shape(row, argument, shape):
     )
 
 
+@pytest.mark.parametrize("argument", ["mask", "resets", "lengths"])
+@pytest.mark.parametrize(
+    "value", [[["a"] * T] * B, "yes", {1, 2}, np.full((B, T), 1j)], ids=str
+)
+def test_what_is_no_array_of_numbers(argument, value):
+    _refuses(lambda: _layer(CELLS[0])(_x(), **{argument: value}), argument, "must be")
+
+
+@pytest.mark.parametrize("argument", ["mask", "resets"])
+@pytest.mark.parametrize("value", [0.5, 2, -1, np.nan])
+def test_masks_are_zeros_and_ones(argument, value):
+    given = np.ones((B, T), type(value))
+    call = lambda: _layer(CELLS[0])(_x(), **{argument: given})  # noqa: E731
+    call()
+    given[1, 2] = value
+    _refuses(call, argument, "must be boolean, or zeros and ones", str(float(value)))
+
+
+@pytest.mark.parametrize(
+    ("sequences", "got"),
+    [
+        (None, "Got None"),
+        (np.ones((B, T, D), object), "ndarray of object"),
+        (np.full((B, T, D), "a"), "ndarray of <U1"),
+        (np.ma.ones((B, T, D)), "MaskedArray of float64"),
+    ],
+    ids=["none", "objects", "text", "masked"],
+)
+def test_sequences_that_are_no_numbers(sequences, got):
+    _refuses(lambda: _layer(CELLS[0])(sequences), "sequences must hold arrays of", got)
+
+
+def test_initial_states_that_are_no_real_numbers():
+    state = np.full((B, U), 1j)
+    _refuses(
+        lambda: _layer(CELLS[0])(_x(), initial_state=state),
+        "initial_state (h) must hold numbers that float32 can hold",
+    )
+
+
+@ROWS
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("units", 8), ("activation", "relu"), ("dropout", 0.5), ("num_layers", 2)],
+)
+def test_what_the_cell_was_made_with_stays(row, name, value):
+    layer = _layer(row)
+    _refuses(lambda: setattr(layer, name, value), name, "when the layer is made")
+    setattr(layer, name, getattr(layer, name))  # as the __init__ of a subclass may
+    layer.kernel_initializer = "glorot_uniform"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("stateful", True, "must be said when the layer is made"),
+        ("learn_initial_state", True, "must be said when the layer is made"),
+        ("truncate", -2, "must be a positive number of steps, or None"),
+    ],
+)
+def test_what_is_changed_once_a_layer_is_built(name, value, words):
+    layer = _layer(CELLS[0])
+    layer.build((B, T, D))
+    setattr(layer, name, value)
+    _refuses(lambda: layer(_x()), name, words)
+
+
 @ROWS
 @pytest.mark.parametrize(
     ("lengths", "got"),

@@ -158,6 +158,16 @@ def test_what_a_layer_was_given_in_the_graph_stays(x):
         same(got, layer(x, lengths=LENGTHS))
 
 
+def test_a_layer_called_with_and_without_them_does_both(x):
+    inputs, n = keras.Input((T, D)), keras.Input((), dtype="int32")
+    layer = unrolled.LSTM(U)
+    model = keras.Model([inputs, n], [layer(inputs, lengths=n), layer(inputs)])
+    for _ in range(2):
+        cut, whole = model([x, LENGTHS])
+        same(cut, layer(x, lengths=LENGTHS))
+        same(whole, layer(x))
+
+
 def test_a_call_of_ones_own_decides_for_itself(x):
     class Mine(keras.Model):
         def __init__(self):

@@ -30,8 +30,8 @@ class Windows(NamedTuple):
     truncate: int | None = None
     checkpoint: bool | int = False
 
-    def check(self) -> None:
-        """Check the two arguments.
+    def checked(self) -> "Windows":
+        """These, once the two arguments are checked.
 
         Raises:
             ValueError: naming the one that is wrong.
@@ -58,6 +58,7 @@ class Windows(NamedTuple):
             f"checkpoint={again} beside truncate={cut}",
             f"pass checkpoint=True to compute the windows of {cut} steps again",
         )
+        return self
 
     def size(self, length: int) -> int:
         """Steps of a window, where there are so many in all."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..arguments import KW_ONLY, Declared
+from . import changed
 
 
 class SequenceArguments(Declared):
@@ -21,6 +22,11 @@ class SequenceArguments(Declared):
     checkpoint: bool | int = False
     learn_initial_state: bool = False
     activity_regularizer: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As of any object; but what the cell was made with stays what it is."""
+        changed.check(self, name, value)
+        super().__setattr__(name, value)
 
 
 class LayersArguments(Declared):

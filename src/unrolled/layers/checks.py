@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from .._borrowed import Tracer
 from ..cells.base import is_dims
 from ..checks import fits, require, sizes
+from . import numbers
 from .memory import check_arrays
 
 Tree = Any
@@ -240,7 +241,10 @@ def build_at_first_call(
     Raises:
         ValueError: if the sequences cannot be such.
     """
-    check_is_array(args[0] if args else kwargs.get("sequences"))
+    first = args[0] if args else kwargs.get("sequences")
+    check_is_array(first)
+    if args or "sequences" in kwargs:
+        numbers.check(first, "sequences")
     if layer.built:
         return
     given = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
@@ -255,6 +259,24 @@ def build_at_first_call(
     shape = lambda array: sizes(array.shape)  # noqa: E731
     shapes = {} if memory is None else {"memory_shape": jax.tree.map(shape, memory)}
     layer.build(jax.tree.map(shape, sequences), **shapes)
+
+
+def check_states(given: Tree, fresh: Tree, names: Tree) -> None:
+    """Check that states are of numbers that those of a fresh sequence can be.
+
+    Raises:
+        ValueError: naming the state that is not.
+    """
+    leaves = [jax.tree.leaves(tree) for tree in (given, fresh, names)]
+    for state, like, name in zip(*leaves, strict=True):
+        real = not jnp.issubdtype(like.dtype, jnp.complexfloating)
+        require(
+            numbers.is_numeric(state) and not (real and jnp.iscomplexobj(state)),
+            "initial_state",
+            f"({name}) must hold numbers that {like.dtype} can hold",
+            numbers.kind(state),
+            "pass the states that return_state=True returns",
+        )
 
 
 def check_carries(layer: Any, states: Any) -> None:
@@ -300,12 +322,27 @@ def check_per_step(name: str, value: Any, sequences: Tree, time_major: bool) -> 
         return
     want = tuple(jax.tree.leaves(sequences)[0].shape[:2])
     axes = "(time steps, batch)" if time_major else "(batch, time steps)"
+    advice = "one truth value for each step of each sequence"
+    numbers.check_real(
+        value, name, f"must be an array of shape {axes} = {want}", advice
+    )
     require(
         fits(tuple(value.shape), want),
         name,
         f"must have shape {axes} = {want}",
         tuple(value.shape),
-        "one truth value for each step of each sequence",
+        advice,
+    )
+    if keras.backend.standardize_dtype(value.dtype) == "bool" or not is_concrete(value):
+        return
+    others = np.unique(np.asarray(value, "float32"))
+    others = others[(others != 0) & (others != 1)]
+    require(
+        len(others) == 0,
+        name,
+        "must be boolean, or zeros and ones",
+        f"{value.dtype} with {others[:3].tolist()}",
+        f"compare, for example {name}={name} > 0.5",
     )
 
 
@@ -317,13 +354,16 @@ def check_lengths(lengths: Any, sequences: Tree, time_major: bool) -> None:
     """
     shape = jax.tree.leaves(sequences)[0].shape
     batch, length = (shape[1], shape[0]) if time_major else (shape[0], shape[1])
+    rule = f"must be whole numbers of shape (batch,) = ({batch},)"
+    advice = "one number of valid steps for each sequence"
+    numbers.check_real(lengths, "lengths", rule, advice)
     require(
         fits(tuple(lengths.shape), (batch,))
         and "int" in keras.backend.standardize_dtype(lengths.dtype),
         "lengths",
-        f"must be whole numbers of shape (batch,) = ({batch},)",
+        rule,
         f"{keras.backend.standardize_dtype(lengths.dtype)} {tuple(lengths.shape)}",
-        "one number of valid steps for each sequence",
+        advice,
     )
     if length is None or not is_concrete(lengths):
         return

@@ -19,8 +19,8 @@ class ConvLSTM(ConvLSTMArguments, RNN):
     cell: ConvLSTMCell = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = make_cell(ConvLSTMCell, self, "conv_lstm_cell")
         standardize(self)
+        self.cell = make_cell(ConvLSTMCell, self, "conv_lstm_cell")
         super().__post_init__()
 
 
@@ -31,8 +31,8 @@ class ConvGRU(ConvGRUArguments, RNN):
     cell: ConvGRUCell = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = make_cell(ConvGRUCell, self, "conv_gru_cell")
         standardize(self)
+        self.cell = make_cell(ConvGRUCell, self, "conv_gru_cell")
         super().__post_init__()
 
 

@@ -15,7 +15,7 @@ from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop
 from ..engine.run import Job
 from ..engine.windows import Windows
-from . import checks, learnt, levels, loading, masks, plans, whole_model
+from . import changed, checks, learnt, levels, loading, masks, plans, whole_model
 from . import memory as memories
 from .arguments import SequenceArguments
 
@@ -102,7 +102,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
     def __post_init__(self) -> None:
         check_cell(self.cell)
         checks.check_float64(self.compute_dtype, type(self).__name__)
-        self.windows.check()
+        _ = self.windows
         self.supports_masking = True
         self._remember(None, None, None, None)
 
@@ -119,7 +119,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
     @property
     def windows(self) -> Windows:
         """How the time axis is cut for gradients."""
-        return Windows(self.truncate, self.checkpoint)
+        return Windows(self.truncate, self.checkpoint).checked()
 
     @property
     def time_axis(self) -> int:
@@ -338,6 +338,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         self._check(
             sequences, initial_state, memory, mask=mask, resets=resets, lengths=lengths
         )
+        changed.check_built(self)
         mask = masks.given(sequences, mask, lengths, self.time_major)
         flip = self._swap_if_time_major
         inputs = jax.tree.map(flip, sequences)
@@ -346,6 +347,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         fresh = jax.tree.map(jnp.asarray, self.get_initial_state(rows))
         if initial_state is not None:
             states = pack(initial_state, fresh, self.state_names)
+            checks.check_states(states, fresh, self.state_names)
         else:
             states = carried.take(self.states, rows) if self.stateful else fresh
         states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)

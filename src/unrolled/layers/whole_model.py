@@ -53,7 +53,7 @@ def arguments(layer: Any, args: tuple, kwargs: dict[str, Any]) -> Iterator[dict]
     if not within:
         given = _given(layer, args, kwargs)
         if any(isinstance(a, keras.KerasTensor) for a in given.values()):
-            _ask_for(layer, {*_NAMES} - {n for n in _NAMES if given.get(n) is not None})
+            _ask_for_the_rest(layer, given)
         if context is not None:
             model = context.entry_layer
             nodes = _nodes_of(layer, model)
@@ -85,6 +85,16 @@ def _around(layer: Any, model: Any) -> list[Any]:
     """Of a model's own layers those that the layer is inside of."""
     own = getattr(model, "layers", None) or []
     return [each for each in own if layer in each._flatten_layers(include_self=False)]
+
+
+def _ask_for_the_rest(layer: Any, given: dict[str, Any]) -> None:
+    """Ask for what no call in a graph has of its own, which Keras would replace."""
+    nodes = [node.arguments for node in layer._inbound_nodes]
+    calls = [given, *(_given(layer, node.args, node.kwargs) for node in nodes)]
+    own = {n for n in _NAMES if any(call.get(n) is not None for call in calls)}
+    if own & {*layer._call_context_args}:
+        layer._call_context_args = {*layer._call_context_args} - own
+    _ask_for(layer, {*_NAMES} - own)
 
 
 def _ask_for(layer: Any, names: set[str]) -> None:
