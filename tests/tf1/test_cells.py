@@ -168,7 +168,7 @@ def test_mistakes_are_told_in_words(rng):
         tf1.DropoutWrapper(
             stack, state_keep_prob=0.5, dropout_state_filter_visitor=lower
         )
-    with pytest.raises(ValueError, match="batch_size must be a number"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
         tf1.GRUCell(U).zero_state(None, "float32")
     with pytest.warns(UserWarning, match="places nothing on '/gpu:0' here"):
         cell = tf1.DeviceWrapper(tf1.GRUCell(U), "/gpu:0")

@@ -137,7 +137,7 @@ def test_raw_rnn_stops_where_the_data_say_so():
     ("change", "words"),
     [
         ({"x": lambda x: x[:, :2]}, "next_input must be returned by loop_fn in"),
-        ({"state": lambda s: (s, s)}, "next_cell_state must be returned by loop_fn"),
+        ({"state": lambda s: (s, s)}, r"next_cell_state must hold 1 state\(s\), h"),
         ({"emit": lambda e: e[:, :1]}, "emit_output must be returned by loop_fn"),
     ],
 )
@@ -164,6 +164,89 @@ def test_what_loop_fn_returns_keeps_its_form(change, words, x):
         tf1.raw_rnn(
             cell, lambda *_: (jnp.zeros(B, bool), keras.Input((D,)), None, None, None)
         )
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (0, jnp.zeros(B + 1, bool), "finished must be one truth value, or one for"),
+        (0, None, "finished must be one truth value"),
+        (1, None, "next_input must hold arrays of numbers"),
+        (1, jnp.ones(()), "next_input must be an array"),
+        (1, jnp.ones((B + 1, D)), "next_cell_state.* must have shape"),
+        (2, None, r"next_cell_state must hold 1 state\(s\)"),
+        (2, jnp.ones((B, U + 1)), "next_cell_state.* must have shape"),
+    ],
+)
+def test_what_loop_fn_returns_first(place, value, words, x):
+    cell = tf1.GRUCell(U)
+    first = [jnp.zeros(B, bool), x[:, 0], cell.zero_state(B), None, None]
+    first[place] = value
+    with pytest.raises(ValueError, match=words):
+        tf1.raw_rnn(cell, lambda *_: first)
+
+
+def test_a_decision_of_loop_fn_is_told_with_its_line(x):
+    cell = tf1.GRUCell(U)
+
+    def loop_fn(time, output, state, _):
+        state = cell.zero_state(B) if output is None else state
+        return bool(time > 3), x[:, 0], state, output, None
+
+    with pytest.raises(ValueError, match=r"loop_fn must be the same arithmetic .*bool"):
+        tf1.raw_rnn(cell, loop_fn)
+
+
+def test_a_state_of_whole_numbers_is_one_of_the_cells(x):
+    cell = tf1.GRUCell(U)
+
+    def loop_fn(time, output, state, _):
+        state = jnp.zeros((B, U), int) if output is None else state
+        return time > 1, x[:, 0], state, output, None
+
+    emitted, state, _ = tf1.raw_rnn(cell, loop_fn)
+    assert state.dtype == "float32"
+    np.testing.assert_array_equal(emitted.stack()[-1], state)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: tf1.dynamic_rnn(tf1.GRUCell(U), None), "inputs must hold arrays"),
+        (
+            lambda x: tf1.dynamic_rnn(tf1.GRUCell(U), x.astype(object)),
+            "inputs must hold arrays of numbers.* Got ndarray of object",
+        ),
+        (lambda x: tf1.dynamic_rnn(tf1.GRUCell(U), x.tolist()), "must be an array"),
+        (
+            lambda x: tf1.dynamic_rnn(tf1.GRUCell(U), x, dtype="int32"),
+            "dtype must be one of floating point numbers",
+        ),
+        (
+            lambda x: tf1.dynamic_rnn(tf1.GRUCell(U), x, dtype="float64"),
+            "dtype can be float64 only where JAX has it",
+        ),
+        (
+            lambda x: tf1.static_rnn(tf1.GRUCell(U), [x[:, 0], x[:, 1, :1]]),
+            "inputs must have steps of one shape",
+        ),
+        (
+            lambda x: tf1.dynamic_rnn(
+                tf1.AttentionCellWrapper(tf1.GRUCell(U), 2), x, initial_state=(x, x)
+            ),
+            r"state must be a tuple, \(the cell's, attns, attn_states\)",
+        ),
+        (lambda x: tf1.GRUCell(U).zero_state(-1), "batch_size must be a whole number"),
+        (lambda x: tf1.GRUCell(U).zero_state(2, "str"), "dtype must be one of float"),
+        (
+            lambda x: tf1.stack_bidirectional_rnn(tf1.GRUCell(U), tf1.GRUCell(U), [x]),
+            "must be lists of as many cells",
+        ),
+    ],
+)
+def test_what_a_driver_cannot_take(call, words, x):
+    with pytest.raises(ValueError, match=words):
+        call(np.asarray(x))
 
 
 def test_weights_are_the_models_and_in_its_file(x, tmp_path):

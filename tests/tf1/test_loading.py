@@ -158,6 +158,66 @@ def test_all_that_does_not_fit_is_listed_at_once():
         tf1.load(tf1.GRUCell(3), {})
 
 
+KERNEL = "rnn/basic_lstm_cell/kernel"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({KERNEL: np.full((5, 8), None)}, f"of no real numbers: {KERNEL}"),
+        ({KERNEL: np.full((5, 8), "1")}, f"of no real numbers: {KERNEL}"),
+        ({KERNEL: np.full((5, 8), 1j)}, f"of no real numbers: {KERNEL}"),
+        ({KERNEL: [[1], [1, 2]]}, f"of no real numbers: {KERNEL}"),
+        ({KERNEL: np.full((5, 8), 1e300)}, f"too large: {KERNEL} for float32"),
+        ({f"{KERNEL}:0": np.ones((5, 8))}, f"Got two for {KERNEL}"),
+        ({3: np.ones(2)}, r"arrays must be a dict by name.* Got names \[3\]"),
+    ],
+)
+def test_what_no_weights_can_be_changes_nothing(change, words):
+    cell = _cell()
+    before = cell.get_weights()
+    with pytest.raises(ValueError, match=words):
+        tf1.load(cell, {**_saved(), **change})
+    for ours, theirs in zip(cell.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_is_loaded_into_and_from_is_checked():
+    with pytest.raises(ValueError, match=r"arrays must be a dict by name.* Got list"):
+        tf1.load(_cell(), [np.ones(2)])
+    with pytest.raises(ValueError, match="model_or_cell must be a cell of unrolled"):
+        tf1.load(3, {})
+    with pytest.raises(ValueError, match=r"weights must be .* 'no numbers'\]"):
+        _cell().set_weights([np.ones((5, 8)), np.full(8, None)])
+    with pytest.raises(ValueError, match="weights must be"):
+        _cell().set_weights(None)
+
+
+def test_two_cells_of_one_name_in_one_scope_are_told_of():
+    inputs = keras.Input((T, D))
+    outputs = [tf1.dynamic_rnn(tf1.GRUCell(2), inputs)[0] for _ in range(2)]
+    with pytest.raises(ValueError, match="no two cells whose variables are called"):
+        tf1.load(keras.Model(inputs, outputs), {})
+
+
+def test_variables_lie_where_a_cell_was_first(rng):
+    """As `tf.global_variables()` says of the same program in TensorFlow 1.15."""
+    x = rng.normal(size=(B, T, 2)).astype("float32")
+    lstm, gru = tf1.BasicLSTMCell(2), tf1.GRUCell(2)
+    stack = tf1.MultiRNNCell([lstm, lstm])
+    for scope in ("a", "b"):
+        tf1.dynamic_rnn(stack, x, scope=scope)
+    tf1.bidirectional_dynamic_rnn(gru, gru, x, scope="bi")
+    assert [*stack.entries(f"{stack.scope}/"), *gru.entries(f"{gru.scope}/")] == [
+        "a/multi_rnn_cell/cell_0/basic_lstm_cell/kernel",
+        "a/multi_rnn_cell/cell_0/basic_lstm_cell/bias",
+        "bi/fw/gru_cell/gates/kernel",
+        "bi/fw/gru_cell/gates/bias",
+        "bi/fw/gru_cell/candidate/kernel",
+        "bi/fw/gru_cell/candidate/bias",
+    ]
+
+
 def test_the_first_block_of_a_gru_has_names_of_its_own(rng):
     x = rng.normal(size=(B, T, D)).astype("float32")
     cell, other = tf1.GRUBlockCell(3), tf1.GRUCell(3)

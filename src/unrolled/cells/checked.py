@@ -147,7 +147,7 @@ def in_words(cell: Any, argument: str = "cell") -> Iterator[None]:
 
     Args:
         cell: whose step it is; or a function that is called at each.
-        argument: its name.
+        argument: what has the line in it.
 
     Raises:
         DecisionError: in place of JAX's own error.

@@ -4,12 +4,14 @@ The old form: a state is an array, or a tuple of such; an LSTM's is ``(c, h)``.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import keras
+import numpy as np
 from jax import numpy as jnp
 
 from .._borrowed import no_automatic_dependency_tracking
@@ -18,6 +20,7 @@ from ..cells.base import Cell, is_dims
 from ..cells.built import build_cell
 from ..cells.states import initial_states, zeros
 from ..checks import require
+from ..layers.checks import check_float64
 from ..layers.rnn import RNN
 from . import checkpoint
 
@@ -42,9 +45,12 @@ class LSTMStateTuple(NamedTuple):
 
 @dataclass
 class Kept:
-    """What a cell keeps of the drivers that ran it; no part of a file."""
+    """What a cell keeps of the drivers that ran it; no part of a file.
 
-    scope: str = "rnn"
+    The first driver's scope is that of the variables, whatever others are called.
+    """
+
+    scope: str = ""
     layers: dict[Any, RNN] = field(default_factory=dict)
     adapter: Any = None
 
@@ -137,16 +143,17 @@ class RNNCell(Declared, keras.layers.Layer):
         Raises:
             ValueError: if B is not known.
         """
+        whole = np.ndim(batch_size) == 0 and not isinstance(batch_size, (str, bool))
         require(
-            batch_size is not None,
+            whole and batch_size is not None and int(batch_size) == batch_size >= 0,
             "batch_size",
-            "must be a number",
-            "None, any number",
+            "must be a whole number, of rows",
+            "None, any number" if batch_size is None else repr(batch_size),
             "leave initial_state out: it is zeros for as many rows as there are",
         )
         states = initial_states(self.as_ours(), int(batch_size))
         if dtype is not None:
-            dtype = keras.backend.standardize_dtype(dtype)
+            dtype = floating(dtype)
             states = jax.tree.map(lambda s: jnp.asarray(s, dtype), states)
         return self.to_old(states)
 
@@ -162,10 +169,10 @@ class RNNCell(Declared, keras.layers.Layer):
         """Take the dtype that a driver names.
 
         Raises:
-            ValueError: if the cell has another.
+            ValueError: if the cell has another, or no weights can be of that.
         """
         parts = [*self.as_ours()._flatten_layers(), *self._flatten_layers()]
-        dtype = keras.backend.standardize_dtype(dtype)
+        dtype = floating(dtype)
         if all(part.variable_dtype == dtype for part in parts):
             return
         require(
@@ -206,6 +213,15 @@ class RNNCell(Declared, keras.layers.Layer):
 
     # --- weights, in the form of a checkpoint ---
 
+    def run_below(self, scope: str) -> None:
+        """Note the scope of a driver that runs the cell, if it is the first."""
+        self.kept.scope = self.kept.scope or scope
+
+    @property
+    def scope(self) -> str:
+        """Below which a checkpoint has the variables."""
+        return self.kept.scope or "rnn"
+
     default_scope: ClassVar[str] = ""
 
     @property
@@ -239,7 +255,9 @@ class RNNCell(Declared, keras.layers.Layer):
         """
         entries = self.entries("")
         wanted = [(name, held.shape) for name, held in entries.items()]
-        got = [tuple(jnp.shape(array)) for array in weights]
+        weights = list(weights) if isinstance(weights, Iterable) else [weights]
+        arrays = [checkpoint.numbers_of(array) for array in weights]
+        got = ["no numbers" if array is None else array.shape for array in arrays]
         require(
             got == [shape for _, shape in wanted] and bool(wanted),
             "weights",
@@ -249,8 +267,7 @@ class RNNCell(Declared, keras.layers.Layer):
             if wanted
             else "call the cell or a driver first, or build((None, D))",
         )
-        for held, array in zip(entries.values(), weights, strict=True):
-            held.write(array)
+        checkpoint.put(entries, dict(zip(entries, arrays, strict=True)), [], "weights")
 
 
 @package
@@ -337,6 +354,27 @@ def driven_by(layer: Any) -> RNNCell | None:
     held = getattr(layer, "_driven_by", None)
     own = layer if isinstance(layer, RNNCell) else None
     return held.cell if held is not None else own
+
+
+def floating(dtype: Any) -> str:
+    """The name of a dtype that states and weights can have.
+
+    Raises:
+        ValueError: if they cannot.
+    """
+    try:
+        name = keras.backend.standardize_dtype(dtype)
+    except (TypeError, ValueError):
+        name = ""
+    require(
+        "float" in name,
+        "dtype",
+        "must be one of floating point numbers, which states and weights are",
+        repr(dtype),
+        'pass dtype="float32", or leave it out',
+    )
+    check_float64(name, "the cell")
+    return name
 
 
 def joined(parts: list[Any]) -> Any:

@@ -124,7 +124,10 @@ def is_slot(name: str) -> bool:
 
 
 def put(
-    entries: Mapping[str, Held], arrays: Mapping[str, Any], left: Sequence[str]
+    entries: Mapping[str, Held],
+    arrays: Mapping[str, Any],
+    left: Sequence[str],
+    argument: str = "arrays",
 ) -> None:
     """Write arrays by name, all or none.
 
@@ -132,25 +135,31 @@ def put(
         entries: what there is to fill.
         arrays: by the same names.
         left: names of arrays that belong to nothing.
+        argument: what came, for the error.
 
     Raises:
-        ValueError: listing all that is missing, left over or of another shape.
+        ValueError: listing all that is missing, left over, of another shape or of no
+            numbers that the weights could hold.
     """
+    given = {name: numbers_of(arrays[name]) for name in entries if name in arrays}
     missing = [name for name in entries if name not in arrays]
+    fit = {name: array for name, array in given.items() if array is not None}
     wrong = [
-        f"{name} {np.shape(arrays[name])}, not {held.shape}"
-        for name, held in entries.items()
-        if name in arrays and np.shape(arrays[name]) != held.shape
+        f"{name} {array.shape}, not {entries[name].shape}"
+        for name, array in fit.items()
+        if array.shape != entries[name].shape
     ]
     found = [
         ("missing", missing),
         ("left over", sorted(left)),
         ("of another shape", wrong),
+        ("of no real numbers", [name for name, a in given.items() if a is None]),
+        ("of numbers too large", _too_large(entries, fit)),
     ]
     got = "; ".join(f"{label}: {', '.join(names)}" for label, names in found if names)
     require(
         not got,
-        "arrays",
+        argument,
         "must have one array for each variable, by TensorFlow's name",
         got,
         "name the driver's scope=..., the cells and layers (name=...) as the old "
@@ -158,4 +167,28 @@ def put(
         "the weights of an old cell, see 'Coming from TensorFlow 1'",
     )
     for name, held in entries.items():
-        held.write(arrays[name])
+        held.write(fit[name])
+
+
+def numbers_of(array: Any) -> np.ndarray | None:
+    """An array of real numbers, or None if it is another one, or ragged."""
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        return None
+    real = (np.floating, np.integer)
+    return array if any(jnp.issubdtype(array.dtype, kind) for kind in real) else None
+
+
+def _too_large(
+    entries: Mapping[str, Held], given: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Names of finite arrays that would be infinite in the dtype of their weights."""
+    found = []
+    for name, array in given.items():
+        for dtype in {str(weight.dtype) for weight in entries[name].weights}:
+            with np.errstate(over="ignore"):
+                held = array.astype(dtype)
+            if (~np.isfinite(held) & np.isfinite(array)).any():
+                found.append(f"{name} for {dtype}")
+    return found

@@ -19,6 +19,8 @@ import numpy as np
 from .._borrowed import call_context
 from ..cells.base import Tree
 from ..checks import require, sizes
+from ..layers import numbers
+from ..layers.checks import check_is_array
 from .base import RNNCell, check_cell
 
 
@@ -70,6 +72,8 @@ def _run(
     training: Any = None,
 ) -> tuple[Tree, Tree]:
     """Outputs in the order of the inputs, and the last state in the old form."""
+    check_is_array(inputs)
+    numbers.check(inputs, "inputs")
     inputs = jax.tree.map(lambda a: a if hasattr(a, "dtype") else np.asarray(a), inputs)
     steps = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(
@@ -78,7 +82,7 @@ def _run(
         inputs,
     )
     ready(cell, steps, dtype)
-    cell.kept.scope = scope
+    cell.run_below(scope)
     given = {"lengths": lengths, "training": training}
     if state is not None:
         given["initial_state"] = cell.from_old(state)

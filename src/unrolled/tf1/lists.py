@@ -5,9 +5,11 @@ from typing import Any
 
 import jax
 import keras
+import numpy as np
 
 from ..cells.base import Tree
 from ..checks import require
+from ..layers import numbers
 from .base import RNNCell, check_cell
 from .drivers import (
     below_scope,
@@ -30,6 +32,16 @@ def _check_list(inputs: Any) -> None:
 def _stacked(inputs: Sequence[Tree]) -> Tree:
     """A list of T steps as one tree of ``(B, T, ...)``."""
     _check_list(inputs)
+    numbers.check(list(inputs), "inputs")
+    forms = [jax.tree.map(lambda a: tuple(np.shape(a)), step) for step in inputs]
+    other = next((form for form in forms if form != forms[0]), None)
+    require(
+        other is None,
+        "inputs",
+        f"must have steps of one shape, {forms[0]}, as the first",
+        other,
+        "pad the batch or the features, and pass sequence_length for the time steps",
+    )
     return jax.tree.map(lambda *steps: keras.ops.stack(steps, axis=1), *inputs)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 from ..checks import require
 from .base import RNNCell, driven_by
 from .checkpoint import Held, is_slot, put
@@ -45,19 +47,14 @@ def load(model_or_cell: Any, arrays: Mapping[str, Any], scope: str = "") -> None
         >>> [array.shape for array in cell.get_weights()]
         [(5, 8), (8,)]
     """
+    given = _below(arrays, scope.strip("/") + "/" if scope else "")
     require(
-        isinstance(arrays, Mapping),
-        "arrays",
-        "must be a mapping of arrays by TensorFlow's names",
-        repr(arrays) if isinstance(arrays, str) else type(arrays).__name__,
-        'pass np.load("model.npz"); what turns a checkpoint into one is written above',
+        isinstance(model_or_cell, keras.layers.Layer),
+        "model_or_cell",
+        "must be a cell of unrolled.tf1, or a model",
+        type(model_or_cell).__name__,
+        "pass what was called, not what it gave",
     )
-    below = scope.strip("/") + "/" if scope else ""
-    given = {
-        name.removesuffix(":0").removeprefix(below): array
-        for name, array in arrays.items()
-        if name.startswith(below) and not is_slot(name)
-    }
     if isinstance(model_or_cell, RNNCell):
         entries, given = _of_cell(model_or_cell, given)
     else:
@@ -72,16 +69,46 @@ def load(model_or_cell: Any, arrays: Mapping[str, Any], scope: str = "") -> None
     put(entries, given, [name for name in given if name not in entries])
 
 
+def _below(arrays: Any, below: str) -> dict[str, Any]:
+    """The arrays whose names begin so, but for slots, by the rest of their names."""
+    named = isinstance(arrays, Mapping)
+    others = [name for name in arrays if not isinstance(name, str)] if named else []
+    require(
+        named and not others,
+        "arrays",
+        "must be a dict by name, or what numpy.load opens",
+        f"names {others[:3]}" if others else _shown(arrays),
+        'pass np.load("model.npz"), or {"rnn/gru_cell/gates/kernel": array, ...}',
+    )
+    given: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if name.startswith(below) and not is_slot(name):
+            short = name.removesuffix(":0").removeprefix(below)
+            require(
+                short not in given,
+                "arrays",
+                "must have one array for each variable",
+                f"two for {short}, of which one is called {short}:0",
+                "leave one of them out",
+            )
+            given[short] = array
+    return given
+
+
+def _shown(given: Any) -> str:
+    return repr(given) if isinstance(given, str) else type(given).__name__
+
+
 def _of_cell(
     cell: RNNCell, given: dict[str, Any]
 ) -> tuple[dict[str, Held], dict[str, Any]]:
     """Below the driver's scope, or, if nothing is there, without it."""
-    for prefix in (f"{cell.kept.scope}/", ""):
+    for prefix in (f"{cell.scope}/", ""):
         entries = cell.entries(prefix)
         if any(name in given for name in entries):
             own = {n: a for n, a in given.items() if n.startswith(prefix)}
             return entries, own
-    return cell.entries(f"{cell.kept.scope}/"), given
+    return cell.entries(f"{cell.scope}/"), given
 
 
 def _of_model(model: Any, given: dict[str, Any]) -> dict[str, Held]:
@@ -93,7 +120,17 @@ def _of_model(model: Any, given: dict[str, Any]) -> dict[str, Held]:
     }
     entries: dict[str, Held] = {}
     for cell in {id(cell): cell for cell in cells if id(cell) not in inside}.values():
-        entries |= cell.entries(f"{cell.kept.scope}/")
+        own = cell.entries(f"{cell.scope}/")
+        both = sorted({*own} & {*entries})
+        require(
+            not both,
+            "model_or_cell",
+            "must have no two cells whose variables are called alike",
+            both,
+            "give each its own name=..., or each driver its own scope=..., and name "
+            "the arrays so, where TensorFlow added _1",
+        )
+        entries |= own
     held = {id(weight) for each in entries.values() for weight in each.weights}
     for weight in model.weights:
         if id(weight) not in held:

@@ -11,11 +11,14 @@ from jax import numpy as jnp
 from ..cells.base import Tree, constants_of
 from ..cells.checked import in_words, step_of
 from ..cells.keras_style import as_cell
+from ..cells.states import initial_states, names_of, pack
 from ..checks import require
 from ..engine import stopping
 from ..engine.pure import purify
+from ..layers import numbers
+from ..layers.checks import check_states
 from .base import RNNCell, check_cell
-from .drivers import ready
+from .drivers import below_scope, ready
 
 
 class TensorArray:
@@ -106,17 +109,28 @@ def raw_rnn(
     check_cell("cell", cell)
     require(
         maximum_iterations is None
-        or (isinstance(maximum_iterations, int) and maximum_iterations > 0),
+        or (type(maximum_iterations) is int and maximum_iterations > 0),
         "maximum_iterations",
         "must be a positive integer, the most steps there can be",
         repr(maximum_iterations),
         "leave it out where nothing bounds them",
     )
+    require(
+        callable(loop_fn),
+        "loop_fn",
+        "must be a function (time, cell_output, cell_state, loop_state)",
+        repr(loop_fn),
+        "see the docstring for what it returns",
+    )
     first = _returned(loop_fn(jnp.zeros((), "int32"), None, None, None))
     finished, x, state, emit, loop_state = first
-    x, state = jax.tree.map(_array, (x, state))
-    ready(cell, x, jax.tree.leaves(state)[0].dtype)
-    cell.kept.scope = str(getattr(scope, "name", scope or "rnn"))
+    x, rows = _inputs(x)
+    # A state of whole numbers does not say in which dtype the cell computes.
+    kinds = [jnp.asarray(leaf).dtype for leaf in jax.tree.leaves(state)]
+    dtypes = [kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
+    ready(cell, x, dtypes[0] if dtypes else None)
+    cell.run_below(below_scope(scope, "rnn"))
+    state = _state(cell, state, rows)
     step = _Step(cell, loop_fn, x, state, emit, bool(training))
     carry = {
         "time": jnp.zeros((), "int32"),
@@ -201,7 +215,12 @@ class _Step:
             "time": time,
             "finished": jnp.logical_or(done, _rows(finished, self.rows)),
             "x": _like(carry["x"], x, "next_input"),
-            "state": _kept(done, carry["state"], state, "next_cell_state"),
+            "state": _kept(
+                done,
+                carry["state"],
+                _state(self.cell, state, self.rows),
+                "next_cell_state",
+            ),
             "loop_state": _like(carry["loop_state"], loop_state, "next_loop_state"),
             "variables": variables,
         }
@@ -238,7 +257,41 @@ def _array(value: Any) -> Any:
     return jnp.asarray(value, keras.config.floatx() if dtype.kind == "f" else None)
 
 
+def _inputs(x: Tree) -> tuple[Tree, int]:
+    """The first input of the cell, and how many rows it has."""
+    numbers.check(x, "next_input")
+    x = jax.tree.map(_array, x)
+    shapes = [a.shape for a in jax.tree.leaves(x)]
+    require(
+        all(shapes) and len({shape[0] for shape in shapes}) == 1,
+        "next_input",
+        "must be an array (batch, features), or a tree of such",
+        shapes,
+        "return what the cell reads at the first step",
+    )
+    return x, shapes[0][0]
+
+
+def _state(cell: RNNCell, state: Tree, rows: int) -> Tree:
+    """A state that `loop_fn` returned, as the cell has it."""
+    inner = as_cell(cell.as_ours())
+    fresh, name = initial_states(inner, rows), "next_cell_state"
+    states = pack(cell.from_old(state), fresh, names_of(inner), name)
+    check_states(states, fresh, names_of(inner))
+    return cell.to_old(
+        jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
+    )
+
+
 def _rows(finished: Any, rows: int) -> Any:
+    shape = None if finished is None else jnp.shape(finished)
+    require(
+        shape in ((), (rows,)),
+        "finished",
+        f"must be one truth value, or one for each of {rows} rows",
+        finished if shape is None else shape,
+        "return for example time >= lengths",
+    )
     return jnp.broadcast_to(jnp.asarray(finished).astype(bool), (rows,))
 
 

@@ -243,6 +243,13 @@ class AttentionCellWrapper(ScopedWrapper):
         if not self.state_is_tuple:
             widths = [self.cell.state_size, *self.inner.own_states.values()]
             state = parted(state, widths)
+        require(
+            isinstance(state, (list, tuple)) and len(state) == 3,
+            "state",
+            "must be a tuple, (the cell's, attns, attn_states)",
+            type(state).__name__,
+            "pass what zero_state or a driver returns",
+        )
         inside, found, window = state
         own = {"attns": found, "attn_states": window}
         return self.inner.join(self.cell.from_old(inside), own)

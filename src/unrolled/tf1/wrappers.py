@@ -101,10 +101,11 @@ class MultiRNNCell(OldCell):
         super().build(inputs_shape)
 
     def entries(self, scope: str) -> dict[str, Held]:
-        """Those of each cell, in a scope of its number."""
+        """Those of each cell, in a scope of its number; of one that is twice, once."""
         found: dict[str, Held] = {}
         for place, cell in enumerate(self.cells):
-            found |= cell.entries(f"{scope}{self.scope_name}/cell_{place}/")
+            if not any(cell is below for below in self.cells[:place]):
+                found |= cell.entries(f"{scope}{self.scope_name}/cell_{place}/")
         return found
 
 
