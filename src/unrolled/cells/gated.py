@@ -123,6 +123,13 @@ def plus(z: jax.Array, bias: jax.Array | None) -> jax.Array:
     return z if bias is None else z + jnp.broadcast_to(bias, z.shape)
 
 
+def of_all_groups(parts: Sequence[jax.Array], gates: int) -> jax.Array:
+    """``(..., G*U/K)`` of each of K groups of units: ``(..., G*U)``, by gates."""
+    apart = [part.reshape(*part.shape[:-1], gates, -1) for part in parts]
+    joined = jnp.concatenate(apart, axis=-1)
+    return joined.reshape(*joined.shape[:-2], -1)
+
+
 class GatedCell(WeightArguments, UnitsArguments, Cell):
     """Weights, dropout and the two products; the subclass adds the formula.
 
@@ -343,7 +350,7 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         count, kind = len(self.gates), type(self).__name__.removesuffix("Cell")
         if keras2.are_cudnn(arrays, count):
             require(
-                self.splits and self.bias is not None,
+                getattr(self, "reset_after", True) and self.bias is not None,
                 "reset_after",
                 "must be True for the weights of a CuDNNGRU",
                 f"reset_after=False for {self.path}",

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from ..arguments import KW_ONLY
 from ..checks import require
-from .gated import GatedCell, activate
+from .gated import GatedCell, activate, of_all_groups
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -99,16 +99,14 @@ class GLSTMCell(GatedCell):
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Each group's numbers by the columns of its units."""
-        groups = self.groups
-        of_group = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-        columns = jnp.reshape(weight, (len(weight), 4, groups, self.units // groups))
-        z = jnp.einsum(
-            "...kd,dgku->...gku",
-            of_group.astype(self.compute_dtype),
-            columns.astype(self.compute_dtype),
-            preferred_element_type=self.state_dtype,
-        )
-        return z.reshape(*x.shape[:-1], self.width)
+        columns = jnp.reshape(weight, (len(weight), 4, self.groups, -1))
+        # A product for each group: one of all would have its axes moved about.
+        multiply = super().matmul
+        z = [
+            multiply(part, columns[:, :, k].reshape(len(weight), -1))
+            for k, part in enumerate(jnp.split(x, self.groups, axis=-1))
+        ]
+        return of_all_groups(z, 4)
 
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from ..arguments import KW_ONLY
 from ..checks import require
-from .gated import GatedCell, activate, dropped
+from .gated import GatedCell, activate, dropped, of_all_groups
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -79,16 +79,12 @@ class SLSTMCell(GatedCell):
 
     def project_state(self, h: jax.Array, constants: dict) -> jax.Array:
         """``(..., B, U)`` to ``(..., B, 4*U)``, head by head."""
-        heads, size, _ = self.recurrent_shape
         h = dropped(h, constants.get("recurrent_mask"))
-        z = jnp.einsum(
-            "...ks,kst->...kt",
-            h.reshape(*h.shape[:-1], heads, size).astype(self.compute_dtype),
-            jnp.asarray(self.recurrent_kernel.value, self.compute_dtype),
-            preferred_element_type=self.state_dtype,
+        parts = jnp.split(h, self.heads, axis=-1)
+        kernels = self.recurrent_kernel.value
+        return of_all_groups(
+            [self.matmul(*pair) for pair in zip(parts, kernels, strict=True)], 4
         )
-        z = z.reshape(*h.shape[:-1], heads, 4, size)  # of each head gate by gate
-        return jnp.swapaxes(z, -3, -2).reshape(*h.shape[:-1], self.width)
 
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""
