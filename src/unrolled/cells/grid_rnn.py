@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import keras
+import numpy as np
 from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, Activation, Declared, Initializer, remade
@@ -217,13 +218,15 @@ class GridRNNCell(Declared, Cell):
         del constants
         dims = self.dims("input")
         parts = jnp.split(x, len(dims), axis=-1)
-        return [
-            {
-                name: self.matmul(part, getattr(self, f"project_{name}_{dim}").value)
-                for name in _shapes(self.cells[dim])
-            }
-            for dim, part in zip(dims, parts, strict=True)
-        ]
+        return [self._project(part, dim) for dim, part in zip(dims, parts, strict=True)]
+
+    def _project(self, x: jax.Array, dim: int) -> dict[str, jax.Array]:
+        """In one product, which costs less than one for each."""
+        names = [*_shapes(self.cells[dim])]
+        weights = [getattr(self, f"project_{name}_{dim}").value for name in names]
+        ends = np.cumsum([weight.shape[1] for weight in weights])[:-1]
+        z = self.matmul(x, jnp.concatenate(weights, axis=1))
+        return dict(zip(names, jnp.split(z, ends, axis=-1), strict=True))
 
     def step(self, x: list, states: list, constants: list) -> tuple[jax.Array, list]:
         """One step along each dimension."""
