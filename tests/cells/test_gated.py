@@ -233,6 +233,18 @@ def test_a_learnt_vector_keeps_its_digits_in_half_precision(rng):
     np.testing.assert_allclose(got, exact((time, x)), atol=0.01)
 
 
+def test_openness_is_exact_however_late():
+    cell = unrolled.PhasedLSTMCell(50, ratio_on=1.0)
+    period = _built(cell, pair=True)["period"].astype("float64")
+    cell.phase.assign(np.zeros(50))
+    late = [0.0, 1.0, 7.0, 1e3, 12345.0, 1e6, 16777215.0, -0.3, -1e6]
+    time = np.asarray(late, "float32")[:, None]
+    got = jax.jit(cell.openness)(time, np.zeros((len(late), 50), "float32"))
+    cycle = np.mod(time.astype("float64"), period) / period
+    want = 1 - np.abs(2 * cycle - 1)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
 # --- extremes ---
 
 

@@ -123,17 +123,12 @@ class PhasedLSTMCell(PairedCell):
         share, learnt = self.ratio_on, self.trainable_ratio_on
         self.share = vector("ratio_on", share, share, lambda a: a, trainable=learnt)
 
-    @property
-    def splits(self) -> bool:
-        """With peepholes products come between."""
-        return not self.use_peepholes
-
     def openness(self, time: jax.Array, like: jax.Array) -> jax.Array:
         """The k of the formula above, shaped as `like`, at times ``(B, 1)``."""
         weights = (self.period, self.phase, self.share)
         period, phase, share = (self.spread(weight, like) for weight in weights)
         shifted = jnp.broadcast_to(time, like.shape) - phase
-        cycle = jnp.mod(shifted, jax.lax.stop_gradient(period)) / period
+        cycle = _modulo(shifted, jax.lax.stop_gradient(period)) / period
         up = 2 * cycle / share
         falling = jnp.where(cycle < share, 2 - up, self.leak * cycle)
         return jnp.where(cycle < 0.5 * share, up, falling)
@@ -156,3 +151,20 @@ class PhasedLSTMCell(PairedCell):
             k * new + (1 - k) * old for new, old in zip((h, c), states, strict=True)
         )
         return h, [h, c]
+
+
+def _modulo(x: jax.Array, period: jax.Array) -> jax.Array:
+    """As `jnp.mod`, which calls a function of C for each number.
+
+    The period is in two parts, of half its digits each, and whole periods are taken off
+    in two turns, many at once and then one by one, so that the multiples are exact.
+    """
+    digits = jnp.finfo(period.dtype)
+    half = digits.nmant // 2
+    for many in (2.0**half, 1.0):
+        whole = period * many
+        high = jax.lax.reduce_precision(whole, digits.nexp, half)
+        # Rounded, a quotient may be one too many, and what is left just past 0.
+        count = jax.lax.stop_gradient(jnp.trunc(x / whole))
+        x = (x - count * high) - count * (whole - high)
+    return jnp.where(x < 0, x + period, x)
