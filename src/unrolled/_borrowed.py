@@ -11,7 +11,7 @@ import copy
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +42,7 @@ from jax.experimental.custom_partitioning import (
     SdyShardingRule,
     custom_partitioning,
 )
-from jax.extend.core import Primitive
+from jax.extend.core import Literal, Primitive
 
 # Most of what was in ad and batching left them between 0.7 and 0.10. In use, and still
 # there: of ad Zero, is_undefined_primal, primitive_jvps and primitive_transposes; of
@@ -239,28 +239,28 @@ def read_by_converters(name: str, program: Callable[[Any], Any]) -> None:
     plugins.PLUGIN_REGISTRY[name] = SimpleNamespace(lower=lower)
 
 
-def linear(fun: Callable[..., Any], *args: Any) -> Any:
-    """``fun(*args)`` of a linear function with a scan in it, to be transposed.
-
-    Before 0.10 JAX transposes no scan but those that it wrote itself, as a tangent. So
-    there the function is its own tangent at zero.
-    """
-    if jax.__version_info__ >= (0, 10):
-        return fun(*args)
-    zeros = jax.tree.map(jax.numpy.zeros_like, args)
-    # Compiled, so that nothing is left of the values at zero.
-    return jax.jit(lambda *args: jax.jvp(fun, zeros, args)[1])(*args)
+def apply(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
+    """The results of an equation of a jaxpr, of values in place of its variables."""
+    primitive = equation.primitive
+    params = primitive.get_bind_params(equation.params)
+    # Functions among them came apart from the others until 0.9.
+    functions, params = params if isinstance(params, tuple) else ((), params)
+    with equation.ctx.manager:
+        out = primitive.bind(*functions, *values, **params)
+    return out if primitive.multiple_results else [out]
 
 
 __all__ = [
     "ArrayMapping",
     "AutocastScope",
     "Functional",
+    "Literal",
     "Primitive",
     "SdyShardingRule",
     "SymbolicZero",
     "Tracer",
     "ad",
+    "apply",
     "arrays_below",
     "batching",
     "call_context",
@@ -272,7 +272,6 @@ __all__ = [
     "get_keras_mask",
     "has_cudnn_lstm",
     "is_default",
-    "linear",
     "lowered_per_device",
     "lstm_bwd",
     "lstm_fwd",

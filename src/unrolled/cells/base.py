@@ -102,11 +102,6 @@ class Cell(keras.layers.Layer):
         return super().__call__(*args, **kwargs)
 
     @property
-    def splits(self) -> bool:
-        """Whether a step is `project_state`, then `combine`."""
-        return type(self).step is Cell.step
-
-    @property
     def state_dtype(self) -> str:
         """What states are held in: float32 where the arithmetic is narrower."""
         narrow = ("float16", "bfloat16")
@@ -170,10 +165,7 @@ class Cell(keras.layers.Layer):
         return x
 
     def project_state(self, h: jax.Array, constants: Tree) -> jax.Array:
-        """The recurrent product: ``(..., B, U)`` to ``(..., B, G*U)``.
-
-        Once for a step, and for the gradients once for all steps.
-        """
+        """The recurrent product: ``(..., B, U)`` to ``(..., B, G*U)``."""
         raise NotImplementedError(
             f"{type(self).__name__} must define project_state and combine, or step."
         )

@@ -83,11 +83,6 @@ class GRUCell(GRUArguments, NormalisedCell):
         two = self.reset_after and self.layer_norm != "gates"
         return (2, self.width) if two else (self.width,)
 
-    @property
-    def splits(self) -> bool:
-        """Without `reset_after` a product comes after the reset gate."""
-        return self.reset_after
-
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above, with `reset_after`."""
         x_z, x_r, x_h = jnp.split(x, 3, axis=-1)

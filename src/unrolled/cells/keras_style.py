@@ -68,7 +68,6 @@ class KerasStyle:
 
     gates: ClassVar[str] = ""
     additive: ClassVar[bool] = False
-    splits: ClassVar[bool] = False
 
     def __init__(self, cell: Any) -> None:
         self.cell = cell

@@ -168,11 +168,6 @@ class LSTMCell(LSTMArguments, NormalisedCell):
         more = ["projection_kernel"] if self.projection_size else []
         return [*super().normalised_weights, *more]
 
-    @property
-    def splits(self) -> bool:
-        """Not where h is projected: a product after the gates would be kept T times."""
-        return self.projection_size is None
-
     def step(self, x: Any, states: list, constants: dict) -> tuple[jax.Array, list]:
         """Apply the formula above."""
         h = self.project_state(states[0], constants)

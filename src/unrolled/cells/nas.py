@@ -81,11 +81,6 @@ class NASCell(GatedCell):
         """The bias belongs to the share of h: the two meet in a product, too."""
         return super()._bias(0) if row else None
 
-    @property
-    def splits(self) -> bool:
-        """With a projection a product comes last."""
-        return self.projection_size is None
-
     def combine(self, x: Any, h: jax.Array, states: list) -> tuple[jax.Array, list]:
         """Apply the formula above."""
         x, r = jnp.split(x, 8, axis=-1), jnp.split(h, 8, axis=-1)

@@ -2,10 +2,11 @@
 
 Differentiating `jax.lax.scan` adds up a weight's gradient step by step: T small
 products, and T passes over an array as large as the weight. But what the steps
-multiplied is known once the loop has run. So here the tangent of a step's product is
-split: what weights and inputs add to it, for all T steps in one product, and what the
-carried tangent adds, step by step. Transposed, the first is one product per weight
-after the backward loop.
+multiplied is known once the loop has run. So the step is traced, and the places are
+found where something enters that no carry has a part in: a product with a weight, a
+bias, the share of the inputs. The tangent of what enters is computed for all T steps
+at once and handed to the loop of tangents, which adds it in at its place. Transposed,
+that loop gives the gradient at each place, and one product per weight comes after it.
 
 This is a rule for forward mode; reverse mode, second derivatives, vmap and remat
 follow from it.
@@ -19,41 +20,38 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from .._borrowed import SymbolicZero, eval_jaxpr, linear, varying_alike
+from .._borrowed import SymbolicZero, varying_alike
+from .places import Step
 
 Tree = Any
 
-# What the backward loop computes again; all else, such as tanh, is kept.
+# What the backward loop computes again; all else, such as tanh, is kept. So is a part
+# of an array, for else all of the array would be.
 _CHEAP = frozenset(
     [
         *("add", "sub", "mul", "neg", "max", "min", "select_n", "convert_element_type"),
-        *("broadcast_in_dim", "concatenate", "reshape", "slice", "split", "squeeze"),
+        *("broadcast_in_dim", "concatenate", "reshape", "squeeze"),
         *("eq", "ge", "gt", "le", "lt", "ne"),
     ]
 )
 
 
 def scan(
-    product: Callable[[Tree, Tree], Tree],
-    finish: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]],
+    step: Callable[[Tree, Tree], tuple[Tree, Tree]],
     carry: Tree,
     xs: Tree,
     *,
-    ahead: Callable[[Tree], Tree] = lambda x: x,
+    hoist: bool = False,
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Tree, Tree]:
-    """``lax.scan`` of a step in parts, ``finish(product(carry, ahead(x)), carry, x)``.
+    """``lax.scan`` of ``step(carry, x) -> (carry, y)``, with gradients as said above.
 
     Args:
-        product: ``(carry, x) -> z``, what multiplies by weights; for one step, and for
-            arguments with one more axis in front, of all steps.
-        finish: ``(z, carry, x) -> (carry, y)``, the rest; x itself must not be
-            differentiated here.
-        carry: the carry before the first step; floating point.
+        step: one step.
+        carry: the carry before the first step.
         xs: what the steps read, a tree of ``(T, ...)``.
-        ahead: the share of the product that needs no carry, for one step or for all:
-            step by step, but for all at once where the scan is differentiated.
+        hoist: compute what needs no carry for all steps at once, before the loop.
         reverse: the last step first.
         unroll: steps per compiled loop iteration, or True for all.
 
@@ -64,113 +62,78 @@ def scan(
         >>> import jax.numpy as jnp
         >>> from unrolled.engine.deferred import scan
         >>> weight = jnp.asarray(2.0)
-        >>> product = lambda h, x: weight * h
-        >>> finish = lambda z, h, x: (z + x, z + x)
-        >>> scan(product, finish, jnp.asarray(0.0), jnp.arange(4.0))[1].tolist()
+        >>> step = lambda h, x: (weight * h + x, weight * h + x)
+        >>> scan(step, jnp.asarray(0.0), jnp.arange(4.0))[1].tolist()
         [0.0, 1.0, 4.0, 11.0]
     """
-    # A rule runs later than this function, so what the parts close over is passed on.
+    flat, of_carry = jax.tree.flatten(carry)
+    flat_xs = jax.tree.leaves(xs)
+    length = flat_xs[0].shape[0]
     first = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], xs), xs)
-    length = jax.tree.leaves(xs)[0].shape[0]
-    repeat = lambda a: jnp.broadcast_to(a, (length, *a.shape))  # noqa: E731
-    everywhere = jax.eval_shape(lambda carry: jax.tree.map(repeat, carry), carry)
-    prepare, w = _close(ahead, first)
-    prepare_all, all_w = _close(ahead, xs)
-    prepared = jax.eval_shape(ahead, first), jax.eval_shape(ahead, xs)
-    multiply, r = _close(product, carry, prepared[0])
-    multiply_all, all_r = _close(product, everywhere, prepared[1])
-    z = jax.eval_shape(product, carry, prepared[0])
-    complete, others = _close(finish, z, carry, first)
+    traced = Step(step, carry, first)
+    of_y = jax.tree.structure(jax.eval_shape(step, carry, first)[1])
+    floats = [jnp.issubdtype(a.dtype, jnp.floating) for a in flat]
 
-    def run(body: Callable, carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
+    def run(body: Callable, carry: list, xs: Tree) -> tuple[list, Tree]:
         return lax.scan(body, carry, xs, reverse=reverse, unroll=unroll)
 
-    def shifted(first: jax.Array, after: jax.Array) -> jax.Array:
-        if reverse:
-            return jnp.concatenate([after[1:], first[None]])
-        return jnp.concatenate([first[None], after[:-1]])
-
     @jax.custom_jvp
-    def whole(arguments: tuple) -> tuple[Tree, Tree]:
-        ((w, r), _, others, carry, xs) = arguments
+    def whole(weights: list, carry: list, xs: list) -> tuple[list, list]:
+        fixed = traced.fixed(weights)
 
-        def step(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
-            return complete(others, multiply(r, carry, prepare(w, x)), carry, x)
+        def body(carry: list, x: list) -> tuple[list, list]:
+            early = x if hoist else traced.early(fixed, x)
+            carry, (y, _) = traced.late(fixed, early, carry)
+            return carry, y
 
-        return run(step, carry, xs)
+        return run(body, carry, traced.early_of_all(fixed, xs) if hoist else xs)
 
-    def rule(primals: tuple, tangents: tuple) -> tuple[Tree, Tree]:
-        (((_, r), (all_w, all_r), others, carry, xs),) = primals
-        # The two lists of weights are the same arrays; their tangents count once.
-        ((_, dweights, dothers, dcarry, dxs),) = tangents
-        moving = _moving(dothers)
-        distinct = _Distinct()
+    def rule(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+        weights, carry, xs = primals
+        dweights, dcarry, dxs = tangents
+        fixed = traced.fixed(weights)
+        moving = traced.moving(_moving(dweights), _moving(dxs))
+        places = traced.places(moving)
+        others = traced.others(moving, places)
+        zeros = varying_alike((carry, traced.zeros(places, length)))[1]
+        ahead = [hoist or each for each in traced.ahead()]
+        stacked = traced.early_of_all(fixed, xs) if any(ahead) else []
 
-        def forward(carry: Tree, at: tuple) -> tuple[Tree, Tree]:
-            x, early = at
-
+        def loop(moved: list, zeros: list, values: list) -> tuple[list, Tree]:
             @functools.partial(jax.checkpoint, policy=_is_kept, prevent_cse=False)
-            def rest(z: Tree, carry: Tree, moved: list) -> tuple[Tree, Tree]:
-                return complete(_merge(moving, moved, others), z, carry, x)
+            def body(carry: list, zero: list, values: list, at: tuple) -> Any:
+                x, known = at
+                early = _merge(ahead, known, traced.early(fixed, x))
+                moved = dict(zip(others, values, strict=True))
+                return traced.late(fixed, early, carry, places, zero, moved)
 
-            z = multiply(r, carry, early)
-            (after, y), slope = jax.linearize(rest, z, carry, _take(moving, others))
-            return after, distinct.pack((y, after, slope))
+            start = _merge(floats, moved, carry)
+            at = zeros, (xs, _take(ahead, stacked or ahead))
+            return run(lambda c, at: body(c, at[0], values, at[1]), start, at)
 
-        early = prepare_all(all_w, xs)
-        last, packed = run(forward, carry, (xs, early))
-        ys, after, slopes = distinct.unpack(packed)
-        before = jax.tree.map(shifted, carry, after)
-        dz = _jvp(
-            lambda w, r, xs: multiply_all(r, before, prepare_all(w, xs)),
-            (all_w, all_r, xs),
-            (*dweights, dxs),
-        )
-        dcarry = varying_alike((carry, jax.tree.map(_dense, dcarry)))[1]
+        start = _take(floats, carry), zeros, traced.values(others, fixed)
+        (last, (ys, kept)), slope = jax.linearize(loop, *start)
+        operands = traced.operands(places, fixed, carry, ys, kept, reverse)
 
-        def rates(dcarry: Tree, dz: Tree, dothers: list) -> tuple[Tree, Tree]:
-            def tangent(dcarry: Tree, at: tuple) -> tuple[Tree, Tree]:
-                slope, dz, carry, early = at
-                more = _jvp(lambda c: multiply(r, c, early), (carry,), (dcarry,))
-                return slope(jax.tree.map(jnp.add, dz, more), dcarry, dothers)
+        def entering(weights: list, xs: list) -> tuple[list, list]:
+            fixed = traced.fixed(weights)
+            early = traced.early_of_all(fixed, xs)
+            given = traced.given(places, fixed, early, operands, length)
+            return given, traced.values(others, fixed)
 
-            return run(tangent, dcarry, (slopes, dz, before, early))
-
-        dlast, dys = linear(rates, dcarry, dz, _take(moving, dothers))
+        dgiven, dvalues = _jvp(entering, (weights, xs), (dweights, dxs))
+        dcarry = [_dense(t) for t in _take(floats, dcarry)]
+        dcarry, dgiven = varying_alike((carry, dcarry, dgiven))[1:]
+        dlast, (dys, _) = slope(dcarry, dgiven, dvalues)
         return (last, ys), (dlast, dys)
 
     whole.defjvp(rule, symbolic_zeros=True)
-    return whole(((w, r), (all_w, all_r), others, carry, xs))
-
-
-class _Distinct:
-    """Stores an array once that a step gives under several names."""
-
-    def pack(self, tree: Tree) -> list[Any]:
-        leaves, self.structure = jax.tree.flatten(tree)
-        found = {id(leaf): leaf for leaf in leaves}
-        places = {key: place for place, key in enumerate(found)}
-        self.places = [places[id(leaf)] for leaf in leaves]
-        return list(found.values())
-
-    def unpack(self, found: list[Any]) -> Tree:
-        return jax.tree.unflatten(self.structure, [found[p] for p in self.places])
+    last, ys = whole(traced.weights, flat, flat_xs)
+    return of_carry.unflatten(last), of_y.unflatten(ys)
 
 
 def _is_kept(primitive: Any, *_: Any, **__: Any) -> bool:
     return primitive.name not in _CHEAP
-
-
-def _close(fun: Callable, *shapes: Tree) -> tuple[Callable, list[Any]]:
-    """`fun` with what it closes over as its first argument, and those arrays."""
-    closed, out = jax.make_jaxpr(fun, return_shape=True)(*shapes)
-    structure = jax.tree.structure(out)
-
-    def pure(constants: list, *args: Tree) -> Tree:
-        out = eval_jaxpr(closed.jaxpr, constants, *jax.tree.leaves(args))
-        return jax.tree.unflatten(structure, out)
-
-    return pure, list(closed.consts)
 
 
 def _jvp(fun: Callable, primals: tuple, tangents: tuple) -> Tree:

@@ -56,9 +56,7 @@ def unroll(
     inputs: Tree,
     states: Tree,
     *,
-    project: Callable[[Tree], Tree] | None = None,
-    product: Callable[[Tree, Tree], Tree] | None = None,
-    ahead: Callable[[Tree], Tree] = lambda x: x,
+    hoist: bool = False,
     variables: Tree = (),
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
@@ -75,14 +73,9 @@ def unroll(
         step: ``(x_t, states, variables) -> (output, states, variables)``.
         inputs: tree of ``(B, T, ...)``.
         states: tree of ``(B, ...)``, the states before the first processed step.
-        project: the share of the step that needs no state, over any axes before
-            ``(B, ...)``; applied to many steps at once, its result is what `step`
-            reads.
-        product: the share of the step that multiplies by weights, ``(x_t, states) ->
-            z``; `step` then reads z in place of x_t. Gradients of the weights are
-            taken after the loop, for all steps at once (`deferred`).
-        ahead: as `project`, but only where the loop is differentiated; otherwise step
-            by step. Its result is what `product` reads.
+        hoist: compute what needs no state for many steps at once, before they run.
+            Otherwise step by step; gradients of weights are taken for all steps at
+            once either way (`deferred`).
         variables: what the cell as a whole carries from step to step.
         mask: bool ``(B, T)``. Where false, the row's states are carried over and
             its output repeats the last one emitted (zeros before the first). What
@@ -116,11 +109,10 @@ def unroll(
         if part.mask is not None:
             # A derivative at what padding holds may be NaN, and NaN times 0 is NaN.
             part = part._replace(inputs=_where(part.mask, part.inputs, stand_in))
-        return part._replace(inputs=project(part.inputs)) if project else part
+        return part
 
     def output_of_first(steps: Steps) -> Tree:
         at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
-        at = product(ahead(at), states) if product else at
         return step(at, states, variables)[0]
 
     zeros = jax.tree.map(
@@ -136,13 +128,9 @@ def unroll(
         held = _where(at.resets, zeros, carry.held) if hold else None
         return Carry(_where(at.resets, fresh, carry.states), held, carry.variables)
 
-    def multiply(carry: Carry, at: Steps) -> Tree:
-        states = begin(carry, at).states
-        return product(at.inputs, states) if product else at.inputs
-
-    def advance(z: Tree, carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
+    def advance(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
         before, held, variables = begin(carry, at)
-        output, after, variables = step(z, before, variables)
+        output, after, variables = step(at.inputs, before, variables)
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
         if at.mask is not None:
             after = _where(at.mask, after, before)
@@ -150,15 +138,9 @@ def unroll(
         kept = (output if keep_outputs else None, after if keep_states else None)
         return Carry(after, output if hold else None, variables), kept
 
-    def whole(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
-        return advance(at.inputs, carry, at)
-
     def run(carry: Carry, part: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
         options: dict[str, Any] = {"reverse": reverse, "unroll": unroll}
-        if product is not None:
-            options["ahead"] = lambda at: at._replace(inputs=ahead(at.inputs))
-            return deferred.scan(multiply, advance, carry, read(part), **options)
-        return lax.scan(whole, carry, read(part), **options)
+        return deferred.scan(advance, carry, read(part), hoist=hoist, **options)
 
     carry = Carry(states, zeros if hold else None, variables)
     # T may be a symbol, that stands for any number.

@@ -6,10 +6,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 import jax
-from jax import numpy as jnp
 
 from .._borrowed import varying_alike
-from ..cells.base import Cell
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
 from . import eager, kernels, loop, windows
@@ -116,13 +114,13 @@ def _scan(layer: Any, job: Job) -> loop.Result:
 
     with in_words(layer.cell):
         pure = purify(step, layer.cell, one_step(job.inputs), job.states)
-        parts: dict[str, Any] = {"step": pure.step}
-        if not jax.tree.leaves(pure.variables):
-            batch, _, *places = jax.tree.leaves(job.inputs)[0].shape
-            parts = _parts(cell, constants, prod((batch, *places[:-1])))
+        batch, _, *places = jax.tree.leaves(job.inputs)[0].shape
+        rows = prod((batch, *places[:-1]))
         whole = functools.partial(
             loop.unroll,
-            **parts,
+            pure.step,
+            # B may be a symbol, that stands for any number.
+            hoist=isinstance(rows, int) and rows <= HOIST_UP_TO_ROWS,
             reverse=layer.go_backwards,
             unroll=layer.unroll or 1,
             zero_masked=layer.zero_output_for_mask,
@@ -139,47 +137,3 @@ def one_step(sequences: Tree) -> Tree:
     return jax.tree.map(
         lambda a: jax.ShapeDtypeStruct((a.shape[0], *a.shape[2:]), a.dtype), sequences
     )
-
-
-def _parts(cell: Any, constants: Tree, rows: Any) -> dict[str, Any]:
-    """Arguments of `loop.unroll` that say what a step does, one that assigns nothing.
-
-    Args:
-        cell: a `Cell` or a view of one.
-        constants: what `get_constants` drew.
-        rows: of a step's product, B times the places of an image; it may be symbolic.
-
-    Returns:
-        `step`, and where the cell splits so, `project` and `product`.
-    """
-    # B may be a symbol, that stands for any number.
-    hoist = isinstance(rows, int) and rows <= HOIST_UP_TO_ROWS
-    splits = isinstance(cell, Cell) and cell.splits
-    # With a single gate it wins at any batch, but only where gradients are wanted
-    # (measured: 1.1 times as fast in training, 0.92 to 1.2 without).
-    ahead = not hoist and splits and len(cell.gates) == 1
-
-    def project(x: Tree) -> Tree:
-        return cell.project_inputs(x, constants)
-
-    def projected(x: Tree) -> Tree:
-        return x if hoist or ahead else project(x)
-
-    def product(x: Tree, states: Tree) -> Tree:
-        x, h = projected(x), cell.project_state(states[0], constants)
-        return x + h if cell.additive else (x, h)
-
-    def combine(z: Tree, states: Tree, none: Tree) -> tuple[Tree, Tree, Tree]:
-        x, h = (z, jnp.zeros((), z.dtype)) if cell.additive else z
-        return *checked(cell, cell.combine(x, h, states), states), none
-
-    def step(x: Tree, states: Tree, none: Tree) -> tuple[Tree, Tree, Tree]:
-        result = cell.step(projected(x), states, constants)
-        return *checked(cell, result, states), none
-
-    before: dict[str, Any] = {"project": project} if hoist else {}
-    if not splits:
-        return {**before, "step": step}
-    if ahead:
-        before = {"ahead": project}
-    return {**before, "step": combine, "product": product}

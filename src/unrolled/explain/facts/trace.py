@@ -261,7 +261,7 @@ def _add_asked(found: Trace, layer: Any, reading: Reading) -> None:
     The cell's own products say it; what they are put to only its formula knows.
     """
     cell = layer.cell
-    if not (getattr(cell, "additive", False) and cell.splits and len(cell.gates) > 1):
+    if not (getattr(cell, "additive", False) and len(cell.gates) > 1):
         return
     main = next(iter(found.states.values()))
     old = before(main, found.initial[0], found.stepper.backwards)
