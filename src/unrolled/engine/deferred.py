@@ -71,7 +71,6 @@ def scan(
     length = flat_xs[0].shape[0]
     first = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], xs), xs)
     traced = Step(step, carry, first)
-    of_y = jax.tree.structure(jax.eval_shape(step, carry, first)[1])
     floats = [jnp.issubdtype(a.dtype, jnp.floating) for a in flat]
 
     def run(body: Callable, carry: list, xs: Tree) -> tuple[list, Tree]:
@@ -129,7 +128,7 @@ def scan(
 
     whole.defjvp(rule, symbolic_zeros=True)
     last, ys = whole(traced.weights, flat, flat_xs)
-    return of_carry.unflatten(last), of_y.unflatten(ys)
+    return of_carry.unflatten(last), traced.of_y.unflatten(ys)
 
 
 def _is_kept(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -48,10 +48,12 @@ class Step:
 
     Attributes:
         weights: what the step closes over.
+        of_y: how y is nested.
     """
 
     def __init__(self, step: Callable[[Tree, Tree], Tree], carry: Tree, x: Tree):
-        first = jax.make_jaxpr(step)(carry, x)
+        first, out = jax.make_jaxpr(step, return_shape=True)(carry, x)
+        self.of_y = jax.tree.structure(out[1])
         flat = jax.tree.leaves((carry, x))
         closed = jax.make_jaxpr(lambda *a: inlined(first, a))(*flat)
         jaxpr = closed.jaxpr
