@@ -296,7 +296,7 @@ def test_stream_steps_all_of_them(rng):
         ),
         (
             {"num_layers": 2, "layer_dropout": "a"},
-            "layer_dropout must be between",
+            "layer_dropout must be a finite number",
         ),
         ({"layer_dropout": 0.2}, "layer_dropout acts between layers"),
     ],
