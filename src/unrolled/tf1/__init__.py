@@ -28,15 +28,13 @@ from .drivers import (
 )
 from .gated import (
     CFNCell,
-    IndRNNCell,
-    IndyGRUCell,
-    IndyLSTMCell,
     IntersectionRNNCell,
     MinimalRNNCell,
     NASCell,
     PhasedLSTMCell,
     SRUCell,
 )
+from .independent import IndRNNCell, IndyGRUCell, IndyLSTMCell
 from .lists import (
     stack_bidirectional_rnn,
     state_saving_rnn,

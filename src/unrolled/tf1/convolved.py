@@ -8,7 +8,7 @@ from ..checks import require
 from .base import LSTMStateTuple, OldCell, Tree, package
 from .cells import GatedOldCell
 from .checkpoint import Held, columns
-from .gated import SeparateOldCell
+from .separate import SeparateOldCell
 
 
 class _Convolved(GatedOldCell):
