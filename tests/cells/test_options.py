@@ -1,12 +1,18 @@
 """Options of LSTM, GRU and SimpleRNN where people meet them: layers, files, streams."""
 
+from functools import partial
+
 import unrolled
 
 import keras
 import numpy as np
 import pytest
 
-from ..harness import close, scatter
+from ..core import need_core
+from ..harness import Compiled, close, hold_to_reference, scatter
+from ..rows import Formula
+from ..rows.lstm import from_ours
+from ..sources import lstm
 
 B, T, D, U = 2, 5, 3, 4
 OPTIONS = [
@@ -28,8 +34,9 @@ def test_a_layer_takes_the_options_of_its_cell(kind, options, rng, tmp_path):
     model = keras.Sequential([keras.Input((T, D)), layer])
     scatter(model, rng)
     first = next(iter(options))
-    said = f"{kind.__name__}Cell with {first}={options[first]!r} has no fused kernel"
-    assert said in layer.plan()
+    if first != "forget_bias":  # which is part of the bias that a kernel is given
+        said = f"{kind.__name__}Cell with {first}={options[first]!r} has no fused"
+        assert said in layer.plan()
     x = rng.normal(size=(B, T, D)).astype("float32")
     expected = model.predict(x, verbose=0)
     model.save(tmp_path / "m.keras")
@@ -39,6 +46,23 @@ def test_a_layer_takes_the_options_of_its_cell(kind, options, rng, tmp_path):
     stream = unrolled.stream(model, batch_size=B)
     steps = [np.array(stream.step(x[:, t])) for t in range(T)]
     close(np.stack(steps, axis=1), expected)
+
+
+@need_core
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_forget_bias_is_on_the_native_kernel(use_bias, rng):
+    """Added at run time: the weight stays as it is, and need not be there."""
+    row = Formula(
+        "lstm_forget_bias",
+        partial(unrolled.LSTMCell, forget_bias=-0.7, use_bias=use_bias),
+        partial(lstm.lstm, forget_bias=-0.7),
+        lambda ours: from_ours({"bias": np.zeros(4 * U), **ours}),
+        order=(1, 0),
+    )
+    compiled = Compiled(row, D, U)
+    assert "the native lstm kernel" in compiled.layer.plan()
+    mask = np.arange(T)[None] < np.array([[T], [2]])
+    hold_to_reference(compiled, rng, B, T, mask=mask, name="lstm_forget_bias native")
 
 
 def test_a_projected_h_is_what_goes_round_and_what_comes_out(rng):

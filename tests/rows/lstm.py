@@ -20,7 +20,7 @@ def _turned(array, gates="ifco", into="icfo"):
     return np.concatenate([parts[gate] for gate in into], axis=-1)
 
 
-def _tensorflow(weights):
+def from_ours(weights):
     """An LSTM's weights in TensorFlow 1's names and order."""
     names = ("kernel", "recurrent_kernel", "bias")
     theirs = {name: _turned(weights[name]) for name in names}
@@ -58,7 +58,7 @@ def _normed(weights, gates="ifco"):
 
 
 def _layer_norm(weights):
-    return {**_tensorflow(weights), **_normed(weights)}
+    return {**from_ours(weights), **_normed(weights)}
 
 
 def _coupled(weights):
@@ -95,7 +95,7 @@ def _as_it_is(weights):
     return weights
 
 
-def _row(name, cell, step, to_source=_tensorflow, order=(1, 0), brief=True, **options):
+def _row(name, cell, step, to_source=from_ours, order=(1, 0), brief=True, **options):
     own = {k: v for k, v in options.items() if not k.startswith("source_")}
     theirs = {k[7:]: v for k, v in options.items() if k.startswith("source_")}
     made = partial(cell, **own)
@@ -110,6 +110,7 @@ def _projected(units, **kwargs):
 
 
 ROWS = [
+    _row("lstm_forget_bias", LSTM, lstm.lstm, forget_bias=1.0),
     _row(
         "lstm_peepholes",
         LSTM,

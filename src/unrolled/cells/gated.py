@@ -290,11 +290,17 @@ class GatedCell(WeightArguments, UnitsArguments, Cell):
         weight = constants[name] if name in constants else getattr(self, name).value
         return self.matmul(x, weight)
 
+    @property
+    def step_bias(self) -> jax.Array | None:
+        """What a step adds to its products: the bias, and what options add to that."""
+        return None if self.bias is None else self.bias.value
+
     def _bias(self, row: int) -> jax.Array | None:
         """The bias added to the inputs (row 0) or to the state (row 1)."""
-        if self.bias is None or row >= len(self.bias_shape):
+        bias = self.step_bias
+        if bias is None or row >= len(self.bias_shape):
             return None
-        bias = self.bias.value.astype(self.state_dtype)
+        bias = bias.astype(self.state_dtype)
         return bias[row] if bias.ndim > 1 else bias
 
     def project_inputs(self, x: jax.Array, constants: dict) -> jax.Array:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import jax
 import keras
+import numpy as np
 from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, Declared
@@ -97,7 +98,10 @@ class LSTMCell(LSTMArguments, NormalisedCell):
 
     additive: ClassVar[bool] = True
     state_names: ClassVar[Any] = ("h", "c")
-    options: ClassVar[tuple[str, ...]] = tuple(LSTMOptions.__annotations__)[1:]
+    # All but forget_bias, which is part of what a step adds, as any bias.
+    options: ClassVar[tuple[str, ...]] = tuple(
+        name for name in LSTMOptions.__annotations__ if name not in ("_", "forget_bias")
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,6 +146,16 @@ class LSTMCell(LSTMArguments, NormalisedCell):
         start = self.gates.index("f") * self.units
         return jnp.asarray(bias).at[start : start + self.units].set(1)
 
+    @property
+    def step_bias(self) -> jax.Array | None:
+        """The bias, with `forget_bias` where the forget gate's is."""
+        bias = super().step_bias
+        if not self.forget_bias:
+            return bias
+        each = [self.forget_bias * (gate == "f") for gate in self.gates]
+        more = jnp.asarray(np.repeat(each, self.units), self.state_dtype)
+        return more if bias is None else bias.astype(self.state_dtype) + more
+
     def build(self, input_shape: Any) -> None:
         """Create the weights, and those of the options."""
         super().build(input_shape)
@@ -179,7 +193,7 @@ class LSTMCell(LSTMArguments, NormalisedCell):
 
     def _formula(self, z: Any, c: Any, constants: dict) -> tuple[jax.Array, list]:
         gates = dict(zip(self.gates, self.split(z), strict=True))
-        f = self._open(gates["f"] + self.forget_bias, "f", c)
+        f = self._open(gates["f"], "f", c)
         i = 1 - f if self.couple_gates else self._open(gates["i"], "i", c)
         c = f * c + i * activate(self.activation, gates["c"])
         if self.layer_norm:

@@ -129,7 +129,8 @@ class NormalisedCell(NormalisationArguments, GatedCell):
             return z
         own = slice(place * self.units, (place + 1) * self.units)
         z = normalise(z, self.norm_epsilon) * self.spread(self.gain[own], z)
-        return z if self.bias is None else z + self.spread(self.bias[own], z)
+        bias = self.step_bias
+        return z if bias is None else z + self.spread(bias[own], z)
 
 
 def _columns(weight: Any, scale: Any) -> jax.Array:

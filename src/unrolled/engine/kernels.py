@@ -170,9 +170,8 @@ def agrees(fused: Fused) -> bool:
 
 
 def weights_of(cell: Any) -> Weights:
-    """The present weights of a cell."""
-    bias = None if cell.bias is None else cell.bias.value
-    return Weights(cell.kernel.value, cell.recurrent_kernel.value, bias)
+    """The present weights of a cell, with the bias that its step adds."""
+    return Weights(cell.kernel.value, cell.recurrent_kernel.value, cell.step_bias)
 
 
 def plan(

@@ -140,6 +140,8 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
         recurrent_kernel=(cell.units, width),
         bias=bias if cell.use_bias else None,
     )
+    if getattr(cell, "forget_bias", 0.0):
+        offset = np.ascontiguousarray(cell.step_bias, np.float32)
     gates = "linear"
     if kind != "simple_rnn":
         role = "recurrent_activation"

@@ -253,4 +253,7 @@ def equations(cell: Any, kind: str) -> list[str]:
     lines = EQUATIONS.get("GRU before" if before else kind, [])
     gate = activation_name(getattr(cell, SIGMOID, None))
     new = activation_name(getattr(cell, TANH, None))
-    return [line.format(s=gate, t=new) for line in lines]
+    found = [line.format(s=gate, t=new) for line in lines]
+    if more := getattr(cell, "forget_bias", 0.0):
+        found.append(f"b of f is the weight + forget_bias = {more:g}")
+    return found

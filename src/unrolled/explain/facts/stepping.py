@@ -35,7 +35,8 @@ def read_weights(cell: Any) -> dict[str, np.ndarray]:
         "kernel": array(cell.kernel).astype("float32"),
         "recurrent_kernel": array(cell.recurrent_kernel).astype("float32"),
     }
-    bias = getattr(cell, "bias", None)
+    # With what a cell adds beside its bias at each step, such as a forget_bias.
+    bias = getattr(cell, "step_bias", getattr(cell, "bias", None))
     if bias is not None:
         found["bias"] = array(bias).astype("float32")
     return found
