@@ -74,7 +74,8 @@ def keep_functions(config: dict[str, Any], of: Any) -> None:
         if isinstance(own, FunctionType):
             config["config"][name] = own
         elif _codec(name) is _cells and own is not None:
-            pairs = zip(value, own, strict=True) if name == "cells" else [(value, own)]
+            many = isinstance(value, list)
+            pairs = zip(value, own, strict=True) if many else [(value, own)]
             for each, cell in pairs:
                 keep_functions(each, cell)
 
@@ -150,6 +151,11 @@ def _is_configuration(value: Any) -> bool:
 
 
 _cells = SimpleNamespace(serialize=_serialize, get=deserialize)
+# Functions by the names under which they are registered; none of them is None.
+_functions = SimpleNamespace(
+    serialize=lambda value: None if value is None else activations.serialize(value),
+    get=lambda value: None if value is None else activations.get(value),
+)
 # The last word of an argument's name says what it holds.
 _CODECS: dict[str, Any] = {
     "activation": activations,
@@ -158,6 +164,8 @@ _CODECS: dict[str, Any] = {
     "constraint": constraints,
     "cell": _cells,
     "cells": _cells,
+    "controller": _cells,
+    "fn": _functions,
 }
 # Consumed by keras.layers.Layer itself.
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer")

@@ -165,3 +165,36 @@ def test_dropout_is_drawn_for_features_and_states(rng):
     scatter(layer, rng)
     close(layer(x, training=True), layer(2 * x, training=True))
     assert np.abs(layer(x) - layer(2 * x)).max() > 1e-3
+
+
+def test_a_grid_takes_a_cell_for_each_recurrent_dimension(rng):
+    """Of other kinds, too; and comes out of a file with them."""
+    lstm, gru = unrolled.LSTMCell(2), unrolled.GRUCell(2, reset_after=False)
+    cell = unrolled.GridRNNCell([lstm, gru], 3, 2, non_recurrent_dims=2)
+    assert [names["h"] for names in cell.named_states([[1, 2], [3]]).values()] == [1, 3]
+    layer = unrolled.RNN(cell)
+    x = rng.normal(size=(2, 3, 4)).astype("float32")
+    y = layer(x)
+    assert cell.cells[:2] == [lstm, gru]
+    copy = unrolled.RNN.from_config(layer.get_config())
+    copy(x)
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(copy(x), y)
+    with pytest.raises(ValueError, match=r"a list of 2: one for each recurrent dimen"):
+        unrolled.GridRNNCell([lstm], 2)
+    with pytest.raises(ValueError, match="an h of one width in all dimensions"):
+        unrolled.GridRNNCell([lstm, unrolled.GRUCell(3)], 2)
+
+
+def test_windows_are_counted_when_the_cell_is_built():
+    cell = unrolled.GridLSTMCell(2, feature_size=2, frequency_skip=2)
+    assert len(cell.state_size) == 2
+    cell.build((None, 7))
+    assert (len(cell.state_size), cell.output_size) == (6, 12)
+    told = unrolled.GridLSTMCell(
+        2, feature_size=2, frequency_skip=2, num_frequency_blocks=3
+    )
+    assert (told.state_size, told.output_size) == (cell.state_size, cell.output_size)
+    narrow = unrolled.TimeFreqLSTMCell(2, feature_size=3)
+    with pytest.raises(ValueError, match="fit into features 0 to 2 of 2: 0"):
+        narrow.build((None, 2))

@@ -20,8 +20,15 @@ def _turned(cell):
     return rnn.TimeReversedFusedRNN(rnn.FusedRNNCellAdaptor(cell, use_dynamic_rnn=True))
 
 
+def _lstm(_, x, lengths, initial):
+    """Run the LSTM that is a fused cell of its own."""
+    return _run(lambda _: rnn.LSTMBlockFusedCell(4))(None, x, lengths, initial)
+
+
 def record(case):
     """Record each."""
     make = lambda: rnn.UGRNNCell(4)  # noqa: E731
     case("fused_adaptor", make, "gated.ugrnn", run=_run(rnn.FusedRNNCellAdaptor))
     case("fused_turned", make, "gated.ugrnn", run=_run(_turned), backwards=True)
+    states = lambda: rnn.LSTMBlockCell(4)  # noqa: E731
+    case("fused_lstm", states, "lstm.lstm", dtype="float32", run=_lstm)

@@ -141,6 +141,7 @@ MADE: dict = {
         U, use_peepholes=True, leak=0.01, ratio_on=0.5, trainable_ratio_on=False
     ),
     "cudnn_compatible_lstm": lambda: tf1.CudnnCompatibleLSTMCell(U),
+    "cudnn_compatible_gru": lambda: tf1.CudnnCompatibleGRUCell(U),
 }
 HELD = [name for name in MADE if (CELLS / f"{name}.npz").exists()]
 # Of each kind of cell one, with its options; the tables of tests/rows hold all of ours.
@@ -150,19 +151,45 @@ WITH_GRADIENTS = {
     *("layer_norm_basic_lstm", "intersection_projected", "nas_projected", "indrnn"),
     *("indygru", "indylstm", "sru", "cfn", "minimalrnn", "phased_peepholes"),
     *("input_projection", "output_projection", "attention_sizes", "embedding"),
-    *("conv2_lstm", "glstm_projection"),
+    *("conv2_lstm", "glstm_projection", "cudnn_compatible_gru"),
 }
 LIMITS = {"float64": 1e-11, "float32": 2e-5}
+
+
+def _phased(cell, x, *given):
+    return tf1.dynamic_rnn(cell, (x[..., :1], x[..., 1:]), *given)
+
+
+def _of_ids(cell, x, *given):
+    return tf1.dynamic_rnn(cell, jnp.mod(jnp.floor(x), 5).astype("int32"), *given)
 
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", HELD)
 def test_a_cell_gives_what_was_recorded(name):
+    drives = {"phased": _phased, "embedding": _of_ids}
+    drive = drives.get(name.split("_")[0], tf1.dynamic_rnn)
+    more = {}
+    if name == "phased_peepholes":  # what is not trained is in a checkpoint, too
+        more = {"rnn/phased_lstm_cell/ratio_on": np.full(U, 0.5, "float32")}
+    hold(name, MADE[name](), drive, more, name in WITH_GRADIENTS)
+
+
+def hold(name, cell, drive=tf1.dynamic_rnn, more=None, differentiated=False):
+    """Hold a cell to a recording, with its variables, by their names.
+
+    Args:
+        name: of the recording.
+        cell: old.
+        drive: what runs it, as `dynamic_rnn`: of cell, x, lengths, state and dtype.
+        more: variables that are not trained, and were not recorded.
+        differentiated: whether gradients are held, too.
+    """
     with np.load(CELLS / f"{name}.npz") as given:
-        arrays = dict(given)
+        # The recorder wrapped some in a cell of its own.
+        arrays = {key.replace("/flat/", "/"): given[key] for key in given}
     dtype = str(arrays["x"].dtype)
     x = jnp.asarray(arrays["x"])
-    cell = MADE[name]()
     count = sum(key.startswith("initial/") for key in arrays)
     initial = [jnp.asarray(arrays[f"initial/{n}"]) for n in range(count)]
 
@@ -170,22 +197,15 @@ def test_a_cell_gives_what_was_recorded(name):
         alone = jax.tree.structure(cell.zero_state(len(x)))
         start = jax.tree.unflatten(alone, initial)
         lengths = jnp.asarray(arrays["lengths"], "int64")
-        read = (x[..., :1], x[..., 1:]) if name.startswith("phased") else x
-        if name == "embedding":
-            read = jnp.mod(jnp.floor(x), 5).astype("int32")
-        returned = tf1.dynamic_rnn(cell, read, lengths, start, dtype)
-        return jax.tree.leaves(returned)
+        return jax.tree.leaves(drive(cell, x, lengths, start, dtype))
 
-    run(x, initial)
+    jax.eval_shape(run, x, initial)  # builds it, and compiles nothing
     paths = [key.removeprefix("weight/") for key in arrays if key[:7] == "weight/"]
-    saved = {path: arrays[f"weight/{path}"] for path in paths}
-    if name == "phased_peepholes":  # what is not trained is in a checkpoint, too
-        fixed = "rnn/phased_lstm_cell/ratio_on"
-        saved[fixed] = np.full(U, 0.5, "float32")
-    assert list(cell.entries("rnn/")) == list(saved)  # TensorFlow's order, too
+    saved = {path: arrays[f"weight/{path}"] for path in paths} | (more or {})
+    assert list(cell.entries(cell.path)) == list(saved)  # TensorFlow's order, too
     tf1.load(cell, saved)
     wanted = ["y", *(f"state/{n}" for n in range(count))]
-    if name in WITH_GRADIENTS:
+    if differentiated:
         found, gradients = _differentiated(run, cell, x, initial, arrays)
         paths = [path for path in saved if f"dweight/{path}" in arrays]
         read = dict(zip(saved, cell.get_weights(), strict=True))

@@ -6,8 +6,8 @@ from .base import Cell
 from .conv_gru import ConvGRUCell
 from .conv_lstm import ConvLSTMCell
 from .esn import ESNCell
-from .frequency import BidirectionalGridLSTMCell, GridLSTMCell, TimeFreqLSTMCell
 from .glstm import GLSTMCell
+from .grid_lstm import BidirectionalGridLSTMCell, GridLSTMCell, TimeFreqLSTMCell
 from .grid_rnn import GridRNNCell
 from .grids import (
     Grid1BasicLSTMCell,

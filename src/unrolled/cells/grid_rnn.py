@@ -1,5 +1,6 @@
 """Grids: cells along several dimensions, of which time is one."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -33,7 +34,7 @@ class GridRNNCell(Declared, Cell):
 
     Args:
         cell: the cell of a dimension: any cell with a state h that is its output. The
-            others are made like it.
+            others are made like it. Or a list, with one for each recurrent dimension.
         num_dims: n, how many dimensions. Default 1.
         input_dims: the dimensions that read x, a number or a list. Of several, each
             reads its share of the features. Default 0.
@@ -51,8 +52,8 @@ class GridRNNCell(Declared, Cell):
     ..., "c": ...}, "1": ...}``.
 
     Raises:
-        ValueError: if a dimension is not one of `num_dims`, or the cell has no state h
-            that is its output.
+        ValueError: if a dimension is not one of `num_dims`, or a cell has no state h
+            that is its output, or not as many cells as dimensions were given.
 
     Example:
         >>> import keras, unrolled
@@ -76,21 +77,29 @@ class GridRNNCell(Declared, Cell):
     kernel_initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
-        check_cell(self.cell)
+        many = isinstance(self.cell, (list, tuple))
+        given = list(self.cell) if many else [self.cell]
+        for cell in given:
+            check_cell(cell)
         self._check_dims()
-        output = as_cell(self.cell).output_shapes
-        names = jax.tree.leaves(names_of(as_cell(self.cell)))
+        count = 1 if self.tied else len(self.recurrent)
         require(
-            isinstance(output, Shape)
-            and len(output.sizes) == 1
-            and _shapes(self.cell).get("h") == output.sizes
-            and len(set(names)) == len(names),
+            not many or len(given) == count,
             "cell",
-            "must have one state called h, that is its output, (batch, units)",
-            f"{type(self.cell).__name__} with states {names}",
-            "use a cell such as LSTMCell(64), or name its states in state_names",
+            f"must be one cell, or a list of {count}: one for each recurrent dimension,"
+            " one for all where they are tied",
+            f"a list of {len(given)}",
+            "pass one cell; the others are made like it",
         )
-        self.units = output.sizes[0]
+        widths = sorted({_width_of_h(cell) for cell in given})
+        require(
+            len(widths) == 1,
+            "cell",
+            "must have an h of one width in all dimensions",
+            widths,
+            "make all with the same units",
+        )
+        self.units = widths[0]
         flat = SimpleRNNCell(
             self.units,
             self.non_recurrent_activation,
@@ -98,9 +107,11 @@ class GridRNNCell(Declared, Cell):
             dtype=self.dtype_policy,
             name="non_recurrent",
         )
+        each = len(given) == len(self.recurrent)
+        own = iter(given if each else itertools.cycle(given))
         cells: list[Any] = []
         for dim in range(self.num_dims):
-            made = self.cell if dim in self.recurrent else flat
+            made = next(own) if dim in self.recurrent else flat
             if made in cells and not self.tied:
                 made = remade(made, name=f"{made.name}_{dim}")
             cells.append(made)
@@ -149,19 +160,19 @@ class GridRNNCell(Declared, Cell):
 
     @property
     def state_size(self) -> list[Any]:
-        """The cell's, for each recurrent dimension."""
-        size = self.cell.state_size
-        return [size if is_tree(size) else [size] for _ in self.recurrent]
+        """The cells', for each recurrent dimension."""
+        sizes = [self.cells[dim].state_size for dim in self.recurrent]
+        return [size if is_tree(size) else [size] for size in sizes]
 
     @property
     def state_shapes(self) -> list[Tree]:
-        """The cell's, for each recurrent dimension."""
-        return [as_cell(self.cell).state_shapes for _ in self.recurrent]
+        """The cells', for each recurrent dimension."""
+        return [as_cell(self.cells[dim]).state_shapes for dim in self.recurrent]
 
     @property
     def state_names(self) -> list[Any]:
-        """The cell's, for each recurrent dimension."""
-        return [names_of(as_cell(self.cell)) for _ in self.recurrent]
+        """The cells', for each recurrent dimension."""
+        return [names_of(as_cell(self.cells[dim])) for dim in self.recurrent]
 
     @property
     def output_size(self) -> int:
@@ -200,7 +211,7 @@ class GridRNNCell(Declared, Cell):
     matmul = GatedCell.matmul
 
     def get_initial_state(self, batch_size: int) -> list[Tree]:
-        """The cell's, for each recurrent dimension."""
+        """The cells', for each recurrent dimension."""
         cells = [as_cell(self.cells[dim]) for dim in self.recurrent]
         return [initial_states(cell, batch_size) for cell in cells]
 
@@ -232,7 +243,7 @@ class GridRNNCell(Declared, Cell):
         """One step along each dimension."""
         own: list[dict[str, jax.Array]] = [{} for _ in self.cells]
         for dim, before in zip(self.recurrent, states, strict=True):
-            names = jax.tree.leaves(names_of(as_cell(self.cell)))
+            names = jax.tree.leaves(names_of(as_cell(self.cells[dim])))
             own[dim] = dict(zip(names, jax.tree.leaves(before), strict=True))
         for dim, projected in zip(self.dims("input"), x, strict=True):
             own[dim] = projected
@@ -254,6 +265,27 @@ class GridRNNCell(Declared, Cell):
             h = list(new.values())
         output = jnp.concatenate([h[dim] for dim in self.dims("output")], axis=-1)
         return output, [after[dim] for dim in self.recurrent]
+
+
+def _width_of_h(cell: Any) -> int:
+    """U of a cell that may stand in a grid.
+
+    Raises:
+        ValueError: if it has no state h that is its output.
+    """
+    output = as_cell(cell).output_shapes
+    names = jax.tree.leaves(names_of(as_cell(cell)))
+    require(
+        isinstance(output, Shape)
+        and len(output.sizes) == 1
+        and _shapes(cell).get("h") == output.sizes
+        and len(set(names)) == len(names),
+        "cell",
+        "must have one state called h, that is its output, (batch, units)",
+        f"{type(cell).__name__} with states {names}",
+        "use a cell such as LSTMCell(64), or name its states in state_names",
+    )
+    return output.sizes[0]
 
 
 def _shapes(cell: Any) -> dict[str, tuple[int, ...]]:

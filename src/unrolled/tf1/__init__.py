@@ -9,9 +9,6 @@ from .base import LSTMStateTuple, RNNCell
 from .cells import (
     BasicLSTMCell,
     BasicRNNCell,
-    GRUBlockCell,
-    GRUBlockCellV2,
-    GRUCell,
     UGRNNCell,
 )
 from .convolved import (
@@ -26,6 +23,17 @@ from .drivers import (
     dynamic_rnn,
     stack_bidirectional_dynamic_rnn,
 )
+from .frequency import (
+    BidirectionalGridLSTMCell,
+    GridLSTMCell,
+    TimeFreqLSTMCell,
+)
+from .fused import (
+    FusedRNNCell,
+    FusedRNNCellAdaptor,
+    LSTMBlockFusedCell,
+    TimeReversedFusedRNN,
+)
 from .gated import (
     CFNCell,
     IntersectionRNNCell,
@@ -34,6 +42,18 @@ from .gated import (
     PhasedLSTMCell,
     SRUCell,
 )
+from .grid_rnn import GridRNNCell
+from .grids import (
+    Grid1BasicLSTMCell,
+    Grid1BasicRNNCell,
+    Grid1LSTMCell,
+    Grid2BasicLSTMCell,
+    Grid2BasicRNNCell,
+    Grid2GRUCell,
+    Grid2LSTMCell,
+    Grid3LSTMCell,
+)
+from .grus import CudnnCompatibleGRUCell, GRUBlockCell, GRUBlockCellV2, GRUCell
 from .independent import IndRNNCell, IndyGRUCell, IndyLSTMCell
 from .lists import (
     stack_bidirectional_rnn,
@@ -52,6 +72,7 @@ from .lstms import (
     LSTMCell,
     WeightNormLSTMCell,
 )
+from .ntm import NTMCell, NTMControllerState
 from .raw import TensorArray, raw_rnn
 from .scoped import (
     AttentionCellWrapper,
@@ -71,20 +92,34 @@ __all__ = [
     "AttentionCellWrapper",
     "BasicLSTMCell",
     "BasicRNNCell",
+    "BidirectionalGridLSTMCell",
     "CFNCell",
     "Conv1DLSTMCell",
     "Conv2DLSTMCell",
     "Conv3DLSTMCell",
     "ConvLSTMCell",
     "CoupledInputForgetGateLSTMCell",
+    "CudnnCompatibleGRUCell",
     "CudnnCompatibleLSTMCell",
     "DeviceWrapper",
     "DropoutWrapper",
     "EmbeddingWrapper",
+    "FusedRNNCell",
+    "FusedRNNCellAdaptor",
     "GLSTMCell",
     "GRUBlockCell",
     "GRUBlockCellV2",
     "GRUCell",
+    "Grid1BasicLSTMCell",
+    "Grid1BasicRNNCell",
+    "Grid1LSTMCell",
+    "Grid2BasicLSTMCell",
+    "Grid2BasicRNNCell",
+    "Grid2GRUCell",
+    "Grid2LSTMCell",
+    "Grid3LSTMCell",
+    "GridLSTMCell",
+    "GridRNNCell",
     "HighwayWrapper",
     "IndRNNCell",
     "IndyGRUCell",
@@ -92,6 +127,7 @@ __all__ = [
     "InputProjectionWrapper",
     "IntersectionRNNCell",
     "LSTMBlockCell",
+    "LSTMBlockFusedCell",
     "LSTMCell",
     "LSTMStateTuple",
     "LayerNormBasicLSTMCell",
@@ -99,12 +135,16 @@ __all__ = [
     "MinimalRNNCell",
     "MultiRNNCell",
     "NASCell",
+    "NTMCell",
+    "NTMControllerState",
     "OutputProjectionWrapper",
     "PhasedLSTMCell",
     "RNNCell",
     "ResidualWrapper",
     "SRUCell",
     "TensorArray",
+    "TimeFreqLSTMCell",
+    "TimeReversedFusedRNN",
     "UGRNNCell",
     "WeightNormLSTMCell",
     "bidirectional_dynamic_rnn",
@@ -121,18 +161,9 @@ __all__ = [
 
 # What TensorFlow 1 had beside them, and what stands for it.
 _INSTEAD = {
-    "BidirectionalGridLSTMCell": "unrolled.BidirectionalGridLSTMCell in unrolled.RNN",
     "CompiledWrapper": "nothing: every cell is compiled",
-    "CudnnCompatibleGRUCell": "unrolled.GRUCell(units), reset_after=True",
-    "FusedRNNCell": "unrolled.LSTM(units)",
-    "FusedRNNCellAdaptor": "tf1.static_rnn(cell, inputs)",
-    "GridLSTMCell": "unrolled.RNN(unrolled.GridLSTMCell(...))",
-    "LSTMBlockFusedCell": "unrolled.LSTM(units, return_sequences=True)",
     "LSTMBlockWrapper": "unrolled.LSTM(units, return_sequences=True)",
     "LayerRNNCell": "tf1.RNNCell",
-    "NTMCell": "unrolled.RNN(unrolled.NTMCell(...))",
-    "TimeFreqLSTMCell": "unrolled.RNN(unrolled.TimeFreqLSTMCell(...))",
-    "TimeReversedFusedRNN": "unrolled.RNN(cell, go_backwards=True)",
     "best_effort_input_batch_size": "inputs.shape[0]",
     "rnn_cell": "tf1 itself",
     "transpose_batch_time": "keras.ops.swapaxes(inputs, 0, 1)",

@@ -233,11 +233,16 @@ class RNNCell(Declared, keras.layers.Layer):
         usual = self.default_scope or kind
         return usual if re.fullmatch(rf"{kind}(_\d+)?", name) else name
 
-    def own_entries(self) -> list[checkpoint.Held]:
+    @property
+    def path(self) -> str:
+        """What names of variables begin with, after the driver that ran the cell."""
+        return f"{self.kept.scope}/" if self.kept.scope else ""
+
+    def own_entries(self) -> list[Any]:
         """The variables of the cell itself, as TensorFlow made them."""
         return [checkpoint.Held(v.name, (v,)) for v in self.weights]
 
-    def entries(self, scope: str) -> dict[str, checkpoint.Held]:
+    def entries(self, scope: str) -> dict[str, Any]:
         """All variables by their paths in a checkpoint, below `scope`."""
         return {
             f"{scope}{self.scope_name}/{held.name}": held for held in self.own_entries()

@@ -15,10 +15,11 @@ class Held(NamedTuple):
 
     Args:
         name: within the scope of its cell.
-        weights: one above the other, x before h; none where nothing reads it.
+        weights: one above the other, x before h.
         columns: of these weights, in TensorFlow's order; all where None; in a tuple of
             each weight its own.
-        row: of the one weight, where it is a row; or rows, in TensorFlow's order.
+        row: of the one weight, where it is a row; or rows, in TensorFlow's order; in a
+            tuple a place on each of its first axes.
         lead: how many axes of one TensorFlow's has in front.
     """
 
@@ -34,7 +35,8 @@ class Held(NamedTuple):
         given = self.columns
         each = given if isinstance(given, tuple) else [given] * len(self.weights)
         whole = [slice(None) if own is None else own for own in each]
-        row = () if self.row is None else (self.row,)
+        one = self.row if isinstance(self.row, tuple) else (self.row,)
+        row = () if self.row is None else one
         return [
             (weight, row or (..., own))
             for weight, own in zip(self.weights, whole, strict=True)
@@ -47,8 +49,6 @@ class Held(NamedTuple):
 
     def read(self) -> np.ndarray:
         """The array as TensorFlow has it."""
-        if not self.weights:
-            return np.zeros(len(self.columns))
         parts = [np.asarray(weight)[place] for weight, place in self.parts]
         whole = np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
         return whole[(None,) * self.lead]
@@ -59,10 +59,37 @@ class Held(NamedTuple):
         array = array[(0,) * self.lead]
         for weight, place in self.parts:
             value = np.array(weight)
-            rows = value.shape[-2] if len(self.weights) > 1 else None
-            value[place] = array[..., first : first + rows, :] if rows else array
-            first += rows or 0
+            if len(self.weights) > 1:
+                rows = value.shape[-2]
+                value[place] = array[..., first : first + rows, :]
+                first += rows
+            else:
+                value[place] = array
             weight.assign(value)
+
+
+class Unread(NamedTuple):
+    """A variable that TensorFlow made and nothing read, nor does anything here.
+
+    Args:
+        name: within the scope of its cell.
+        shape: in TensorFlow.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def weights(self) -> tuple[()]:
+        """None of ours."""
+        return ()
+
+    def read(self) -> np.ndarray:
+        """Zeros."""
+        return np.zeros(self.shape)
+
+    def write(self, array: Any) -> None:
+        """Nowhere."""
 
 
 def columns(held: str, wanted: str, units: int) -> np.ndarray:
@@ -124,7 +151,7 @@ def is_slot(name: str) -> bool:
 
 
 def put(
-    entries: Mapping[str, Held],
+    entries: Mapping[str, Held | Unread],
     arrays: Mapping[str, Any],
     left: Sequence[str],
     argument: str = "arrays",

@@ -59,7 +59,7 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
         cell.built = True
 
 
-def _run(
+def along_time(
     cell: RNNCell,
     inputs: Tree,
     scope: str,
@@ -146,7 +146,7 @@ def dynamic_rnn(
     """
     del parallel_iterations, swap_memory
     check_cell("cell", cell)
-    return _run(
+    return along_time(
         cell,
         inputs,
         below_scope(scope, "rnn"),
@@ -204,7 +204,7 @@ def bidirectional_dynamic_rnn(
     for direction, (cell, state) in cells.items():
         check_cell(f"cell_{direction}", cell)
         both.append(
-            _run(
+            along_time(
                 cell,
                 inputs,
                 f"{scope}/{direction}",

@@ -7,7 +7,7 @@ from ..arguments import Activation, Initializer
 from ..checks import require
 from .base import package
 from .cells import GatedOldCell
-from .checkpoint import Held, columns
+from .checkpoint import Held, Unread, columns
 
 _SCOPES = {"i": "input", "c": "transform", "f": "forget", "o": "output"}
 # contrib.layers.layer_norm's.
@@ -57,19 +57,20 @@ class AnyLSTM(GatedOldCell):
             **self.options(),
         )
 
-    def own_entries(self) -> list[Held]:
+    def own_entries(self) -> list[Any]:
         """Kernel and bias, and what the options add."""
         cell = self.inner
         if not cell.built:
             return []
         at = columns(cell.gates, self.order, cell.units)
-        found = [Held(self.kernel, [cell.kernel, cell.recurrent_kernel], at)]
+        found: list[Any] = [Held(self.kernel, [cell.kernel, cell.recurrent_kernel], at)]
         if cell.weight_norm:
             scales = [cell.kernel_scale, cell.recurrent_kernel_scale]
             found += [Held(f"norm_{n}", [s], at) for n, s in enumerate(scales)]
         # Where gates are normalised TensorFlow makes a bias that nothing reads.
         if self.bias:
-            found.append(Held(self.bias, [] if cell.layer_norm else [cell.bias], at))
+            held = Held(self.bias, [cell.bias], at)
+            found.append(Unread(self.bias, at.shape) if cell.layer_norm else held)
         for gate in self.order if cell.layer_norm else "":
             own = columns(cell.gates, gate, cell.units)
             found.append(Held(f"{_SCOPES[gate]}/gamma", [cell.gain], own))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import keras
 import numpy as np
 
 from .. import cells
@@ -280,19 +279,6 @@ class ResidualWrapper(OldWrapper):
         return Combined(
             inside, residual_activation=self.residual_fn, dtype=self.dtype_policy
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """The function by the name under which it is registered."""
-        config = super().get_config()
-        if self.residual_fn is not None:
-            config["residual_fn"] = keras.activations.serialize(self.residual_fn)
-        return config
-
-    def convert(self, name: str, value: Any) -> Any:
-        """The inverse."""
-        if name == "residual_fn" and value is not None:
-            return keras.activations.get(value)
-        return super().convert(name, value)
 
 
 @package
