@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from ..harness import scatter
+
 B, T, D, U = 2, 5, 3, 4
 
 
@@ -160,9 +162,81 @@ def test_what_loop_fn_returns_keeps_its_form(change, words, x):
         tf1.raw_rnn(cell, lambda *_: (1, 2))
     with pytest.raises(ValueError, match="maximum_iterations must be a positive"):
         tf1.raw_rnn(cell, loop_fn, maximum_iterations=0)
-    with pytest.raises(ValueError, match="call raw_rnn in the `call` of a layer"):
+
+
+@pytest.mark.keras_ranks
+def test_a_raw_loop_in_a_models_graph_is_the_models(rng, tmp_path):
+    """Its weights are, also of layers that stand in the loop and around it."""
+    inputs, lengths = keras.Input((T, D)), keras.Input((), dtype="int32")
+    narrow, out = keras.layers.Dense(2, name="narrow"), keras.layers.Dense(D)
+    cell, steps = tf1.BasicLSTMCell(U), keras.ops.arange(1.0, 1.0 + D)
+    below = keras.layers.Dense(D)(inputs)
+    calls = []
+
+    def loop_fn(time, output, state, loop_state):
+        calls.append(time)
+        read = keras.ops.take(below, keras.ops.minimum(time, T - 1), axis=1)
+        emit, total = jnp.zeros(2), keras.ops.zeros_like(read)
+        if output is not None:
+            emit, total = narrow(output), loop_state[0] + out(output)
+            read = read + out(output) * steps
+        finished = keras.ops.greater_equal(time, lengths)
+        return finished, read, state, emit, [total]
+
+    emitted, state, (total,) = tf1.raw_rnn(cell, loop_fn, maximum_iterations=T)
+    top = narrow(state.c)
+    results = [emitted.stack(), emitted.size(), state.h, total, top]
+    model = keras.Model([inputs, lengths], results)
+    assert [tuple(r.shape) for r in results[:3]] == [(T, None, 2), (), (None, U)]
+    assert len(calls) == 2  # for the start, and for a step
+    assert len(model.trainable_weights) == 2 + 2 + 2 + 3
+    scatter(model, rng)
+    x, n = rng.normal(size=(B, T, D)).astype("float32"), np.array([T, 2], "int32")
+    found = model([x, n])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert len(again.trainable_weights) == 9
+    again.save(tmp_path / "again.keras")
+    for loaded in (again, keras.models.load_model(tmp_path / "again.keras")):
+        for one, other in zip(loaded([x, n]), found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    # The same loop on arrays, with the same weights.
+    below = next(w for w in model.layers if isinstance(w, keras.layers.Dense))(x)
+    lengths = jnp.asarray(n)
+    emitted, state, (total,) = tf1.raw_rnn(cell, loop_fn, maximum_iterations=T)
+    wanted = [emitted.stack(), emitted.size(), state.h, total, narrow(state.c)]
+    for one, other in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+    model = keras.Model(model.inputs, results[3:])
+    model.compile("sgd", ["mse", "mse"])
+    before = [np.asarray(weight) for weight in model.trainable_weights]
+    model.fit([x, n], [np.ones((B, D)), np.ones((B, 2))], verbose=0)
+    after = model.trainable_weights
+    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert all(moved)
+
+
+def test_a_raw_loop_in_a_graph_has_a_bound():
+    inputs = keras.Input((T, D))
+
+    def loop_fn(time, output, state, loop_state):
+        read = keras.ops.take(inputs, time, axis=1)
+        return keras.ops.any(read > 3, axis=1), read, state, output, loop_state
+
+    with pytest.raises(ValueError, match="maximum_iterations must be given on Keras"):
+        tf1.raw_rnn(tf1.GRUCell(U), loop_fn)
+    with pytest.raises(ValueError, match="let the first call read the model's tensors"):
         tf1.raw_rnn(
-            cell, lambda *_: (jnp.zeros(B, bool), keras.Input((D,)), None, None, None)
+            tf1.GRUCell(U),
+            lambda time, output, state, _: (
+                jnp.zeros(B, bool),
+                jnp.zeros((B, D)) if output is None else keras.Input((D,)),
+                state,
+                output,
+                None,
+            ),
         )
 
 
