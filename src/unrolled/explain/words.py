@@ -34,6 +34,15 @@ def tried(layer: Facts, facts: Facts, key: str) -> tuple[Facts, str]:
     return own, ""
 
 
+def _old(layers: list[Facts], kind: str, units: int) -> Facts:
+    """The user's own cell of the old names, and whose it is; else what it would be."""
+    for one in layers:
+        for cell in one.get("old_cells", []):
+            said = f"tf1.{cell['class']}(num_units={cell['num_units']})"
+            return {"example": said, "layer": one["id"]}
+    return {"example": f"tf.nn.rnn_cell.{kind}(num_units={units})", "layer": None}
+
+
 def dictionary(layers: list[Facts]) -> Facts:
     """What other libraries call the same number, and the four meanings of cell."""
     real = [one for one in layers if one["kind"] in GATES]
@@ -46,11 +55,7 @@ def dictionary(layers: list[Facts]) -> Facts:
     return {
         "units": [
             {"library": "Keras", "name": "units", "example": f"{kind}({u})"},
-            {
-                "library": "TensorFlow 1",
-                "name": "num_units",
-                "example": f"tf.nn.rnn_cell.{tf1}(num_units={u})",
-            },
+            {"library": "TensorFlow 1", "name": "num_units", **_old(layers, tf1, u)},
             {
                 "library": "PyTorch",
                 "name": "hidden_size",

@@ -1,8 +1,10 @@
 """A cell of another formula: its gates by their letters, h and c of two widths."""
 
 import unrolled
+from unrolled import tf1
 from unrolled.explain.facts import kinds
 from unrolled.explain.facts.describe import describe
+from unrolled.explain.show import page_claims
 
 import keras
 import numpy as np
@@ -109,3 +111,29 @@ def test_a_cell_that_looks_ids_up():
     facts = describe(model, np.array([[1, 2, 3, 4, 5]] * 2, "int32"))["layers"][0]
     assert facts["D"] == 1
     assert all(row["ran"] for row in facts["returns"]["rows"])
+
+
+def test_an_old_cell_is_the_num_units_of_the_dictionary():
+    """And with its forget_bias, added at each step, it is drawn as the LSTM it is."""
+    x = keras.Input((5, 3))
+    cell = tf1.DropoutWrapper(tf1.BasicLSTMCell(4), 0.5)
+    outputs, _ = tf1.dynamic_rnn(cell, keras.layers.Dense(3)(x))
+    facts = describe(keras.Model(x, outputs), random(2, 5, 3))
+    (layer,) = facts["layers"]
+    assert layer["old_cells"] == [{"class": "BasicLSTMCell", "num_units": 4}]
+    row = facts["dictionary"]["units"][1]
+    assert row["example"] == "tf1.BasicLSTMCell(num_units=4)"
+    assert '<a href="#formula-r0">' in page_claims.dictionary(facts)
+    plain = describe(sequential(unrolled.LSTM(4), shape=(5, 3)), random(2, 5, 3))
+    assert plain["dictionary"]["units"][1]["layer"] is None
+    assert "<a " not in page_claims.dictionary(plain)
+
+
+def test_a_forget_bias_is_drawn_with_the_bias():
+    facts = _facts(unrolled.LSTM(4, forget_bias=1.0, use_bias=False))
+    assert (facts["kind"], facts["trace"]["drawn"]) == ("LSTM", True)
+    assert facts["embedded"]["embedded"]
+    assert facts["equations"][-1] == "b of f is the weight + forget_bias = 1"
+    sums = [gate["bias"] for gate in facts["ledgers"][0]["gates"]]
+    assert sums == [[0.0], [1.0], [0.0], [0.0]]
+    assert all(g["difference"] < 1e-5 for g in facts["ledgers"][0]["gates"])

@@ -118,6 +118,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "class": type(layer).__name__,
         "kind": kind,
         "cell_class": type(cell).__name__,
+        "old_cells": _old_cells(place.layer),
         "wrapper": _wrapper(place, facts["id"], call),
     }
     x_shape = list(_main(call.arguments["x"]).shape) if call else shape
@@ -245,6 +246,17 @@ def _reading(
     if mask is not None and np.all(np.asarray(mask)):
         mask = None
     return Reading(x, None if mask is None else shapes.as_bool(mask), start)
+
+
+def _old_cells(layer: Any) -> list[dict[str, Any]]:
+    """The user's own cells with a `num_units`, if a driver of old made this layer."""
+    driver = getattr(layer, "_driven_by", None)
+    parts = driver.cell._flatten_layers() if driver else []
+    return [
+        {"class": type(part).__name__, "num_units": int(part.num_units)}
+        for part in parts
+        if hasattr(part, "num_units")
+    ]
 
 
 def _main(inputs: Any) -> Any:

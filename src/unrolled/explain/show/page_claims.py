@@ -67,11 +67,18 @@ def dictionary(facts: Facts) -> str:
     )
 
 
+def _linked(row: Facts) -> str:
+    """An example; where it is a cell of the user's, a link to its layer."""
+    example = f"<code>{safe(row['example'])}</code>"
+    layer = row.get("layer")
+    return f'<a href="#formula-{layer}">{example}</a>' if layer else example
+
+
 def _names(layer: Facts) -> str:
     found = words.dictionary([layer])
     units = "".join(
         f'<tr><th scope="row">{safe(row["library"])}</th><td><code>{safe(row["name"])}'
-        f"</code></td><td><code>{safe(row['example'])}</code></td></tr>"
+        f"</code></td><td>{_linked(row)}</td></tr>"
         for row in found["units"]
     )
     cell = "".join(
