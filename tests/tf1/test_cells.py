@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from ..core import need_core
+
 B, T, D, U = 2, 5, 3, 4
 
 
@@ -76,6 +78,14 @@ def test_a_cell_is_made_anew_from_its_configuration(name, rng):
     np.testing.assert_allclose(tf1.dynamic_rnn(copy, x)[0], outputs, atol=1e-6)
 
 
+@need_core
+@pytest.mark.parametrize("make", [tf1.BasicLSTMCell, tf1.LSTMCell, tf1.LSTMBlockCell])
+def test_a_forget_bias_of_one_keeps_no_lstm_from_its_kernel(make):
+    cell = make(U)
+    cell.build((None, D))
+    assert "the native lstm kernel" in cell.layer().plan((B, T, D))
+
+
 def test_arguments_are_in_tensorflows_order():
     names = {
         tf1.BasicRNNCell: ["num_units", "activation", "reuse"],
@@ -104,6 +114,42 @@ def test_arguments_are_in_tensorflows_order():
             *("cell", "couple_carry_transform_gates", "carry_bias_init")
         ],
         tf1.DeviceWrapper: ["cell", "device"],
+        tf1.CudnnCompatibleGRUCell: ["num_units", "reuse", "kernel_initializer"],
+        tf1.NTMCell: [
+            *("controller", "memory_size", "memory_vector_dim", "read_head_num"),
+            *("write_head_num", "shift_range", "output_dim", "clip_value"),
+        ],
+        tf1.TimeFreqLSTMCell: [
+            *("num_units", "use_peepholes", "cell_clip", "initializer"),
+            *("num_unit_shards", "forget_bias", "feature_size", "frequency_skip"),
+        ],
+        tf1.GridLSTMCell: [
+            *("num_units", "use_peepholes", "share_time_frequency_weights"),
+            *("cell_clip", "initializer", "num_unit_shards", "forget_bias"),
+            *("feature_size", "frequency_skip", "num_frequency_blocks"),
+            *("start_freqindex_list", "end_freqindex_list"),
+            *("couple_input_forget_gates", "state_is_tuple", "reuse"),
+        ],
+        tf1.BidirectionalGridLSTMCell: [
+            *("num_units", "use_peepholes", "share_time_frequency_weights"),
+            *("cell_clip", "initializer", "num_unit_shards", "forget_bias"),
+            *("feature_size", "frequency_skip", "num_frequency_blocks"),
+            *("start_freqindex_list", "end_freqindex_list"),
+            *("couple_input_forget_gates", "backward_slice_offset", "reuse"),
+        ],
+        tf1.GridRNNCell: [
+            *("num_units", "num_dims", "input_dims", "output_dims", "priority_dims"),
+            *("non_recurrent_dims", "tied", "cell_fn", "non_recurrent_fn"),
+            *("state_is_tuple", "output_is_tuple"),
+        ],
+        tf1.Grid3LSTMCell: [
+            *("num_units", "tied", "non_recurrent_fn", "use_peepholes"),
+            *("forget_bias", "state_is_tuple", "output_is_tuple"),
+        ],
+        tf1.LSTMBlockFusedCell: [
+            *("num_units", "forget_bias", "cell_clip", "use_peephole", "reuse"),
+            *("dtype", "name"),
+        ],
     }
     for kind, wanted in names.items():
         found = list(inspect.signature(kind).parameters)
