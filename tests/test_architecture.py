@@ -19,6 +19,7 @@ FLOORS = [
     {"cells"},
     {"engine"},
     {"layers"},
+    {"decoding"},
     {"accelerate", "doctor", "explain", "stream", "tf1"},
     {"cli"},
     {"__main__", "__init__"},

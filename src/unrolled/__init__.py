@@ -51,6 +51,24 @@ from .cells import (
     UGRNNCell,
     ZoneoutWrapper,
 )
+from .decoding import (
+    CRF,
+    Candidates,
+    CRFLoss,
+    NCELoss,
+    SampledDense,
+    SampledSoftmaxLoss,
+    SequenceLoss,
+    crf_decode,
+    crf_log_likelihood,
+    crf_log_norm,
+    crf_multitag_score,
+    crf_score,
+    log_uniform_candidates,
+    nce_loss,
+    sampled_softmax_loss,
+    sequence_loss,
+)
 from .engine.forms import kernels
 from .explain import explain
 from .layers import (
@@ -73,6 +91,7 @@ from . import tf1 as tf1  # isort: skip  (over all of these)
 __version__ = "0.1.0"
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",
@@ -81,6 +100,8 @@ __all__ = [
     "Bidirectional",
     "BidirectionalGridLSTMCell",
     "CFNCell",
+    "CRFLoss",
+    "Candidates",
     "Cell",
     "CellWrapper",
     "ConvGRU1D",
@@ -118,12 +139,16 @@ __all__ = [
     "MinLSTMCell",
     "MinimalRNNCell",
     "NASCell",
+    "NCELoss",
     "NTMCell",
     "OutputProjectionWrapper",
     "PhasedLSTMCell",
     "ResidualWrapper",
     "SLSTMCell",
     "SRUCell",
+    "SampledDense",
+    "SampledSoftmaxLoss",
+    "SequenceLoss",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
@@ -132,7 +157,16 @@ __all__ = [
     "UGRNNCell",
     "ZoneoutWrapper",
     "accelerate",
+    "crf_decode",
+    "crf_log_likelihood",
+    "crf_log_norm",
+    "crf_multitag_score",
+    "crf_score",
     "explain",
     "kernels",
+    "log_uniform_candidates",
+    "nce_loss",
+    "sampled_softmax_loss",
+    "sequence_loss",
     "stream",
 ]

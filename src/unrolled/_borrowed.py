@@ -59,6 +59,7 @@ AutocastScope: Any = keras.src.backend.AutocastScope
 compute_output_spec: Any = keras.src.backend.compute_output_spec
 Functional: Any = keras.src.models.Functional
 get_keras_mask: Any = keras.src.backend.get_keras_mask
+in_symbolic_scope: Any = keras.src.backend.common.symbolic_scope.in_symbolic_scope
 set_keras_mask: Any = keras.src.backend.set_keras_mask
 # What keeps an eye on a layer's attributes, and the lists in which it keeps them (the
 # ordered dict is younger than 3.12).
@@ -271,6 +272,7 @@ __all__ = [
     "ffi",
     "get_keras_mask",
     "has_cudnn_lstm",
+    "in_symbolic_scope",
     "is_default",
     "lowered_per_device",
     "lstm_bwd",

@@ -1,0 +1,37 @@
+"""From logits to sequences, and what to train them with."""
+
+from .crf import (
+    crf_decode,
+    crf_log_likelihood,
+    crf_log_norm,
+    crf_multitag_score,
+    crf_score,
+)
+from .crf_layer import CRF, CRFLoss
+from .losses import SequenceLoss, sequence_loss
+from .sampled import (
+    Candidates,
+    log_uniform_candidates,
+    nce_loss,
+    sampled_softmax_loss,
+)
+from .sampled_dense import NCELoss, SampledDense, SampledSoftmaxLoss
+
+__all__ = [
+    "CRF",
+    "CRFLoss",
+    "Candidates",
+    "NCELoss",
+    "SampledDense",
+    "SampledSoftmaxLoss",
+    "SequenceLoss",
+    "crf_decode",
+    "crf_log_likelihood",
+    "crf_log_norm",
+    "crf_multitag_score",
+    "crf_score",
+    "log_uniform_candidates",
+    "nce_loss",
+    "sampled_softmax_loss",
+    "sequence_loss",
+]
