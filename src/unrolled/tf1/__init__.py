@@ -1,11 +1,18 @@
 """The old names of TensorFlow 1 (``tf.nn``, ``tf.contrib.rnn``) over ours.
 
-``from unrolled import tf1`` in place of both; see "Coming from TensorFlow 1".
+``from unrolled import tf1`` in place of both; ``tf1.crf`` in place of
+``tf.contrib``'s; see "Coming from TensorFlow 1".
 """
 
 from typing import Any
 
+from . import crf
 from .base import LSTMStateTuple, RNNCell
+from .candidates import (
+    log_uniform_candidate_sampler,
+    nce_loss,
+    sampled_softmax_loss,
+)
 from .cells import (
     BasicLSTMCell,
     BasicRNNCell,
@@ -148,9 +155,13 @@ __all__ = [
     "UGRNNCell",
     "WeightNormLSTMCell",
     "bidirectional_dynamic_rnn",
+    "crf",
     "dynamic_rnn",
     "load",
+    "log_uniform_candidate_sampler",
+    "nce_loss",
     "raw_rnn",
+    "sampled_softmax_loss",
     "stack_bidirectional_dynamic_rnn",
     "stack_bidirectional_rnn",
     "state_saving_rnn",
