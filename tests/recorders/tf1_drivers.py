@@ -20,7 +20,7 @@ LENGTHS = [4, 2, 0]
 nn, cells = tf.compat.v1.nn, tf.compat.v1.nn.rnn_cell
 
 
-def drive(name, run, scale=0.5):
+def drive(name, run, scale=0.5, folder="tf1_drivers"):
     """Write `<name>.npz`.
 
     Args:
@@ -29,6 +29,7 @@ def drive(name, run, scale=0.5):
             D), and beside x and the weights what gradients are wanted for; `draw` gives
             a random constant of a shape.
         scale: of the random weights.
+        folder: of the recording.
     """
     rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
     numbers = lambda *shape: rng.normal(size=shape)  # noqa: E731
@@ -44,12 +45,22 @@ def drive(name, run, scale=0.5):
             session.run(weight.assign(scale * numbers(*weight.shape.as_list())))
         found = [leaf for leaf in tf.nest.flatten(returned) if leaf is not None]
         values = session.run(found)
-        whole = [not np.issubdtype(v.dtype, np.floating) for v in values]
+        integral = [not np.issubdtype(v.dtype, np.floating) for v in values]
         cotangents = [numbers(*v.shape) for v in values]
         loss = tf.add_n(
-            [tf.reduce_sum(f * c) for f, c, w in zip(found, cotangents, whole) if not w]
+            [
+                tf.reduce_sum(f * c)
+                for f, c, w in zip(found, cotangents, integral)
+                if not w
+            ]
         )
-        grads = tf.gradients(loss, [x, *moved, *weights])
+        whole = [x, *moved, *weights]
+        grads = tf.gradients(loss, whole)
+        # What nothing depends on has no gradient; zeros say so.
+        grads = [
+            tf.zeros_like(leaf) if grad is None else tf.convert_to_tensor(grad)
+            for leaf, grad in zip(whole, grads)
+        ]
         arrays = {"x": x, "dx": grads[0]}
         for n, leaf in enumerate(moved):
             arrays["moved/%d" % n] = leaf
@@ -61,9 +72,8 @@ def drive(name, run, scale=0.5):
             arrays["weight/" + weight.op.name] = weight
             arrays["dweight/" + weight.op.name] = grad
         got = session.run(arrays)
-        folder = OUT / "tf1_drivers"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(str(folder / (name + ".npz")), **got)
+        (OUT / folder).mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(str(OUT / folder / (name + ".npz")), **got)
         print(name, "recorded")
 
 

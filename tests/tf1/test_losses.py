@@ -181,6 +181,26 @@ def test_the_layer_of_addons():
         assert max_relative(ours, d_weights[theirs[variable.name]]) <= FINE
 
 
+@pytest.mark.usefixtures("float64")
+def test_sequence_losses():
+    given, returned, cotangents, gradients, _ = recording("tf1_losses/sequence_loss")
+    legacy = tf1.legacy_seq2seq
+
+    def mine(labels, logits):
+        return jnp.sum((logits - jax.nn.one_hot(labels, 5, dtype=logits.dtype)) ** 2, 1)
+
+    def run(logits, targets, weights):
+        lists = [list(map(jnp.asarray, each)) for each in (logits, targets, weights)]
+        ways = [(t, b) for t in (True, False) for b in (True, False)]
+        return [
+            *(legacy.sequence_loss(*lists, *way) for way in ways),
+            *(legacy.sequence_loss_by_example(*lists, t) for t in (True, False)),
+            legacy.sequence_loss(*lists, softmax_loss_function=mine),
+        ]
+
+    _hold(run, given, returned, cotangents, gradients, FINE)
+
+
 def test_errors():
     labels, inputs = np.array([[1]]), np.ones((1, 3), "float32")
     whole = (np.zeros((4, 3)), np.zeros(4))
@@ -195,3 +215,5 @@ def test_errors():
         tf1.crf.crf_log_likelihood(np.zeros((1, 2, 3)), [[0, 1]], [2])
     with pytest.raises(AttributeError, match="has no CrfForwardRnnCell: use crf_log_n"):
         _ = tf1.crf.CrfForwardRnnCell
+    with pytest.raises(ValueError, match="must be lists of one length"):
+        tf1.legacy_seq2seq.sequence_loss([1], [1], [])

@@ -1,12 +1,12 @@
 """The old names of TensorFlow 1 (``tf.nn``, ``tf.contrib.rnn``) over ours.
 
-``from unrolled import tf1`` in place of both; ``tf1.crf`` in place of
-``tf.contrib``'s; see "Coming from TensorFlow 1".
+``from unrolled import tf1`` in place of both; ``tf1.crf`` and ``tf1.legacy_seq2seq`` in
+place of ``tf.contrib``'s; see "Coming from TensorFlow 1".
 """
 
 from typing import Any
 
-from . import crf
+from . import crf, legacy_seq2seq
 from .base import LSTMStateTuple, RNNCell
 from .candidates import (
     log_uniform_candidate_sampler,
@@ -157,6 +157,7 @@ __all__ = [
     "bidirectional_dynamic_rnn",
     "crf",
     "dynamic_rnn",
+    "legacy_seq2seq",
     "load",
     "log_uniform_candidate_sampler",
     "nce_loss",

@@ -52,6 +52,7 @@ class Kept:
 
     scope: str = ""
     layers: dict[Any, RNN] = field(default_factory=dict)
+    made: dict[Any, Any] = field(default_factory=dict)
     adapter: Any = None
 
 
@@ -355,9 +356,9 @@ class OldCell(RNNCell):
 
 
 def driven_by(layer: Any) -> RNNCell | None:
-    """The old cell that a layer is, or that a driver made it for."""
+    """The old cell, or part, that a layer is, or that a driver made it for."""
     held = getattr(layer, "_driven_by", None)
-    own = layer if isinstance(layer, RNNCell) else None
+    own = layer if hasattr(layer, "entries") else None
     return held.cell if held is not None else own
 
 

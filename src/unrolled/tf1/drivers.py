@@ -32,12 +32,10 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
         steps: a tree of arrays or specs ``(B, ...)``, one step's.
         dtype: a driver's.
     """
-    given = {str(leaf.dtype) for leaf in jax.tree.leaves(steps)}
-    double = jax.dtypes.canonicalize_dtype("float64") == "float64"
     if dtype is not None:
         cell.settle(dtype)
-    elif given == {"float64"} and double and not cell.is_settled:
-        cell.settle("float64")  # a cell took that of its inputs
+    else:
+        settle_like(cell, steps)
     if not cell.built:
         context = call_context()
         caller = None if context is None else context.entry_layer
@@ -57,6 +55,14 @@ def ready(cell: RNNCell, steps: Tree, dtype: Any = None) -> None:
         with jax.ensure_compile_time_eval():
             cell.build(jax.tree.map(lambda a: (None, *sizes(a.shape)[1:]), steps))
         cell.built = True
+
+
+def settle_like(cell: RNNCell, arrays: Tree) -> None:
+    """Give a cell float64 if these have it: a cell took the dtype of its inputs."""
+    given = {str(leaf.dtype) for leaf in jax.tree.leaves(arrays)}
+    double = jax.dtypes.canonicalize_dtype("float64") == "float64"
+    if given == {"float64"} and double and not cell.is_settled:
+        cell.settle("float64")
 
 
 def along_time(
