@@ -154,7 +154,7 @@ def test_explain_has_both_rooms():
 
 
 def test_the_time_axis_is_walked_in_one_place():
-    """One loop over time in all of the package, and one that stops on data."""
+    """One loop over time in all of the package, and two that stop on data."""
     walkers = {
         _name(file)
         for file in FILES
@@ -166,6 +166,7 @@ def test_the_time_axis_is_walked_in_one_place():
         ("engine", "loop"),
         ("engine", "deferred"),
         ("engine", "stopping"),
+        ("decoding", "hypotheses"),
     }
 
 

@@ -69,6 +69,7 @@ from .decoding import (
     sampled_softmax_loss,
     sequence_loss,
 )
+from .decoding import sampler, search
 from .engine.forms import kernels
 from .explain import explain
 from .layers import (
@@ -168,5 +169,7 @@ __all__ = [
     "nce_loss",
     "sampled_softmax_loss",
     "sequence_loss",
+    "sampler",
+    "search",
     "stream",
 ]

@@ -1,4 +1,4 @@
-"""From logits to sequences, and what to train them with."""
+"""From logits to tokens: what is drawn, searched and fed back, and losses."""
 
 from .crf import (
     crf_decode,
@@ -16,6 +16,8 @@ from .sampled import (
     sampled_softmax_loss,
 )
 from .sampled_dense import NCELoss, SampledDense, SampledSoftmaxLoss
+from .samplers import sampler
+from .search import search
 
 __all__ = [
     "CRF",
@@ -33,5 +35,7 @@ __all__ = [
     "log_uniform_candidates",
     "nce_loss",
     "sampled_softmax_loss",
+    "sampler",
+    "search",
     "sequence_loss",
 ]

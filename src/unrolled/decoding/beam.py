@@ -1,0 +1,109 @@
+"""One step of beam search: what candidates are worth, and which go on.
+
+A candidate is a hypothesis and its next token: ``(B, K, V)``. A hypothesis that is
+finished has one candidate, itself.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+
+class Candidates(NamedTuple):
+    """What a score is made of."""
+
+    log_probs: jax.Array  # (B, K, V), the hypothesis and the token together
+    lengths: jax.Array  # (B, K), tokens before this one
+    finished: jax.Array  # (B, K), before this token
+    coverage: Any  # (B, K, S), the sum of alignments, this step's too; or None
+
+
+Score = Callable[[Candidates], jax.Array]
+
+
+def gnmt(
+    length_penalty: float = 0.0, coverage_penalty: float = 0.0, memory_mask: Any = None
+) -> Score:
+    """The score of a candidate as in GNMT.
+
+    ::
+
+        s = log P / lp + cp
+        lp = ((5 + length) / 6) ** length_penalty
+        cp = coverage_penalty * sum over S of log(min(coverage, 1))
+
+    The length counts this token, the end token too. What has no alignment at all has
+    the smallest normal number, so that candidates still differ.
+
+    Args:
+        length_penalty: alpha of the paper; 0 for none.
+        coverage_penalty: beta of the paper; 0 for none.
+        memory_mask: ``[B, S]``, which entries are to be covered; None for all.
+
+    Source: Wu et al., 2016, equation 14.
+    """
+
+    def score(candidates: Candidates) -> jax.Array:
+        scores, lengths, finished, coverage = candidates
+        if length_penalty:
+            lengths = lengths + jnp.where(finished, 0, 1)
+            lengths = lengths[..., None].astype(scores.dtype)
+            scores = scores / ((5 + lengths) / 6) ** length_penalty
+        if coverage_penalty:
+            coverage = coverage.astype(scores.dtype)
+            least = jnp.finfo(coverage.dtype).tiny
+            each = jnp.log(jnp.clip(coverage, least, 1))
+            if memory_mask is not None:
+                counts = jnp.broadcast_to(memory_mask[:, None], each.shape)
+                each = jnp.where(counts, each, 0)
+            scores = scores + coverage_penalty * each.sum(-1, keepdims=True)
+        return scores
+
+    return score
+
+
+def go_on(
+    scores: jax.Array, finished: jax.Array, groups: int = 1, diversity: float = 0.0
+) -> tuple[Any, jax.Array]:
+    """Which candidates go on: of each group the best, as many as it has hypotheses.
+
+    A group's candidates lose `diversity` for each hypothesis of a group before it that
+    goes on with the same token at this step.
+
+    Args:
+        scores: ``(B, K, V)``.
+        finished: ``(B, K)``; such a hypothesis repeats no token, and loses nothing.
+        groups: how many there are, of K / groups hypotheses each.
+        diversity: what is lost for each.
+
+    Returns:
+        The hypothesis that each goes on from ``(B, K)``, None where that is itself, and
+        its token ``(B, K)``.
+
+    Source: Hamming diversity of Vijayakumar et al., 2016.
+    """
+    rows, width, vocabulary = scores.shape
+    if width == 1:
+        return None, scores.argmax(-1).astype("int32")
+    size = width // groups
+    used = jnp.zeros((rows, 1, vocabulary), scores.dtype)
+    parents, tokens = [], []
+    for first in range(0, width, size):
+        group = slice(first, first + size)
+        live = jnp.logical_not(finished[:, group, None])
+        worth = scores[:, group]
+        if first:
+            loss = diversity * jnp.broadcast_to(used, worth.shape)
+            worth = jnp.where(live, worth - loss, worth)
+        _, places = lax.top_k(worth.reshape(rows, -1), size)
+        parent, token = places // vocabulary, places % vocabulary
+        if groups > 1:
+            chosen = jax.nn.one_hot(token, vocabulary, dtype=scores.dtype)
+            goes = jnp.take_along_axis(live[..., 0], parent, axis=1)
+            used = used + jnp.where(goes[..., None], chosen, 0).sum(1, keepdims=True)
+        parents.append(parent + first)
+        tokens.append(token)
+    return jnp.concatenate(parents, 1), jnp.concatenate(tokens, 1)

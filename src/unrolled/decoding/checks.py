@@ -1,0 +1,254 @@
+"""Checks of what a search is called with, before any compute."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from .._borrowed import Tracer
+from ..checks import require
+
+Tree = Any
+
+
+def lengths(
+    start: Any, end: int | None, max_steps: int, min_length: int, prefix: Any
+) -> None:
+    """Check where a hypothesis begins, and how long it may become."""
+    require(
+        _is_count(max_steps),
+        "max_steps",
+        "must be a positive integer, the most tokens there can be",
+        repr(max_steps),
+        "it is the room that results have",
+    )
+    require(
+        np.ndim(start) <= 1 and _are_tokens(start),
+        "start",
+        "must be a token, a whole number, or one for each row (batch,)",
+        _kind(start),
+        "it is what the first step reads",
+    )
+    require(
+        end is None or (_are_tokens(end) and np.ndim(end) == 0 and end >= 0),
+        "end",
+        "must be a token, a whole number, or None",
+        repr(end),
+        "leave it out where nothing ends a hypothesis",
+    )
+    require(
+        isinstance(min_length, (int, np.integer)) and 0 <= min_length <= max_steps,
+        "min_length",
+        f"must be a whole number from 0 to max_steps, {max_steps}",
+        repr(min_length),
+        "so many tokens come before the end token",
+    )
+    require(
+        min_length == 0 or end is not None,
+        "min_length",
+        "needs an end token",
+        "end=None",
+        "pass end=..., or leave it out: all hypotheses take max_steps",
+    )
+    if prefix is None:
+        return
+    require(
+        np.ndim(prefix) == 2
+        and _are_tokens(prefix)
+        and 0 < np.shape(prefix)[1] <= max_steps,
+        "prefix",
+        f"must hold tokens (batch, P) with P of at most max_steps, {max_steps}",
+        _kind(prefix),
+        "pad shorter ones with -1",
+    )
+
+
+def chosen(beam_width: int, sampler: Any, groups: int, diversity: float) -> None:
+    """Check how candidates are chosen."""
+    require(
+        _is_count(beam_width),
+        "beam_width",
+        "must be a positive integer, the number of hypotheses of a row",
+        repr(beam_width),
+        "1 is greedy",
+    )
+    require(
+        sampler is None or callable(sampler),
+        "sampler",
+        "must be a function (logits, key) -> tokens",
+        repr(sampler),
+        "for example unrolled.sampler(top_k=40)",
+    )
+    require(
+        _is_count(groups) and beam_width % groups == 0,
+        "groups",
+        f"must divide beam_width, {beam_width}",
+        repr(groups),
+        "each group has as many hypotheses as the others",
+    )
+    require(
+        sampler is None or groups == 1,
+        "groups",
+        "are of beam search; samples differ by themselves",
+        f"{groups} beside a sampler",
+        "leave one of the two out",
+    )
+    require(
+        diversity == 0 or (diversity > 0 and groups > 1),
+        "diversity_penalty",
+        "must be positive, and needs groups=2 or more",
+        f"{diversity} with groups={groups}",
+        "it is what a candidate loses to groups before its own",
+    )
+
+
+def penalties(length: float, coverage: float, alignments: Any, repeated: float) -> None:
+    """Check what scores and logits lose."""
+    for name, penalty in (("length_penalty", length), ("coverage_penalty", coverage)):
+        require(
+            isinstance(penalty, (int, float)) and np.isfinite(penalty),
+            name,
+            "must be a number",
+            repr(penalty),
+            "0 is none",
+        )
+    require(
+        coverage == 0 or alignments is not None,
+        "alignments",
+        "must be given for a coverage_penalty: a function of the states",
+        "None",
+        "for example alignments=lambda states: states[-1]",
+    )
+    require(
+        repeated > 0,
+        "repetition_penalty",
+        "must be positive",
+        repeated,
+        "1 is none, and above 1 repeated tokens are less likely",
+    )
+
+
+def rows(states: Tree, start: Any, prefix: Any, memory_mask: Any) -> int:
+    """B, which all of them have."""
+    shapes = [a.shape for a in jax.tree.leaves(states)]
+    if np.ndim(start):
+        shapes.append(np.shape(start))
+    require(
+        bool(shapes) and all(shapes),
+        "states",
+        "must hold arrays (batch, ...)",
+        f"shapes {shapes}" if shapes else "none",
+        "give a number that is the same for all rows one row each; where a step has no "
+        "states, pass jnp.zeros((batch, 0))",
+    )
+    shapes += [np.shape(a) for a in (prefix, memory_mask) if a is not None]
+    found = {shape[0] for shape in shapes}
+    require(
+        len(found) == 1,
+        "states",
+        "must have one row for each sequence, as start, prefix and memory_mask",
+        f"shapes {shapes}",
+        "pass (batch, ...), not repeated for beams: the search does that",
+    )
+    return found.pop()
+
+
+def step(
+    step: Callable[..., Any], start: jax.Array, states: Tree, memory: Tree, end: Any
+) -> jax.ShapeDtypeStruct:
+    """What a step gives: logits of this shape, and states like those before."""
+    returned = jax.eval_shape(step, start, states, memory)
+    require(
+        isinstance(returned, (tuple, list)) and len(returned) == 2,
+        "step",
+        "must return (logits, states)",
+        type(returned).__name__,
+        "return both, the states in the form in which they came",
+    )
+    logits, after = returned
+    require(
+        getattr(logits, "ndim", None) == 2
+        and logits.shape[0] == len(start)
+        and jnp.issubdtype(logits.dtype, jnp.floating),
+        "step",
+        f"must return logits (batch, vocabulary) = ({len(start)}, V)",
+        jax.tree.map(lambda a: f"{a.dtype}{list(a.shape)}", logits),
+        "it is written for the rows of start, whatever the beam width",
+    )
+    old, new = (
+        jax.tree.map(lambda a: f"{a.dtype}{list(a.shape)}", t) for t in (states, after)
+    )
+    require(
+        old == new,
+        "step",
+        f"must return states like those before it, {old}",
+        new,
+        "cast them in the step, or hand in what it returns",
+    )
+    require(
+        end is None or end < logits.shape[1],
+        "end",
+        f"must be below the number of logits, {logits.shape[1]}",
+        end,
+        "it is one of the tokens that logits are of",
+    )
+    return logits
+
+
+def adjusted(logits: Any, before: jax.Array) -> jax.Array:
+    """What `adjust_logits` gave, if it is like what it was given."""
+    shape = tuple(np.shape(logits))
+    require(
+        shape == before.shape,
+        "adjust_logits",
+        f"must return logits (batch, vocabulary) = {_one(before.shape)}",
+        _one(shape),
+        "return them all, -inf where a token is forbidden",
+    )
+    return jnp.asarray(logits).astype(before.dtype)
+
+
+def drawn(tokens: Any, shape: tuple) -> jax.Array:
+    """What a sampler gave, if these are tokens."""
+    tokens = jnp.asarray(tokens)
+    require(
+        tokens.shape == shape and jnp.issubdtype(tokens.dtype, jnp.integer),
+        "sampler",
+        f"must return tokens, whole numbers (batch,) = {_one(shape)}",
+        f"{tokens.dtype} of shape {_one(tokens.shape)}",
+        "one for each row of logits",
+    )
+    return tokens
+
+
+def not_compiled(arrays: Tree) -> None:
+    """Inside ``jit`` chance would be one number for ever."""
+    require(
+        not any(isinstance(a, Tracer) for a in jax.tree.leaves(arrays)),
+        "seed",
+        "must be given inside jit",
+        "None",
+        "pass a whole number, or a key of JAX as an argument of what is compiled",
+    )
+
+
+def _one(shape: tuple) -> tuple:
+    """A shape without the axis of hypotheses."""
+    return (*shape[:1], *shape[2:])
+
+
+def _is_count(value: Any) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return bool(whole and value > 0)
+
+
+def _are_tokens(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    dtype = np.asarray(value).dtype if dtype is None else dtype
+    return bool(jnp.issubdtype(dtype, jnp.integer))
+
+
+def _kind(value: Any) -> str:
+    return f"shape {np.shape(value)}" if np.ndim(value) else repr(value)
