@@ -70,6 +70,7 @@ from .decoding import (
     sequence_loss,
 )
 from .decoding import sampler, search
+from .decoding import Decoder, sampler, search
 from .engine.forms import kernels
 from .explain import explain
 from .layers import (
@@ -113,6 +114,7 @@ __all__ = [
     "ConvLSTM2D",
     "ConvLSTM3D",
     "ConvLSTMCell",
+    "Decoder",
     "DropoutWrapper",
     "ESNCell",
     "EmbeddingWrapper",

@@ -166,6 +166,8 @@ _CODECS: dict[str, Any] = {
     "cells": _cells,
     "controller": _cells,
     "fn": _functions,
+    "embedding": _cells,
+    "layer": _cells,
 }
 # Consumed by keras.layers.Layer itself.
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer")

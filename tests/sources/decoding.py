@@ -8,6 +8,7 @@ Vijayakumar et al. (2016) for groups.
 import itertools
 
 import numpy as np
+from autograd import numpy as anp
 
 
 class Model:
@@ -50,8 +51,8 @@ def follow(model, tokens, h, memory, start):
 def gnmt(log_prob, length, coverage, alpha, beta, mask=None):
     """Equation 14: s(Y, X) = log P / lp(Y) + cp(X; Y)."""
     penalty = (5 + length) ** alpha / (5 + 1) ** alpha
-    each = np.log(np.minimum(coverage, 1.0))
-    return log_prob / penalty + beta * (each if mask is None else each[mask]).sum()
+    covered = coverage if mask is None else coverage[mask]
+    return log_prob / penalty + beta * np.log(np.minimum(covered, 1.0)).sum()
 
 
 def everything(model, h, memory, start, end, room, alpha=0.0, beta=0.0, mask=None):
@@ -138,3 +139,28 @@ def repeated(logits, seen, penalty):
         positive = logits[token] > 0
         logits[token] = logits[token] / penalty if positive else logits[token] * penalty
     return logits
+
+
+def taught(weights, xs, known, feeds, back):
+    """h' = tanh([x, k] W + h R + b), y = h' O + c, step by step; outputs (B, T, V).
+
+    Where `feeds` is true a row reads ``back(y)`` of the step before in place of x.
+    Differentiable by `autograd`.
+    """
+    h = anp.zeros((len(xs[0]), len(weights["R"])))
+    own, outputs = None, []
+    for t, x in enumerate(xs):
+        read = x if own is None else anp.where(feeds[t][:, None], own, x)
+        if known is not None:
+            read = anp.concatenate([read, known[t]], axis=1)
+        h = anp.tanh(read @ weights["W"] + h @ weights["R"] + weights["b"])
+        y = h @ weights["O"] + weights["c"]
+        own = back(y)
+        outputs.append(y)
+    return anp.stack(outputs, axis=1)
+
+
+def softmax(logits):
+    """Along the last axis; for `autograd`."""
+    raised = anp.exp(logits - anp.max(logits, axis=-1, keepdims=True))
+    return raised / anp.sum(raised, axis=-1, keepdims=True)

@@ -8,13 +8,9 @@ from .crf import (
     crf_score,
 )
 from .crf_layer import CRF, CRFLoss
+from .decoder import Decoder
 from .losses import SequenceLoss, sequence_loss
-from .sampled import (
-    Candidates,
-    log_uniform_candidates,
-    nce_loss,
-    sampled_softmax_loss,
-)
+from .sampled import Candidates, log_uniform_candidates, nce_loss, sampled_softmax_loss
 from .sampled_dense import NCELoss, SampledDense, SampledSoftmaxLoss
 from .samplers import sampler
 from .search import search
@@ -23,6 +19,7 @@ __all__ = [
     "CRF",
     "CRFLoss",
     "Candidates",
+    "Decoder",
     "NCELoss",
     "SampledDense",
     "SampledSoftmaxLoss",

@@ -13,17 +13,22 @@ from ..checks import require
 Tree = Any
 
 
-def lengths(
-    start: Any, end: int | None, max_steps: int, min_length: int, prefix: Any
-) -> None:
-    """Check where a hypothesis begins, and how long it may become."""
+def max_steps(most: int) -> None:
+    """Check how many steps there can be."""
     require(
-        _is_count(max_steps),
+        _is_count(most),
         "max_steps",
-        "must be a positive integer, the most tokens there can be",
-        repr(max_steps),
+        "must be a positive integer, the most steps there can be",
+        repr(most),
         "it is the room that results have",
     )
+
+
+def lengths(
+    start: Any, end: int | None, most: int, min_length: int, prefix: Any
+) -> None:
+    """Check where a hypothesis begins, and how long it may become."""
+    max_steps(most)
     require(
         np.ndim(start) <= 1 and _are_tokens(start),
         "start",
@@ -39,9 +44,9 @@ def lengths(
         "leave it out where nothing ends a hypothesis",
     )
     require(
-        isinstance(min_length, (int, np.integer)) and 0 <= min_length <= max_steps,
+        isinstance(min_length, (int, np.integer)) and 0 <= min_length <= most,
         "min_length",
-        f"must be a whole number from 0 to max_steps, {max_steps}",
+        f"must be a whole number from 0 to max_steps, {most}",
         repr(min_length),
         "so many tokens come before the end token",
     )
@@ -57,9 +62,9 @@ def lengths(
     require(
         np.ndim(prefix) == 2
         and _are_tokens(prefix)
-        and 0 < np.shape(prefix)[1] <= max_steps,
+        and 0 < np.shape(prefix)[1] <= most,
         "prefix",
-        f"must hold tokens (batch, P) with P of at most max_steps, {max_steps}",
+        f"must hold tokens (batch, P) with P of at most max_steps, {most}",
         _kind(prefix),
         "pad shorter ones with -1",
     )
