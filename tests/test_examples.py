@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -23,6 +24,7 @@ sys.path.insert(0, str(EXAMPLES))
 
 import digits  # noqa: E402  (the examples are scripts, not a package)
 import folder  # noqa: E402
+import forecast  # noqa: E402
 import units_sweep  # noqa: E402
 
 # The models have Keras's own Dense on top.
@@ -484,3 +486,25 @@ def test_sweep_refuses_bad_widths(app, widths):
     result = run(app, "sweep", "--units", widths)
     assert result.exit_code == 2
     assert "whole numbers from 1 up" in " ".join(result.output.split())
+
+
+def test_a_forecast_beats_repeating_the_last_day(tmp_path, monkeypatch):
+    """A quick one does, and leaves a picture."""
+    monkeypatch.setattr(forecast, "YEARS", 1)
+    result = CliRunner().invoke(
+        forecast_app(), ["--units", "16", "--epochs", "5", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    error = dict(
+        re.findall(r"(the decoder|repeat the last day) .*?([\d.]+)", result.output)
+    )
+    assert float(error["the decoder"]) < 0.8 * float(error["repeat the last day"])
+    assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
+
+
+def forecast_app():
+    import typer
+
+    application = typer.Typer()
+    application.command()(forecast.main)
+    return application

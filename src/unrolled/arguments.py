@@ -26,7 +26,9 @@ __all__ = ["KW_ONLY", "Declared", "field"]
 
 
 def _serialize(value: Any) -> Any:
-    """A cell, or a list of cells, as its configuration."""
+    """A cell or layer, or a list of such, as its configuration."""
+    if value is None:
+        return None
     if isinstance(value, (list, tuple)):
         return [_serialize(each) for each in value]
     config = keras.saving.serialize_keras_object(value)

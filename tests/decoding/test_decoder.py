@@ -298,6 +298,25 @@ def test_a_second_call_compiles_nothing(rng, monkeypatch):
     assert len(traces) == 9
 
 
+def test_narrow_arithmetic():
+    """Scores are added up in float32, of the taught decoder's bfloat16 logits."""
+    decoder = unrolled.Decoder(
+        keras.layers.Embedding(V, E, dtype="mixed_bfloat16"),
+        unrolled.GRUCell(U, dtype="mixed_bfloat16"),
+        keras.layers.Dense(V, dtype="mixed_bfloat16"),
+        dtype="mixed_bfloat16",
+    )
+    found = decoder.generate(1, batch_size=B, max_steps=T)
+    assert found.scores.dtype == "float32"
+    tokens = np.asarray(found.tokens[:, 0])
+    before = np.concatenate([np.ones((B, 1), "int32"), tokens[:, :-1]], 1)
+    logits = decoder(before)
+    assert logits.dtype == "bfloat16"
+    each = law.log_softmax(np.asarray(logits, "float64"))
+    each = np.take_along_axis(each, tokens[..., None], 2)[..., 0]
+    np.testing.assert_allclose(found.scores[:, 0], each.sum(1), rtol=2e-2)
+
+
 def test_inside_jit(rng):
     decoder = scatter(_decoder("tokens"), rng)
     draw = unrolled.sampler(top_k=3)
@@ -429,6 +448,13 @@ def test_it_is_fitted_saved_and_loaded(rng, tmp_path):
     )
 
 
+def test_a_decoder_without_an_embedding_has_a_configuration():
+    config = _decoder("values", sampling_probability=0.5).get_config()
+    assert config["embedding"] is None
+    again = unrolled.Decoder.from_config(config)
+    assert again.get_config() == config
+
+
 def test_padding_has_a_mask(rng):
     decoder = unrolled.Decoder(
         keras.layers.Embedding(V, E, mask_zero=True),
@@ -478,6 +504,20 @@ def test_forecasts_that_do_not_fit(given, said, rng):
     decoder, start, known = _forecasts(rng)
     with pytest.raises(ValueError, match=said):
         decoder.forecast(**({"start": start, "max_steps": T, "known": known} | given))
+
+
+def test_coverage_has_one_mask():
+    masks = [np.ones((B, S), bool)] * 2
+    memory = [np.ones((B, S, M), "float32")] * 2
+    with pytest.raises(ValueError, match="memory_mask must be one mask where there"):
+        _decoder("tokens").generate(
+            1,
+            max_steps=T,
+            memory=memory,
+            memory_mask=masks,
+            coverage_penalty=1.0,
+            initial_state=np.ones((B, U), "float32"),
+        )
 
 
 def test_a_generator_needs_rows():

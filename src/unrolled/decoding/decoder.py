@@ -1,6 +1,5 @@
 """Embedding, cell and output layer: taught with given inputs, then fed its own."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,16 +8,13 @@ import keras
 from jax import numpy as jnp
 from jax import random
 
-from .._borrowed import AutocastScope
 from ..arguments import KW_ONLY, Declared
-from ..cells.base import is_dims, narrowed
-from ..cells.checked import step_of
+from ..cells.base import is_dims
 from ..cells.keras_style import as_cell
 from ..cells.states import by_name, names_of
-from ..checks import require, sizes
-from ..engine.pure import purify
+from ..checks import require
 from ..layers import RNN, masks
-from . import checks, forecast
+from . import checks, forecast, free
 from .feedback import Feedback, beside
 from .forecast import Forecast
 from .samplers import Sampler
@@ -258,19 +254,19 @@ class Decoder(Declared, keras.layers.Layer):
         Raises:
             ValueError: if an argument does not fit.
         """
-        rows = self._rows(start, initial_state, memory, batch_size)
+        rows = free.rows(start, initial_state, memory, batch_size)
         start = jnp.broadcast_to(jnp.asarray(start), (rows,))
-        with self._scope():
-            step, states = self._stepped(
-                start, initial_state, memory, memory_mask, known, max_steps
+        if given.get("coverage_penalty"):
+            given["memory_mask"] = free.covered(memory, memory_mask)
+        names = names_of(as_cell(self.cell))
+        for name in ("alignments", "record"):
+            function = given.get(name)
+            if function is not None:
+                given[name] = lambda s, f=function: f(by_name(names, s[0]))
+        with free.scope(self):
+            step, states = free.stepped(
+                self, start, initial_state, memory, memory_mask, known, max_steps
             )
-            names = names_of(as_cell(self.cell))
-            for name in ("alignments", "record"):
-                function = given.get(name)
-                if function is not None:
-                    given[name] = lambda s, f=function: f(by_name(names, s[0]))
-            if given.get("coverage_penalty") and memory_mask is not None:
-                (given["memory_mask"],) = jax.tree.leaves(memory_mask)
             found = search(
                 lambda tokens, states, _: step(tokens, states),
                 states,
@@ -335,90 +331,10 @@ class Decoder(Declared, keras.layers.Layer):
         )
         checks.max_steps(max_steps)
         sampler = self.sampler if sampler is None else sampler
-        with self._scope():
-            step, states = self._stepped(
-                start, initial_state, memory, memory_mask, known, max_steps
+        with free.scope(self):
+            step, states = free.stepped(
+                self, start, initial_state, memory, memory_mask, known, max_steps
             )
             key = None if sampler is None else key_of(seed, (start, states))
             found = forecast.run(step, start, states, key, sampler, until, max_steps)
         return found._replace(states=found.states[0])
-
-    def _stepped(
-        self,
-        start: jax.Array,
-        initial_state: Any,
-        memory: Tree,
-        memory_mask: Tree,
-        known: Any,
-        most: int,
-    ) -> tuple[Callable[..., Any], Tree]:
-        """A step, from inputs and states to outputs and states, and the first states.
-
-        The states are the cell's, and of each row how many steps it has taken.
-        """
-        rows = len(start)
-        if known is not None:
-            known = jnp.asarray(known)
-            require(
-                known.ndim == 3 and known.shape[:2] == (rows, most),
-                "known",
-                f"must have shape (batch, max_steps, C) = ({rows}, {most}, C)",
-                known.shape,
-                "what is known of each step that is to come",
-            )
-        if not self.built:
-            shapes = {
-                "memory_shape": jax.tree.map(lambda a: sizes(a.shape), memory),
-                "known_shape": None if known is None else known.shape,
-            }
-            self.build((rows, 1, *start.shape[1:]), **shapes)
-        first = start if self.embedding is None else self.embedding(start)
-        x = beside(first, None if known is None else known[:, 0])
-        job = self.rnn.prepare(
-            x[:, None], initial_state, memory=memory, memory_mask=memory_mask
-        )
-        view, constants = as_cell(self.cell), job.constants
-
-        def step(inputs: jax.Array, carried: Tree) -> tuple[jax.Array, Tree]:
-            states, time = carried
-            x = inputs if self.embedding is None else self.embedding(inputs)
-            now = None if known is None else known[jnp.arange(rows), time]
-            x = view.project_inputs(beside(x, now), constants)
-            y, states = step_of(self.cell, x, states, constants)
-            y = narrowed(y, self.rnn.compute_dtype)
-            return self.output_layer(y), (states, time + 1)
-
-        carried = (job.states, jnp.zeros(rows, "int32"))
-        like = jax.ShapeDtypeStruct(start.shape, start.dtype)
-        changed = purify(step, self, like, carried).changed
-        require(
-            not changed,
-            "cell",
-            "must leave its variables as they are where it is fed its own",
-            [variable.path for variable in changed],
-            "what changes from step to step is a state",
-        )
-        return step, carried
-
-    def _rows(
-        self, start: Any, initial_state: Any, memory: Tree, batch_size: int | None
-    ) -> int:
-        """B, from the first of these that says it."""
-        if jnp.ndim(start):
-            return jnp.shape(start)[0]
-        leaves = [*jax.tree.leaves(initial_state), *jax.tree.leaves(memory)]
-        rows = leaves[0].shape[0] if leaves else batch_size
-        require(
-            rows is not None,
-            "batch_size",
-            "must be given where there is neither initial_state nor memory",
-            "None",
-            "or pass a start token for each row",
-        )
-        return int(rows)  # pyright: ignore[reportArgumentType]
-
-    def _scope(self) -> Any:
-        """As in a call of the layer, where arithmetic is narrower than weights."""
-        if self.compute_dtype == self.variable_dtype:
-            return contextlib.nullcontext()
-        return AutocastScope(self.compute_dtype)

@@ -213,7 +213,7 @@ def _each(function: Any) -> Any:
 
 def _wide(dtype: Any) -> Any:
     """At least float32: log-probabilities are added up."""
-    return jnp.promote_types(dtype, "float32")
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32
 
 
 def _given_before(now: Hypotheses, vocabulary: int) -> jax.Array:

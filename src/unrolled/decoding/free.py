@@ -1,0 +1,114 @@
+"""A decoder that reads its own: one step of it, and what it starts from."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from .._borrowed import AutocastScope, get_keras_mask
+from ..cells.base import narrowed
+from ..cells.checked import step_of
+from ..cells.keras_style import as_cell
+from ..checks import require, sizes
+from ..engine.pure import purify
+from .feedback import beside
+
+Tree = Any
+
+
+def stepped(
+    decoder: Any,
+    start: jax.Array,
+    initial_state: Any,
+    memory: Tree,
+    memory_mask: Tree,
+    known: Any,
+    most: int,
+) -> tuple[Callable[..., Any], Tree]:
+    """A step, from inputs and states to outputs and states, and the first states.
+
+    The states are the cell's, and of each row how many steps it has taken.
+    """
+    count = len(start)
+    if known is not None:
+        known = jnp.asarray(known)
+        require(
+            known.ndim == 3 and known.shape[:2] == (count, most),
+            "known",
+            f"must have shape (batch, max_steps, C) = ({count}, {most}, C)",
+            known.shape,
+            "what is known of each step that is to come",
+        )
+    if not decoder.built:
+        shapes = {
+            "memory_shape": jax.tree.map(lambda a: sizes(a.shape), memory),
+            "known_shape": None if known is None else known.shape,
+        }
+        decoder.build((count, 1, *start.shape[1:]), **shapes)
+    first = start if decoder.embedding is None else decoder.embedding(start)
+    x = beside(first, None if known is None else known[:, 0])
+    job = decoder.rnn.prepare(
+        x[:, None], initial_state, memory=memory, memory_mask=memory_mask
+    )
+    view, constants = as_cell(decoder.cell), job.constants
+
+    def step(inputs: jax.Array, carried: Tree) -> tuple[jax.Array, Tree]:
+        states, time = carried
+        x = inputs if decoder.embedding is None else decoder.embedding(inputs)
+        now = None if known is None else known[jnp.arange(count), time]
+        x = view.project_inputs(beside(x, now), constants)
+        y, states = step_of(decoder.cell, x, states, constants)
+        y = narrowed(y, decoder.rnn.compute_dtype)
+        return decoder.output_layer(y), (states, time + 1)
+
+    carried = (job.states, jnp.zeros(count, "int32"))
+    like = jax.ShapeDtypeStruct(start.shape, start.dtype)
+    changed = purify(step, decoder, like, carried).changed
+    require(
+        not changed,
+        "cell",
+        "must leave its variables as they are where it is fed its own",
+        [variable.path for variable in changed],
+        "what changes from step to step is a state",
+    )
+    return step, carried
+
+
+def rows(start: Any, initial_state: Any, memory: Tree, batch_size: int | None) -> int:
+    """B, from the first of these that says it."""
+    if jnp.ndim(start):
+        return jnp.shape(start)[0]
+    leaves = [*jax.tree.leaves(initial_state), *jax.tree.leaves(memory)]
+    count = leaves[0].shape[0] if leaves else batch_size
+    require(
+        count is not None,
+        "batch_size",
+        "must be given where there is neither initial_state nor memory",
+        "None",
+        "or pass a start token for each row",
+    )
+    return int(count)  # pyright: ignore[reportArgumentType]
+
+
+def scope(decoder: Any) -> Any:
+    """As in a call of the layer, where arithmetic is narrower than weights."""
+    if decoder.compute_dtype == decoder.variable_dtype:
+        return contextlib.nullcontext()
+    return AutocastScope(decoder.compute_dtype)
+
+
+def covered(memory: Tree, memory_mask: Tree) -> Any:
+    """The one mask of a memory that says what is to be covered, or None."""
+    if memory_mask is None:
+        memory_mask = jax.tree.map(get_keras_mask, memory)
+    found = jax.tree.leaves(memory_mask)
+    require(
+        len(found) <= 1,
+        "memory_mask",
+        "must be one mask where there is a coverage_penalty",
+        f"{len(found)} masks",
+        "leave coverage_penalty out, or pass one memory",
+    )
+    return found[0] if found else None
