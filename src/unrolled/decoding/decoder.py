@@ -109,7 +109,8 @@ class Decoder(Declared, keras.layers.Layer):
         self.rnn = RNN(self.cell, return_sequences=True, dtype=self.dtype_policy)
         self.cell = self.rnn.cell
         self.supports_masking = True
-        self.fed = self.probability = None
+        self.fed: Any = None
+        self.probability: Any = None
         if p is None:
             return
         self.probability = self.add_weight(
