@@ -17,7 +17,7 @@ FLOORS = [
     {"kinds", "misnamed"},
     {"arguments"},
     {"cells"},
-    {"engine"},
+    {"attention", "engine"},
     {"layers"},
     {"decoding"},
     {"accelerate", "doctor", "explain", "stream", "tf1"},
@@ -154,7 +154,10 @@ def test_explain_has_both_rooms():
 
 
 def test_the_time_axis_is_walked_in_one_place():
-    """One loop over time in all of the package, and two that stop on data."""
+    """One loop over time in all of the package, and two that stop on data.
+
+    Monotonic attention walks along a memory, at one step of time.
+    """
     walkers = {
         _name(file)
         for file in FILES
@@ -163,6 +166,7 @@ def test_the_time_axis_is_walked_in_one_place():
         and node.attr in ("scan", "fori_loop", "while_loop", "associative_scan")
     }
     assert walkers == {
+        ("attention", "monotonic"),
         ("engine", "loop"),
         ("engine", "deferred"),
         ("engine", "stopping"),

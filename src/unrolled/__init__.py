@@ -3,6 +3,16 @@
 from . import _backend as _backend  # isort: skip  (Keras must not load before)
 
 from .accelerate import accelerate
+from .attention import (
+    AttentionCell,
+    AttentionMechanism,
+    BahdanauAttention,
+    BahdanauMonotonicAttention,
+    DotAttention,
+    GeneralAttention,
+    LuongAttention,
+    LuongMonotonicAttention,
+)
 from .cells import (
     AttentionCellWrapper,
     AUGRUCell,
@@ -55,6 +65,7 @@ from .decoding import (
     CRF,
     Candidates,
     CRFLoss,
+    Decoder,
     NCELoss,
     SampledDense,
     SampledSoftmaxLoss,
@@ -67,10 +78,10 @@ from .decoding import (
     log_uniform_candidates,
     nce_loss,
     sampled_softmax_loss,
+    sampler,
+    search,
     sequence_loss,
 )
-from .decoding import sampler, search
-from .decoding import Decoder, sampler, search
 from .engine.forms import kernels
 from .explain import explain
 from .layers import (
@@ -98,7 +109,11 @@ __all__ = [
     "LSTM",
     "RNN",
     "AUGRUCell",
+    "AttentionCell",
     "AttentionCellWrapper",
+    "AttentionMechanism",
+    "BahdanauAttention",
+    "BahdanauMonotonicAttention",
     "Bidirectional",
     "BidirectionalGridLSTMCell",
     "CFNCell",
@@ -115,11 +130,13 @@ __all__ = [
     "ConvLSTM3D",
     "ConvLSTMCell",
     "Decoder",
+    "DotAttention",
     "DropoutWrapper",
     "ESNCell",
     "EmbeddingWrapper",
     "GLSTMCell",
     "GRUCell",
+    "GeneralAttention",
     "Grid1BasicLSTMCell",
     "Grid1BasicRNNCell",
     "Grid1LSTMCell",
@@ -137,6 +154,8 @@ __all__ = [
     "InputProjectionWrapper",
     "IntersectionRNNCell",
     "LSTMCell",
+    "LuongAttention",
+    "LuongMonotonicAttention",
     "MGUCell",
     "MinGRUCell",
     "MinLSTMCell",
@@ -170,8 +189,8 @@ __all__ = [
     "log_uniform_candidates",
     "nce_loss",
     "sampled_softmax_loss",
-    "sequence_loss",
     "sampler",
     "search",
+    "sequence_loss",
     "stream",
 ]

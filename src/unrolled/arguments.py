@@ -26,14 +26,14 @@ __all__ = ["KW_ONLY", "Declared", "field"]
 
 
 def _serialize(value: Any) -> Any:
-    """A cell or layer, or a list of such, as its configuration."""
+    """A cell, layer or function, or a list of such, as its configuration."""
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
         return [_serialize(each) for each in value]
     config = keras.saving.serialize_keras_object(value)
     forget(config, "build_config")
-    if _writes_a_file():
+    if _writes_a_file() and not isinstance(value, FunctionType):
         # A cell may stand in two layers; Keras marks but the second place, and copies
         # what it would mark as the first.
         config["shared_object_id"] = id(value)
@@ -75,11 +75,14 @@ def keep_functions(config: dict[str, Any], of: Any) -> None:
         own = getattr(of, name, None)
         if isinstance(own, FunctionType):
             config["config"][name] = own
+        elif _codec(name) is _cells and isinstance(own, (list, tuple)):
+            for place, each in enumerate(own):
+                if isinstance(each, FunctionType):
+                    value[place] = each
+                elif each is not None:
+                    keep_functions(value[place], each)
         elif _codec(name) is _cells and own is not None:
-            many = isinstance(value, list)
-            pairs = zip(value, own, strict=True) if many else [(value, own)]
-            for each, cell in pairs:
-                keep_functions(each, cell)
+            keep_functions(value, own)
 
 
 def remade(layer: Any, **changes: Any) -> Any:
@@ -153,7 +156,7 @@ def _is_configuration(value: Any) -> bool:
 
 
 _cells = SimpleNamespace(serialize=_serialize, get=deserialize)
-# Functions by the names under which they are registered; none of them is None.
+# To Keras no activation is the identity; no function is none.
 _functions = SimpleNamespace(
     serialize=lambda value: None if value is None else activations.serialize(value),
     get=lambda value: None if value is None else activations.get(value),
@@ -164,12 +167,13 @@ _CODECS: dict[str, Any] = {
     "initializer": initializers,
     "regularizer": regularizers,
     "constraint": constraints,
+    "fn": _functions,
     "cell": _cells,
     "cells": _cells,
     "controller": _cells,
-    "fn": _functions,
     "embedding": _cells,
     "layer": _cells,
+    "mechanism": _cells,
 }
 # Consumed by keras.layers.Layer itself.
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer")
@@ -326,7 +330,7 @@ class _Config(dict):
 def _encode(name: str, value: Any) -> Any:
     codec = _codec(name)
     encoded = codec.serialize(value) if codec else value
-    if codec is activations and isinstance(encoded, str):
+    if codec in (activations, _functions) and isinstance(encoded, str):
         known = encoded == "linear" or getattr(activations, encoded, None) is value
         module = value.__module__
         # `keras.ops.tanh` is not the same function, and means the same.

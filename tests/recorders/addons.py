@@ -28,7 +28,7 @@ B, T, D = 3, 4, 3
 LENGTHS = [4, 2, 3]
 
 
-def case(name, make, reference, arguments=None, scale=0.5):
+def case(name, make, reference, arguments=None, scale=0.5, initial=None):
     """Run a cell in `tf.keras.layers.RNN` with random weights; write `<name>.npz`.
 
     Args:
@@ -38,6 +38,7 @@ def case(name, make, reference, arguments=None, scale=0.5):
             same, as "family.function".
         arguments: what that function is given beside; plain numbers and words.
         scale: of the random weights, trained or not.
+        initial: () -> the states to start from; random ones by default.
     """
     rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
     draw = lambda *shape: tf.constant(rng.normal(size=shape))  # noqa: E731
@@ -50,7 +51,7 @@ def case(name, make, reference, arguments=None, scale=0.5):
     )
     x = draw(B, T, D)
     sizes = tf.nest.flatten(cell.state_size)
-    initial = [0.5 * draw(B, size) for size in sizes]
+    initial = initial() if initial else [0.5 * draw(B, size) for size in sizes]
     mask = tf.sequence_mask(LENGTHS, T)
     layer(x, mask=mask, initial_state=initial)
     for weight in cell.weights:

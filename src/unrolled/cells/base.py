@@ -8,7 +8,7 @@ at once, and random masks are drawn once a sequence.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +17,7 @@ from jax import numpy as jnp
 
 from ..arguments import another
 from ..checks import fits, require, sizes
+from .signatures import parameters, parameters_of, takes, takes_more
 from .states import (
     by_name,
     is_tree,
@@ -121,7 +122,7 @@ class Cell(keras.layers.Layer):
     def reads_memory(self) -> str:
         """How a step reads a memory: ``"no"``, ``"may"`` or ``"must"``."""
         uses = [memory_use(self, self.get_constants)]
-        built_from = _parameters_of(type(self).build).get("memory_shape")
+        built_from = parameters_of(type(self).build).get("memory_shape")
         if built_from and built_from.default is inspect.Parameter.empty:
             uses.append("must")
         return most(uses)
@@ -131,8 +132,23 @@ class Cell(keras.layers.Layer):
         del x
 
     def get_initial_state(self, batch_size: int) -> Tree:
-        """The states of a fresh sequence: zeros ``(B, width)``, like `state_size`."""
+        """The states of a fresh sequence: zeros ``(B, width)``, like `state_size`.
+
+        A cell with a state as long as the memory, such as a share for each of its
+        entries, names the shapes here: ``get_initial_state(self, batch_size,
+        memory_shape)``. In its `state_size` that length is None.
+        """
         return zeros(self.state_size, batch_size, self.state_dtype)
+
+    def complete(self, given: Tree, fresh: Tree) -> Tree:
+        """States handed in, with those that may be left out: none, in a plain cell.
+
+        Args:
+            given: as a layer's `initial_state` takes them.
+            fresh: the states of fresh sequences.
+        """
+        del fresh
+        return given
 
     def get_constants(self, batch_size: int, training: bool) -> Tree:
         """What stays the same within one sequence: drawn once a call.
@@ -263,29 +279,7 @@ def narrowed(array: Any, dtype: Any) -> Any:
     return array.astype(dtype) if floating else array
 
 
-# --- what a cell's signatures name ---
-
-
-def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a function or method; ``self`` may be among them."""
-    method = getattr(function, "__func__", None)
-    return _parameters_of(method) if method else inspect.signature(function).parameters
-
-
-# Layers ask at every call. What is no method may hold a cell, and is not kept.
-@functools.lru_cache(maxsize=1024)
-def _parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(function).parameters
-
-
-def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether the signature of `function` names the argument."""
-    return name in parameters(function)
-
-
-def takes_more(function: Callable[..., Any]) -> bool:
-    """Whether `function` takes further keywords."""
-    return any(p.kind is p.VAR_KEYWORD for p in parameters(function).values())
+# --- who reads a memory ---
 
 
 def memory_use(cell: Any, function: Callable[..., Any], name: str = "memory") -> str:

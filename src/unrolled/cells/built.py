@@ -9,17 +9,10 @@ from jax import numpy as jnp
 
 from .._borrowed import compute_output_spec, is_default
 from ..checks import require
-from .base import (
-    Tree,
-    check_built,
-    constants_of,
-    is_dims,
-    memory_arguments,
-    takes,
-    takes_more,
-)
+from .base import Tree, check_built, constants_of, is_dims, memory_arguments
 from .checked import checked, in_words
 from .keras_style import as_cell
+from .signatures import takes, takes_more
 from .states import initial_states
 
 
@@ -62,7 +55,11 @@ def _step_symbolically(cell: Any, step_shape: Tree, memory_shape: Tree) -> None:
         return jax.tree.map(_symbol, shapes, is_leaf=is_dims)
 
     view = as_cell(cell)
-    states = jax.eval_shape(lambda: initial_states(view, 2))
+    # Of a memory of any length some is as good: weights have no such axis.
+    memory_shape = jax.tree.map(
+        lambda s: tuple(n or 2 for n in s), memory_shape, is_leaf=is_dims
+    )
+    states = jax.eval_shape(lambda: initial_states(view, 2, memory_shape))
     states = jax.tree.map(
         lambda s: keras.KerasTensor((None, *s.shape[1:]), str(s.dtype)), states
     )
@@ -90,6 +87,11 @@ def step_shapes(cell: Any, *leading: Any) -> Tree:
     return jax.tree.map(lambda shape: (*leading, *shape.sizes), shapes)
 
 
+def shapes_of(memory: Tree) -> Tree:
+    """The shapes of a memory's arrays; None where there is none."""
+    return jax.tree.map(lambda array: tuple(array.shape), memory)
+
+
 def step_spec(
     cell: Any,
     x: Tree,
@@ -108,7 +110,8 @@ def step_spec(
     rows = jax.tree.leaves(x)[0].shape[0]
 
     def one(x: Tree, memory: Tree) -> tuple[Tree, Tree]:
-        states = jax.tree.map(jnp.asarray, initial_states(view, rows))
+        fresh = initial_states(view, rows, shapes_of(memory))
+        states = jax.tree.map(jnp.asarray, fresh)
         constants = constants_of(view, rows, False, memory, masks(memory))
         with in_words(cell):
             result = view.step(view.project_inputs(x, constants), states, constants)

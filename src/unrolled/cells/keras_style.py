@@ -8,6 +8,7 @@ from jax import numpy as jnp
 
 from ..checks import require
 from .base import Cell, Tree, built_for, memory_arguments, memory_use
+from .signatures import takes
 from .states import zeros
 
 
@@ -89,6 +90,7 @@ class KerasStyle:
 
     state_shapes = Cell.state_shapes
     output_shapes = Cell.output_shapes
+    complete = Cell.complete
 
     @property
     def state_names(self) -> Any:
@@ -103,11 +105,12 @@ class KerasStyle:
     def check_inputs(self, x: Tree) -> None:
         """Nothing is known of what the cell reads."""
 
-    def get_initial_state(self, batch_size: int) -> Tree:
+    def get_initial_state(self, batch_size: int, memory_shape: Tree = None) -> Tree:
         """The cell's own, or zeros of `state_size`."""
         own = getattr(self.cell, "get_initial_state", None)
         if own is not None:
-            return own(batch_size=batch_size)
+            more = {"memory_shape": memory_shape} if takes(own, "memory_shape") else {}
+            return own(batch_size=batch_size, **more)
         dtype = getattr(self.cell, "compute_dtype", keras.config.floatx())
         return zeros(self.cell.state_size, batch_size, dtype)
 

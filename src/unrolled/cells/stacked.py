@@ -1,5 +1,6 @@
 """Several cells, one above the other, as one cell."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -113,12 +114,29 @@ class StackedRNNCells(Declared, Cell):
         """As the lowest cell does."""
         as_cell(self.cells[0]).check_inputs(x)
 
-    def get_initial_state(self, batch_size: int) -> list[Tree]:
+    def get_initial_state(
+        self, batch_size: int, memory_shape: Tree = None
+    ) -> list[Tree]:
         """Each cell's own."""
         return [
-            self._entry(cell, initial_states(as_cell(cell), batch_size))
+            self._entry(cell, initial_states(as_cell(cell), batch_size, memory_shape))
             for cell in self.cells
         ]
+
+    def complete(self, given: Tree, fresh: list[Tree]) -> Tree:
+        """Each cell's own, where they are given cell by cell."""
+        whole = zip(self.cells, fresh, strict=True)
+        if isinstance(given, Mapping):
+            each = {str(n): pair for n, pair in enumerate(whole)}
+            return {
+                place: _completed(*each[str(place)], states)
+                if str(place) in each
+                else states
+                for place, states in given.items()
+            }
+        if not isinstance(given, (list, tuple)) or len(given) != len(fresh):
+            return given
+        return [_completed(*p, g) for p, g in zip(whole, given, strict=True)]
 
     def get_constants(
         self, batch_size: int, training: bool, **given: Any
@@ -152,6 +170,11 @@ class StackedRNNCells(Declared, Cell):
             outputs.append(output)
             after.append(self._entry(cell, new))
         return outputs[-1] if inputs is None else _joined(*outputs), after
+
+
+def _completed(cell: Any, fresh: Tree, given: Tree) -> Tree:
+    """What is given for one cell; an array alone has nothing to add."""
+    return as_cell(cell).complete(given, fresh) if is_tree(given) else given
 
 
 def _joined(*parts: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..checks import fits, require, sizes
+from .signatures import takes
 
 Tree = Any
 
@@ -121,19 +122,28 @@ def zeros(size: Any, batch_size: Any, dtype: Any) -> Tree:
     )
 
 
-def initial_states(cell: Any, batch_size: Any) -> Tree:
+def initial_states(cell: Any, batch_size: Any, memory_shape: Tree = None) -> Tree:
     """The states of fresh sequences, in the form that ``state_size`` has.
+
+    Args:
+        cell: ours, or a view of one.
+        batch_size: B.
+        memory_shape: a tree of ``(B, ...)``, for a cell whose signature names it.
 
     Raises:
         ValueError: if the cell's `get_initial_state` gives others than it declares.
     """
-    given = plain(cell.get_initial_state(batch_size))
+    own = cell.get_initial_state
+    more = {"memory_shape": memory_shape} if takes(own, "memory_shape") else {}
+    given = plain(own(batch_size, **more))
     leaves = jax.tree.leaves(given)
     shapes, form = jax.tree.flatten(cell.state_shapes)
     declared = [shape.sizes for shape in shapes]
     got = [tuple(np.shape(leaf)[1:]) for leaf in leaves]
     require(
-        got == declared and has_keys_of(given, cell.state_shapes),
+        len(got) == len(declared)
+        and all(map(fits, got, declared))
+        and has_keys_of(given, cell.state_shapes),
         "get_initial_state",
         f"of {cell.name} must give the states that state_size declares, (batch, ...) "
         f"of {declared}",

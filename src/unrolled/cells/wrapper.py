@@ -12,7 +12,7 @@ from .base import Cell, Tree, constants_of
 from .built import build_cell
 from .checked import step_of
 from .keras_style import as_cell, check_cell
-from .states import initial_states, is_tree, names_of, state_shapes, zeros
+from .states import initial_states, is_tree, names_of, plain, state_shapes, zeros
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -119,11 +119,30 @@ class CellWrapper(Declared, Cell):
         """As the cell."""
         as_cell(self.cell).check_inputs(x)
 
-    def get_initial_state(self, batch_size: int) -> Tree:
+    def get_initial_state(self, batch_size: int, memory_shape: Tree = None) -> Tree:
         """The cell's, and zeros for its own."""
         own = zeros(list(self.own_states.values()), batch_size, self.state_dtype)
         own = dict(zip(self.own_states, own, strict=True))
-        return self.join(initial_states(as_cell(self.cell), batch_size), own)
+        inner = initial_states(as_cell(self.cell), batch_size, memory_shape)
+        return self.join(inner, own)
+
+    def complete(self, given: Tree, fresh: Tree) -> Tree:
+        """What is given, and of its own states those that are left out, as fresh.
+
+        So what another layer returns goes into one with wrappers.
+        """
+        inner, own = self.split(fresh)
+        view = as_cell(self.cell)
+        if isinstance(given, Mapping):
+            theirs = {name: s for name, s in given.items() if name not in own}
+            mine = {name: given.get(name, s) for name, s in own.items()}
+            return {**view.complete(theirs, inner), **mine}
+        count = len(jax.tree.leaves(fresh)) - len(jax.tree.leaves(own))
+        completed = view.complete(given, inner)
+        if not own or len(jax.tree.leaves(completed)) != count:
+            return given if own else completed
+        row = completed if is_tree(completed) else [completed]
+        return self.join(plain(row), own)
 
     def get_constants(self, batch_size: int, training: bool, **given: Any) -> Tree:
         """The cell's."""

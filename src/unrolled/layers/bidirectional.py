@@ -8,8 +8,9 @@ from jax import numpy as jnp
 
 from .. import misnamed
 from ..arguments import deserialize, forget, from_file, remade
-from ..cells.base import narrowed, takes
+from ..cells.base import narrowed
 from ..cells.keras_style import as_cell
+from ..cells.signatures import takes
 from ..checks import require
 from . import checks, levels, masks, merging, whole_model
 from .rnn import RNN

@@ -11,7 +11,7 @@ from ..checks import require
 Tree = Any
 
 
-def weights(layer: Any, cell: Any) -> list[Any]:
+def weights(layer: Any, cell: Any, memory_shape: Tree) -> list[Any]:
     """Weights of `layer`, one for each state of `cell` that floats; None for others.
 
     They begin as what the cell itself begins with, and go by the states' names:
@@ -20,7 +20,7 @@ def weights(layer: Any, cell: Any) -> list[Any]:
     Raises:
         ValueError: if no state of the cell can be learned.
     """
-    values = jax.tree.leaves(initial_states(cell, 1))
+    values = jax.tree.leaves(initial_states(cell, 1, memory_shape))
     names = jax.tree_util.tree_leaves_with_path(names_of(cell))
     found = []
     for (path, name), value in zip(names, values, strict=True):

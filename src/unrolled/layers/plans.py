@@ -7,6 +7,7 @@ import keras
 
 from ..cells import GRUCell, LSTMCell, SimpleRNNCell
 from ..cells.base import constants_of, is_dims
+from ..cells.built import shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
 from ..checks import require
@@ -97,7 +98,7 @@ def changes(
     memory = jax.tree.map(lambda m: _array(tuple(m.shape)), memory)
 
     def trace(memory: Tree) -> None:
-        states = initial_states(view, _ROWS)
+        states = initial_states(view, _ROWS, shapes_of(memory))
         constants = constants_of(view, _ROWS, training, memory)
 
         def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:

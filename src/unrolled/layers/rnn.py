@@ -1,5 +1,6 @@
 """The recurrent layer: masks, resets, carried state, and what is returned."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,14 +9,14 @@ from jax import numpy as jnp
 
 from .._borrowed import get_keras_mask, no_automatic_dependency_tracking
 from ..cells.base import constants_of, is_dims, narrowed
-from ..cells.built import step_shapes
+from ..cells.built import shapes_of, step_shapes
 from ..cells.keras_style import as_cell, check_cell
 from ..cells.stacked import StackedRNNCells
 from ..cells.states import initial_states, names_of, pack
 from ..engine import carried, loop
 from ..engine.run import Job
 from ..engine.windows import Windows
-from . import changed, checks, learnt, levels, loading, masks, plans, whole_model
+from . import changed, checks, learnt, levels, loading, masks, plans, start, whole_model
 from . import memory as memories
 from .arguments import SequenceArguments
 
@@ -150,12 +151,13 @@ class RNN(SequenceArguments, keras.layers.Layer):
         levels.build(self, steps, memory_shape)
         learned = self.learned
         if self.learn_initial_state and learned is None:
-            learned = learnt.weights(self, as_cell(self.cell))
+            learned = learnt.weights(self, as_cell(self.cell), memory_shape)
             self._remember(None, None, None, learned)  # carried ones begin with these
         states = self.states
         if self.stateful and states is None:
             batch = jax.tree.leaves(steps, is_leaf=is_dims)[0][0]
-            states = carried.create(self.get_initial_state, batch, self.variable_dtype)
+            fresh = partial(self.get_initial_state, memory_shape=memory_shape)
+            states = carried.create(fresh, batch, self.variable_dtype)
         step_shape = jax.tree.map(lambda s: s[1:], steps, is_leaf=is_dims)
         self._remember(step_shape, memory_shape, states, learned)
         self.built = True
@@ -243,12 +245,15 @@ class RNN(SequenceArguments, keras.layers.Layer):
 
     # --- states ---
 
-    def get_initial_state(self, batch_size: int) -> Any:
+    def get_initial_state(self, batch_size: int, memory_shape: Tree = None) -> Any:
         """The states of fresh sequences, in the form of `state_size`.
 
-        The cell's own, or those learned.
+        The cell's own, or those learned. Some are as long as the memory, whose shapes
+        are those that the layer was built for, if none are given.
         """
-        fresh = initial_states(as_cell(self.cell), batch_size)
+        if memory_shape is None:
+            memory_shape = self.memory_shape
+        fresh = initial_states(as_cell(self.cell), batch_size, memory_shape)
         return fresh if self.learned is None else learnt.states(self.learned, fresh)
 
     @property
@@ -344,13 +349,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
         inputs = jax.tree.map(flip, sequences)
         rows = jax.tree.leaves(inputs)[0].shape[0]
 
-        fresh = jax.tree.map(jnp.asarray, self.get_initial_state(rows))
-        if initial_state is not None:
-            states = pack(initial_state, fresh, self.state_names)
-            checks.check_states(states, fresh, self.state_names)
-        else:
-            states = carried.take(self.states, rows) if self.stateful else fresh
-        states = jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
+        more = {} if memory is None else {"memory_shape": shapes_of(memory)}
+        fresh = jax.tree.map(jnp.asarray, self.get_initial_state(rows, **more))
+        states = start.states(self, initial_state, fresh)
         if memory is not None:
             if memory_mask is None:
                 memory_mask = jax.tree.map(get_keras_mask, memory)
@@ -429,10 +430,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
         view.check_inputs(sequences)
         batch = jax.tree.leaves(sequences)[0].shape[1 - self.time_axis]
         memories.check(memory, view, self.memory_shape, batch)
-        if initial_state is not None:
-            shapes = view.state_shapes
-            like = jax.tree.map(lambda s: keras.KerasTensor((batch, *s.sizes)), shapes)
-            pack(initial_state, like, self.state_names)
+        start.check(self.cell, initial_state, batch)
 
     def _swap_if_time_major(self, array: Any) -> Any:
         if array is None or not self.time_major:

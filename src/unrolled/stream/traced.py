@@ -8,6 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..cells.base import constants_of
+from ..cells.built import shapes_of
 from ..cells.checked import checked
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
@@ -39,7 +40,8 @@ class CellStep:
             memory = jax.tree.map(jnp.asarray, memory)
             memory_mask = memories.masks(memory, memory_mask)
         constants = constants_of(view, rows, False, memory, memory_mask)
-        states = jax.tree.map(jnp.asarray, initial_states(view, rows))
+        fresh = initial_states(view, rows, shapes_of(memory))
+        states = jax.tree.map(jnp.asarray, fresh)
         self.fresh, form = jax.tree.flatten(states)
 
         def step(x: jax.Array, leaves: list[Any]) -> tuple[jax.Array, list[Any]]:

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 import jax
 import jax.numpy as jnp
 
-from ...cells.base import takes, takes_more
 from ...cells.keras_style import as_cell
+from ...cells.signatures import takes, takes_more
 
 _given: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 

@@ -135,7 +135,8 @@ def flat(tree: Any) -> list[np.ndarray]:
 
 def initial_states(cell: Any, batch: int) -> Any:
     """The states of fresh sequences, in the form that the cell reads them."""
-    return contract.initial_states(as_cell(cell), batch)
+    memory_shape = memory.shapes(cell).get("memory_shape")
+    return contract.initial_states(as_cell(cell), batch, memory_shape)
 
 
 @dataclass

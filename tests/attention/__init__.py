@@ -1,0 +1,1 @@
+"""Attention: mechanisms, and the cell that looks into a memory."""
