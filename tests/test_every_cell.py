@@ -37,7 +37,9 @@ NAMES = [
     "TimeReversedFusedRNN", "FusedRNNCellAdaptor", "LayerNormSimpleRNNCell",
     "PeepholeLSTMCell", "ESNCell", "MGU", "minGRU", "minLSTM", "sLSTM", "AUGRU",
     "ConvGRU", "zoneout", "proj_size", "num_layers", "clip", "input_forget",
-    "sequence_lens", "ResetCore", "grid_rnn.GridRNNCell",
+    "sequence_lens", "ResetCore", "grid_rnn.GridRNNCell", "AttentionWrapper",
+    "BahdanauAttention", "LuongAttention", "BahdanauMonotonicAttention",
+    "LuongMonotonicAttention",
 ]
 # fmt: on
 

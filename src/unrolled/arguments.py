@@ -75,14 +75,23 @@ def keep_functions(config: dict[str, Any], of: Any) -> None:
         own = getattr(of, name, None)
         if isinstance(own, FunctionType):
             config["config"][name] = own
-        elif _codec(name) is _cells and isinstance(own, (list, tuple)):
-            for place, each in enumerate(own):
-                if isinstance(each, FunctionType):
-                    value[place] = each
-                elif each is not None:
-                    keep_functions(value[place], each)
-        elif _codec(name) is _cells and own is not None:
-            keep_functions(value, own)
+        elif own is None or _codec(name) is not _cells:
+            continue
+        elif isinstance(own, (list, tuple)):
+            pairs = zip(value, own, strict=True)
+            config["config"][name] = [_with_functions(*pair) for pair in pairs]
+        else:
+            config["config"][name] = _with_functions(value, own)
+
+
+def _with_functions(config: Any, of: Any) -> Any:
+    """The same for what is kept as a cell, layer or function."""
+    if isinstance(of, FunctionType) or not isinstance(config, dict):
+        return of
+    if not isinstance(config["config"], dict):  # a function that is compiled
+        return of
+    keep_functions(config, of)
+    return config
 
 
 def remade(layer: Any, **changes: Any) -> Any:

@@ -192,6 +192,41 @@ def test_hands_on_ours(rng):
     close(layer(x, **given), own(x, **given))
 
 
+class Visits(keras.layers.Layer):
+    """A state as long as the memory: how often each entry was the nearest to x."""
+
+    state_size = [(None,)]  # noqa: RUF012
+    output_size = 1
+
+    def get_initial_state(self, batch_size, memory_shape):
+        """No visits."""
+        return [jnp.zeros((batch_size, memory_shape[1]))]
+
+    def call(self, inputs, states, memory):
+        """Count, and say how often at most."""
+        nearest = jnp.argmin(jnp.abs(memory[..., 0] - inputs), axis=1)
+        counts = states[0] + jax.nn.one_hot(nearest, memory.shape[1])
+        return counts.max(1, keepdims=True), [counts]
+
+
+def test_a_state_as_long_as_the_memory():
+    memory = np.array([[[0.0], [5.0], [9.0]]], "float32")
+    x = np.array([[[4.0], [8.0], [6.0], [5.0]]], "float32")
+    stack = unrolled.StackedRNNCells([Visits(), unrolled.SimpleRNNCell(2)])
+    layer = unrolled.RNN(unrolled.DropoutWrapper(Visits()), return_state=True)
+    y, counts = layer(x, memory=memory)
+    assert counts.tolist() == [[0, 3, 1]]
+    assert y.tolist() == [[3]]
+    assert layer(x, memory=memory[:, :2])[1].tolist() == [[0, 4]]
+    assert layer.compute_output_shape(x.shape, memory_shape=memory.shape) == (
+        (1, 1),
+        (1, None),
+    )
+    symbols = keras.Input((4, 1)), keras.Input((3, 1))
+    model = keras.Model(symbols, unrolled.RNN(stack)(symbols[0], memory=symbols[1]))
+    assert model.predict([x, memory], verbose=0).shape == (1, 2)
+
+
 # --- signatures of before ---
 
 

@@ -160,3 +160,64 @@ def _monotonic(score, before, mode):
         found.append(choose[:, s] * left)
         left = left * (1 - choose[:, s])
     return np.stack(found, axis=1)
+
+
+# --- one mechanism, its query for x ---
+
+
+def product(weights, query, states, *, mask, general=False):
+    """ "Dot" and "general" of Luong et al., arXiv:1508.04025, scaled if it has g."""
+    del states
+    memory = weights["memory"] * mask[:, :, None]
+    query = query @ weights["query_layer/kernel"] if general else query
+    shares = _shares(_product(weights, query, memory), mask)
+    return np.einsum("bs,bsm->bm", shares, memory), [shares]
+
+
+def location(weights, query, states, *, mask, cumulative=False):
+    """Chorowski et al., arXiv:1506.07503; cumulative as in arXiv:1712.05884."""
+    memory = weights["memory"] * mask[:, :, None]
+    looked, filters = states[-1], weights["filters_kernel"][:, 0]
+    before = (len(filters) - 1) // 2
+    zeros = plain.zeros((len(looked), len(filters)))
+    padded = np.concatenate([zeros[:, :before], looked, zeros], axis=1)
+    steps = looked.shape[1]
+    seen = sum(padded[:, n : n + steps, None] * filters[n] for n in range(len(filters)))
+    hidden = memory @ weights["memory_layer/kernel"]
+    hidden = hidden + (query @ weights["query_layer/kernel"])[:, None, :]
+    hidden = hidden + seen @ weights["location_kernel"] + weights["location_bias"]
+    shares = _shares(np.sum(weights["attention_v"] * np.tanh(hidden), axis=2), mask)
+    after = [shares, looked + shares] if cumulative else [shares]
+    return np.einsum("bs,bsm->bm", shares, memory), after
+
+
+def multi_head(weights, query, states, *, mask):
+    """Vaswani et al., arXiv:1706.03762, with the biases that Keras has."""
+    del states
+    memory = weights["memory"] * mask[:, :, None]
+    q = np.einsum("bm,mhk->bhk", query, weights["query_kernel"]) + weights["query_bias"]
+    k = np.einsum("bsm,mhk->bshk", memory, weights["key_kernel"]) + weights["key_bias"]
+    v = np.einsum("bsm,mhk->bshk", memory, weights["value_kernel"])
+    v = v + weights["value_bias"]
+    score = np.einsum("bhk,bshk->bhs", q, k) / np.sqrt(q.shape[-1])
+    shares = _shares(score, mask[:, None, :])
+    found = np.einsum("bhs,bshv->bhv", shares, v)
+    found = np.einsum("bhv,hvm->bm", found, weights["output_kernel"])
+    return found + weights["output_bias"], [shares]
+
+
+def monotonic(weights, query, states, *, mask, mode):
+    """Raffel et al., arXiv:1704.00784, with additive scores."""
+    memory = weights["memory"] * mask[:, :, None]
+    own = {**weights, "kernel": weights["query_layer/kernel"]}
+    score = _additive(own, query, memory @ weights["memory_layer/kernel"])
+    score = score + weights["attention_score_bias"]
+    score = np.where(mask, score, _FINITE.min)
+    shares = _monotonic(score, states[0], mode)
+    return np.einsum("bs,bsm->bm", shares, memory), [shares]
+
+
+def _shares(score, mask):
+    """A softmax of what counts; nothing where nothing does."""
+    mask = plain.broadcast_to(mask, score.shape)
+    return np.where(mask, _softmax(np.where(mask, score, _FINITE.min)), 0.0)

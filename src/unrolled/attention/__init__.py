@@ -2,6 +2,7 @@
 
 from .additive import BahdanauAttention
 from .cell import AttentionCell
+from .location import LocationAttention
 from .mechanism import AttentionMechanism
 from .monotonic import (
     BahdanauMonotonicAttention,
@@ -9,6 +10,7 @@ from .monotonic import (
     monotonic_attention,
     safe_cumprod,
 )
+from .multi_head import MultiHeadAttention
 from .multiplicative import DotAttention, GeneralAttention, LuongAttention
 from .probability import hardmax
 
@@ -19,8 +21,10 @@ __all__ = [
     "BahdanauMonotonicAttention",
     "DotAttention",
     "GeneralAttention",
+    "LocationAttention",
     "LuongAttention",
     "LuongMonotonicAttention",
+    "MultiHeadAttention",
     "hardmax",
     "monotonic_attention",
     "safe_cumprod",

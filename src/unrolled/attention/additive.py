@@ -81,7 +81,6 @@ class BahdanauAttention(AttentionMechanism):
 
     def score(self, query: jax.Array, keys: jax.Array, states: Any) -> jax.Array:
         """The formula above."""
-        del states
         v = jnp.asarray(self.attention_v.value, query.dtype)
         if self.normalize:
             g, b = (
@@ -90,4 +89,10 @@ class BahdanauAttention(AttentionMechanism):
             )
             v = g * v * jax.lax.rsqrt(jnp.sum(v**2))
             query = query + jnp.broadcast_to(b[None], query.shape)
-        return jnp.einsum("bsu,u->bs", jnp.tanh(keys + query[:, None]), v)
+        hidden = self.hidden(query, keys, states)
+        return jnp.einsum("bsu,u->bs", jnp.tanh(hidden), v)
+
+    def hidden(self, query: jax.Array, keys: jax.Array, states: Any) -> jax.Array:
+        """What tanh is taken of, ``(B, S, U)``."""
+        del states
+        return keys + query[:, None]

@@ -155,13 +155,18 @@ class AttentionMechanism(Declared, Cell):
             # Whatever padding holds, also a NaN.
             kept = jnp.broadcast_to(memory_mask[..., None], values.shape)
             values = jnp.where(kept, values, jnp.zeros_like(values))
-        keys = values if self.memory_layer is None else self.memory_layer(values)
-        return {
-            "keys": keys,
-            "values": values,
-            "mask": memory_mask,
-            "training": training,
-        }
+        keys, values = self.prepare(values)
+        rest = {"mask": memory_mask, "training": training}
+        return {"keys": keys, "values": values, **rest}
+
+    def prepare(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What the query is compared with, and what is found: once a sequence.
+
+        Args:
+            memory: ``(B, S, M)``, zeros where it does not count.
+        """
+        keys = memory if self.memory_layer is None else self.memory_layer(memory)
+        return keys, memory
 
     def project_inputs(self, x: jax.Array, constants: Tree) -> jax.Array:
         """The query, through its layer."""

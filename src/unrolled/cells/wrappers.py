@@ -11,8 +11,8 @@ from ..arguments import KW_ONLY, Initializer
 from ..checks import require
 from .affine import add_affine, affine
 from .base import Tree, built_for, is_dims
-from .built import step_shapes
-from .states import Shape
+from .built import shapes_of, step_shapes
+from .states import Shape, initial_states
 from .wrapper import CellWrapper, choose
 
 
@@ -92,12 +92,18 @@ class DropoutWrapper(CellWrapper):
     ) -> dict[str, Any]:
         """The cell's, and the masks that serve a whole sequence."""
         inner = super().get_constants(batch_size, training, **given)
-        draws = training and not self.every_step
-        masks = self._draw(batch_size) if draws else None
+        masks = None
+        if training and not self.every_step:
+            memory = shapes_of(given.get("memory"))
+            fresh = jax.eval_shape(lambda: initial_states(self, batch_size, memory))
+            masks = self._draw(batch_size, fresh)
         return {"cell": inner, "training": training, "masks": masks}
 
-    def _draw(self, rows: int) -> dict[str, Any]:
-        """Masks of inputs, states and outputs; zeros, and 1 / (1 - rate) elsewhere."""
+    def _draw(self, rows: int, states: Tree) -> dict[str, Any]:
+        """Masks of inputs, states and outputs; zeros, and 1 / (1 - rate) elsewhere.
+
+        The states' are shaped like `states`, ``(B, ...)``.
+        """
 
         def mask(shape: tuple, rate: float) -> Any:
             ones = jnp.ones((rows, *shape), self.state_dtype)
@@ -109,14 +115,14 @@ class DropoutWrapper(CellWrapper):
         inputs = jax.tree.map(
             lambda shape: Shape(tuple(shape[1:])), built_for(self), is_leaf=is_dims
         )
-        pairs = zip(jax.tree.leaves(self.state_shapes), self._touched(), strict=True)
+        pairs = zip(jax.tree.leaves(states), self._touched(), strict=True)
         return {
             "input": masks(inputs, self.input_dropout) if self.input_dropout else None,
             "state": [
-                mask(shape.sizes, self.state_dropout)
+                mask(state.shape[1:], self.state_dropout)
                 if touched and self.state_dropout
                 else None
-                for shape, touched in pairs
+                for state, touched in pairs
             ],
             "output": masks(self.output_shapes, self.output_dropout)
             if self.output_dropout
@@ -128,7 +134,7 @@ class DropoutWrapper(CellWrapper):
         if not constants["training"]:
             return super().step(x, states, constants["cell"])
         rows = jax.tree.leaves(x)[0].shape[0]
-        masks = constants["masks"] or self._draw(rows)
+        masks = constants["masks"] or self._draw(rows, states)
         x = _times(x, masks["input"])
         output, after = super().step(x, states, constants["cell"])
         leaves, form = jax.tree.flatten(after)
