@@ -268,3 +268,12 @@ def test_what_checkpoint_saves():
         found = rows(done.stdout, label)
         assert [name for name, *_ in found] == ["without", "checkpoint=True"]
         assert all(float(figure) >= 0 for _, *figures in found for figure in figures)
+
+
+def test_a_cell_beside_a_python_loop():
+    done = run(BENCHMARKS / "each_step.py", "--shape", 2, 3, 3, 4, "--rounds", 1)
+    assert done.returncode == 0, done.stderr
+    for label in ("h fed back", "attention"):
+        found = rows(done.stdout, label)
+        assert [name for name, *_ in found] == ["a cell in `RNN`", "a Python loop"]
+        assert all(float(figure) >= 0 for _, *figures in found for figure in figures)

@@ -7,7 +7,6 @@ Conversion (``"tanh"`` to a function), ``get_config`` and its inverse follow fro
 the argument's name.
 """
 
-import copy
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -46,11 +45,18 @@ def deserialize(value: Any, custom_objects: Any = None) -> Any:
         return [deserialize(each, custom_objects) for each in value]
     if not _is_configuration(value):
         return value
-    value = copy.deepcopy(value)
+    value = _copied(value)
     forget(value, "build_config")
     find = keras.saving.get_registered_object
     name_classes(value, lambda kind: find(kind, custom_objects))
     return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+
+
+def _copied(config: Any) -> Any:
+    """A configuration that may be changed; functions in it are the same."""
+    if isinstance(config, dict):
+        return {key: _copied(each) for key, each in config.items()}
+    return [_copied(each) for each in config] if isinstance(config, list) else config
 
 
 def forget(config: Any, key: str) -> None:

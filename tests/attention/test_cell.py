@@ -184,7 +184,7 @@ def test_stream(rng):
     layer = _layer(rng, _attending(attention_layer_size=2))
     x, memory = _draw(rng)
     stream = unrolled.stream(layer, batch_size=B, memory=memory, memory_mask=MASK)
-    steps = np.stack([stream(x[:, t]) for t in range(T)], 1)
+    steps = np.stack([stream.step(x[:, t]) for t in range(T)], 1)
     close(steps, layer(x, memory=memory, memory_mask=MASK))
 
 
