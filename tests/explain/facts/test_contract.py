@@ -1,9 +1,12 @@
 """What a cell says of itself, in the facts: names of states, trees, a memory."""
 
 import unrolled
+from unrolled.explain.facts import kinds
+from unrolled.explain.facts import memory as memories
 from unrolled.explain.facts.describe import describe
 
 import keras
+import numpy as np
 import pytest
 
 B, T, D, U, S = 2, 5, 3, 4, 6
@@ -92,3 +95,13 @@ def test_what_is_drawn_follows_the_memory(rng):
         assert facts["trace"]["check"]["max_difference"] < 1e-5
         drawn.append(facts["trace"]["arrays"][0])
     assert drawn[0] != drawn[1]
+
+
+def test_a_state_as_long_as_the_memory_of_the_call():
+    """Alignments are no unit's; how many there are the call says."""
+    cell = unrolled.AttentionCell(unrolled.GRUCell(4), unrolled.BahdanauAttention(2))
+    cell.build((None, 3), (None, None, 5))
+    with memories.remembered(cell, {"memory": np.zeros((2, 7, 5))}):
+        assert kinds.state_sizes(cell) == [(4,), (5,), (7,)]
+        assert kinds.width(cell) == 4
+    assert kinds.state_sizes(cell) == [(4,), (5,), (0,)]

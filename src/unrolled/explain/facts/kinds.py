@@ -14,8 +14,9 @@ from typing import Any
 import jax
 
 from ...cells.keras_style import as_cell
-from ...cells.states import names_of
+from ...cells.states import initial_states, names_of
 from ..gates import GATES, SIGMOID, TANH, count_weights
+from . import memory
 from .activations import activation_name, computed_as
 
 EQUATIONS = {
@@ -77,11 +78,20 @@ def kind_of(cell: Any) -> str:
 
 
 def state_sizes(cell: Any) -> list[tuple[int, ...]]:
-    """One shape (without batch) per state, nested sizes flattened."""
+    """One shape (without batch) per state, nested sizes flattened.
+
+    One that is as long as the memory is so as in the call that is remembered; without
+    one, of no numbers.
+    """
     if not hasattr(cell, "state_size"):
         return []
-    shapes = jax.tree.leaves(as_cell(cell).state_shapes)
-    return [shape.sizes for shape in shapes]
+    view = as_cell(cell)
+    sizes = [shape.sizes for shape in jax.tree.leaves(view.state_shapes)]
+    given = memory.shapes(cell)
+    if not given or not any(None in each for each in sizes):
+        return [tuple(n or 0 for n in each) for each in sizes]
+    fresh = jax.eval_shape(lambda: initial_states(view, 1, **given))
+    return [tuple(state.shape[1:]) for state in jax.tree.leaves(fresh)]
 
 
 def output_size(cell: Any) -> int:
@@ -100,7 +110,7 @@ def width(cell: Any) -> int:
     widths = [size[-1] for size in sizes if size]
     if not sizes:
         return output_size(cell)
-    return int(units if units in widths else sizes[0][-1])
+    return int(units if units and units in widths else sizes[0][-1])
 
 
 def state_name(key: str) -> str:

@@ -108,6 +108,13 @@ def layers(
 
 def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     """Fill the facts of one recurrent layer; returns how many weights were kept."""
+    call = job.call
+    given = call.arguments if call and not call.traced else {}
+    with remembered(job.layer.cell, given):
+        return _filled(facts, job, budget, room)
+
+
+def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     place, layer, call = job.place, job.layer, job.call
     cell = layer.cell
     image = kinds.is_convolutional(layer)
@@ -166,8 +173,7 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         facts["embedded"] = {"embedded": False, "why": why}
         return 0
     inner = _one_step(call.arguments["x"] if call else None, x_shape)
-    with remembered(cell, call.arguments if call and not call.traced else {}):
-        found, reading = _run(facts, job, kind, steps or 4, inner)
+    found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0
