@@ -1,4 +1,4 @@
-"""`num_layers`: several layers in one, held to ours one by one, and to torch."""
+"""`num_layers`: several layers in one, held to ours one by one."""
 
 import unrolled
 
@@ -284,6 +284,16 @@ def test_stream_steps_all_of_them(rng):
     np.testing.assert_allclose(y.reshape(T, U), model(x)[0], atol=1e-5)
 
 
+@WAYS
+def test_the_next_layer_reads_a_projected_h(both, rng):
+    layer = _several(unrolled.LSTM, both, projection_size=2, return_state=True)
+    x = rng.normal(size=(B, T, D)).astype("float32")
+    assert layer.compute_output_shape(x.shape)[0] == (B, 2 * (1 + both))
+    y, *states = layer(x)
+    assert y.shape == (B, 2 * (1 + both))
+    assert [s.shape for s in states] == [(B, 2), (B, U)] * N * (1 + both)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -320,60 +330,3 @@ def test_errors_of_two_directions():
     both.build((B, T, D))
     with pytest.raises(ValueError, match="layer is one direction of a Bidirectional"):
         both.forward_layer(np.ones((B, T, D), "float32"))
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
-def test_torch(name, both, rng):
-    """Values, final states and gradients of torch's, dropout=0."""
-    torch = pytest.importorskip("torch")
-    theirs = getattr(torch.nn, name)(
-        D, U, num_layers=N, bidirectional=both, batch_first=True
-    )
-    kind = {"RNN": "SimpleRNN"}.get(name, name)
-    layer = getattr(unrolled, kind)(
-        U, num_layers=N, return_sequences=True, return_state=True
-    )
-    layer = unrolled.Bidirectional(layer) if both else layer
-    layer.build((B, T, D))
-    halves = [layer.forward_layer, layer.backward_layer] if both else [layer]
-    for place in range(N):
-        for half, end in zip(halves, ("", "_reverse"), strict=False):
-            cell = half.cell.cells[place]
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            found = [getattr(theirs, f"{each}_l{place}{end}") for each in names]
-            w, r, bi, bh = (each.detach().numpy().T for each in found)
-            if name == "GRU":  # torch: r, z, n
-                w, r, bi, bh = (
-                    np.concatenate([a[..., U : 2 * U], a[..., :U], a[..., 2 * U :]], -1)
-                    for a in (w, r, bi, bh)
-                )
-            cell.set_weights([w, r, np.stack([bi, bh]) if name == "GRU" else bi + bh])
-    x = rng.normal(size=(B, T, D)).astype("float32")
-    many = N * (1 + both)
-    start = [
-        rng.normal(size=(many, B, U)).astype("float32")
-        for _ in range(1 + (name == "LSTM"))
-    ]
-    flat = [s[n] for n in range(many) for s in start]
-    tx = torch.tensor(x, requires_grad=True)
-    given = [torch.tensor(s, requires_grad=True) for s in start]
-    y, state = theirs(tx, tuple(given) if name == "LSTM" else given[0])
-    state = list(state) if name == "LSTM" else [state]
-    want = [y, *(s[n] for n in range(many) for s in state)]
-    cotangents = [rng.normal(size=tuple(a.shape)).astype("float32") for a in want]
-    torch.autograd.backward(want, [torch.tensor(c) for c in cotangents])
-    rest = [v.value for v in layer.non_trainable_variables]
-    weights = [v.value for v in layer.trainable_variables]
-
-    def ours(x, start):
-        return list(layer.stateless_call(weights, rest, x, initial_state=start)[0])
-
-    got, pull = jax.vjp(ours, x, flat)
-    dx, dstart = pull([jnp.asarray(c) for c in cotangents])
-    _hold(got, [a.detach().numpy() for a in want])
-    wanted = [g.grad[n].numpy() for n in range(many) for g in given]
-    np.testing.assert_allclose(dx, tx.grad.numpy(), rtol=1e-4, atol=1e-5)
-    for one, other in zip(dstart, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -100,7 +100,7 @@ class Bidirectional(keras.layers.Layer):
             self.backward_layer = backward_layer
         self._check_pair()
         if self._num_layers > 1:
-            width = sum(each.units for each in self._layers_of)
+            width = sum(map(levels.width, self._layers_of))
             for each in self._layers_of:
                 each.width_between = width
         for each in (self.forward_layer, self.backward_layer):

@@ -125,7 +125,7 @@ def build(layer: Any, step_shape: Tree, memory_shape: Tree) -> None:
         return
     for cell in layer.cell.cells:
         build_cell(cell, step_shape)
-        step_shape = (None, _width(layer))
+        step_shape = (None, _read(layer))
     layer.cell.built = True
 
 
@@ -139,14 +139,19 @@ def step(
     for cell in layer.cell.cells:
         output, after = symbolic.step(cell, rows, sequences, None, None)
         states.append(after)
-        shape = (rows, None, _width(layer))
+        shape = (rows, None, _read(layer))
         sequences = keras.KerasTensor(shape, layer.compute_dtype)
     return output, states
 
 
-def _width(layer: Any) -> int:
+def width(layer: Any) -> int:
+    """How wide what each of its layers gives is; where h is projected not `units`."""
+    return layer.cell.cells[0].output_size
+
+
+def _read(layer: Any) -> int:
     """How wide what the layers above the first read is."""
-    return layer.width_between or layer.units
+    return layer.width_between or width(layer)
 
 
 def run(layers: Sequence[Any], jobs: Sequence[Job], training: Any) -> list[loop.Result]:
