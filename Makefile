@@ -36,7 +36,7 @@ $(VENV)/stamp-test: pyproject.toml $(NATIVE) | $(BIN)/python
 	@touch $@ $(VENV)/stamp-demo
 
 $(VENV)/stamp-parity: $(VENV)/stamp-test
-	$(PIP) install --editable '.[test,examples,torch,onnx]' $(TORCH)
+	$(PIP) install --editable '.[test,examples,torch,onnx,parity]' $(TORCH)
 	@touch $@
 
 # Originals that are dead live on in environments of their own. TensorFlow 1 runs on

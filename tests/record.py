@@ -2,7 +2,8 @@
 
 `python -m tests.record` runs the conformance tests and prints the table that the
 terminal summary of every run shows. `python -m tests.record rows` runs those of formula
-cells and prints the largest error of each, as the documentation quotes it.
+cells and prints the largest error of each, as the documentation quotes it;
+`python -m tests.record peers` those beside live libraries.
 """
 
 from __future__ import annotations
@@ -84,15 +85,22 @@ def rows() -> list[str]:
     ]
 
 
+# What is run for which table.
+CHOSEN = {
+    "": ["tests/layers/test_values.py"],
+    "rows": ["tests/cells/test_formulas.py", "-k", "equals_the_source"],
+    "peers": [
+        *(f"tests/test_{name}.py" for name in ("flax", "haiku", "torch", "onnx_nodes")),
+        *("-m", "parity"),
+    ],
+}
+
 if __name__ == "__main__":
     import pytest
 
     from tests import record  # not this file under another name
 
-    whole = "rows" not in sys.argv[1:]
-    chosen = ["tests/layers/test_values.py"]
-    if not whole:
-        chosen = ["tests/cells/test_formulas.py", "-k", "equals_the_source"]
-    code = pytest.main(["-q", "-n", "0", *chosen])
-    print("\n".join([] if whole else record.rows()))
+    table = "".join(sys.argv[1:2])
+    code = pytest.main(["-q", "-n", "0", *CHOSEN[table]])
+    print("\n".join(record.rows() if table else []))
     sys.exit(code)

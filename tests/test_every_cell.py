@@ -39,7 +39,10 @@ NAMES = [
     "ConvGRU", "zoneout", "proj_size", "num_layers", "clip", "input_forget",
     "sequence_lens", "ResetCore", "grid_rnn.GridRNNCell", "AttentionWrapper",
     "BahdanauAttention", "LuongAttention", "BahdanauMonotonicAttention",
-    "LuongMonotonicAttention",
+    "LuongMonotonicAttention", "SimpleCell",
+    "OptimizedLSTMCell", "ConvLSTMCell", "seq_lengths", "VanillaRNN", "Conv1DLSTM",
+    "Conv2DLSTM", "Conv3DLSTM", "DeepRNN", "deep_rnn_with_skip_connections",
+    "dynamic_unroll", "IdentityCore", "linear_before_reset", "bidirectional",
 ]
 # fmt: on
 
