@@ -2,6 +2,7 @@
 
 import unrolled
 from unrolled import tf1
+from unrolled.explain.blobs import decode
 from unrolled.explain.facts import kinds
 from unrolled.explain.facts.describe import describe
 from unrolled.explain.show import page_claims
@@ -91,17 +92,28 @@ def test_what_gates_read_is_what_the_cell_multiplies(rng):
     np.testing.assert_allclose(got, z, rtol=2e-5, atol=1e-6)
 
 
-def test_a_cell_of_two_inputs_is_told_of_and_says_why_it_is_not_drawn():
+def test_a_cell_of_two_inputs_is_drawn_with_both():
     t, x = keras.Input((5, 1)), keras.Input((5, 3))
     layer = unrolled.RNN(unrolled.PhasedLSTMCell(4))
     model = keras.Model([t, x], layer((t, x)))
-    sample = [np.ones((2, 5, 1), "float32"), random(2, 5, 3)]
-    facts = describe(model, sample)["layers"][0]
+    times = np.cumsum(np.ones((2, 5, 1), "float32"), axis=1)
+    features = random(2, 5, 3)
+    facts = describe(model, [times, features])["layers"][0]
     assert (facts["D"], facts["U"]) == (3, 4)
-    said = "Each step reads 3 features. Beside them it reads 1 number more."
+    said = "Each step reads 3 features. Beside them it reads 1 number more: time."
     assert said in facts["sentence"]
     assert all(row["ran"] for row in facts["returns"]["rows"])
-    assert "reads several arrays" in facts["trace"]["why"]
+    trace = facts["trace"]
+    np.testing.assert_allclose(decode(trace["input"]), features, atol=1e-6)
+    np.testing.assert_allclose(decode(trace["beside"]), times, atol=1e-6)
+    tried = facts["experiments"]
+    assert tried["fan_in"]["feature"] < 3
+    ran = {
+        key for key in ("forget", "rows_independent", "stateful") if tried[key]["ran"]
+    }
+    assert ran == {"forget", "rows_independent", "stateful"}
+    assert tried["stateful"]["carries_max_difference"] < 1e-5
+    assert "reads several arrays" in tried["every_step"]["why"]
 
 
 def test_a_cell_that_looks_ids_up():

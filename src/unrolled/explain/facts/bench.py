@@ -30,7 +30,7 @@ class Bench:
         mask = None if reading.mask is None else reading.mask[:1, :steps]
         if mask is not None and mask.any():
             x = x[:, mask[0]]  # only steps that are read; the mask has its own turn
-        self.x = x
+        self.x, self.inner = x, reading.inner
         self.pair = reading.x[:2, :steps]
         self.stepper: Stepper | None = None
 
@@ -41,4 +41,4 @@ class Bench:
         if self.stepper is not None:
             walk = self.stepper.walk(x, mask)
             return walk.outputs, walk.end
-        return run_layer(self.layer, Reading(x, mask), **LEFT_ALONE)
+        return run_layer(self.layer, Reading(x, mask, inner=self.inner), **LEFT_ALONE)

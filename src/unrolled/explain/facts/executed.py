@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ..blobs import number
-from . import kinds, memory, shapes
+from . import kinds, memory, several, shapes
 from .bench import LEFT_ALONE, Bench, Result, short
 from .stepping import flat
 from .together import Together
@@ -24,7 +24,7 @@ from .trace import Reading, calling, difference, in_input_time
 def rows_independent(together: Together, bench: Bench) -> Callable[[], Result]:
     x = bench.pair
     rows = x if len(x) > 1 else np.concatenate([x, 0.5 * x[:, ::-1]])
-    call = calling(bench.layer, Reading(rows), **LEFT_ALONE)
+    call = calling(bench.layer, Reading(rows, inner=bench.inner), **LEFT_ALONE)
     beside, alone = together.add(call, rows), together.add(call, rows[:1])
 
     def finish() -> Result:
@@ -52,12 +52,15 @@ def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
     for key in ("return_all_states", "time_major"):
         if hasattr(layer, key):
             flags[key] = False
-    twin = shapes.twin_with_cell(layer, (1, None, *x.shape[2:]), **flags)
+    shape = (1, None, *x.shape[2:])
+    if bench.inner is not None:
+        shape = shapes.along((1, None), bench.inner)
+    twin = shapes.twin_with_cell(layer, shape, **flags)
 
     def both(first: Any, second: Any) -> Any:
         given = memory.of(layer.cell, first.shape[0])
-        twin(first, **given)
-        return list(twin(second, **given))[1:]
+        twin(several.apart(first, bench.inner), **given)
+        return list(twin(several.apart(second, bench.inner), **given))[1:]
 
     job = together.add(both, *parts, layer=twin)
 
@@ -125,6 +128,8 @@ class EveryStep(keras.layers.Layer):
 
 
 def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
+    if bench.inner is not None:
+        raise ValueError("each of its steps reads several arrays")
     use: Any = keras.ops.tanh
     policy = bench.layer.dtype_policy
     cell = EveryStep(bench.layer.cell, use, dtype=policy)

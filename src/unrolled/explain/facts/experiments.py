@@ -16,7 +16,7 @@ import numpy as np
 from ..blobs import encode, number
 from ..gates import GATES, count_weights
 from ..words import listed
-from . import executed, kinds, shapes
+from . import executed, kinds, several, shapes
 from .bench import Bench, Result, short
 from .stepping import (
     Stepper,
@@ -128,7 +128,9 @@ def fan_in(bench: Bench) -> Result:
     Where the gates are known their sums are compared: an activation may hide a move.
     """
     first = bench.x[:, :1]
-    feature = int(np.argmax(np.abs(np.nan_to_num(first[0, 0]))))
+    row = first[0, 0]
+    row = row if bench.inner is None else row[: several.features(bench.inner)]
+    feature = int(np.argmax(np.abs(np.nan_to_num(row))))
     moved = first.copy()
     moved[..., feature] += 0.5
     if bench.kind in GATES and bench.stepper is not None:

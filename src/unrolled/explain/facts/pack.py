@@ -8,7 +8,7 @@ import numpy as np
 
 from ..blobs import decode, encode
 from ..gates import GATES, SIGMOID
-from . import kinds
+from . import kinds, several
 from .stepping import (
     Stepper,
     formula_step,
@@ -99,6 +99,10 @@ def pack(
 
     detail = np.sort(best[:DETAIL_UNITS])
     x = reading.x[:examples, :steps]
+    beside = None
+    if reading.inner is not None:
+        wide = several.features(reading.inner)
+        x, beside = x[..., :wide], x[..., wide:]
     mask = None if reading.mask is None else reading.mask[:examples, :steps]
     started = any(np.any(one) for one in found.initial)
     return {
@@ -122,6 +126,7 @@ def pack(
         "input": encode(x, "f32" if x.size <= 20_000 else "q16")
         if x.ndim == 3 and x.size <= INPUT_NUMBERS
         else None,
+        "beside": None if beside is None else encode(beside, "f32"),
         "input_text": None
         if x.size <= INPUT_NUMBERS
         else f"x_t is not kept: {x.size:,} numbers; at most {INPUT_NUMBERS:,} are",

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import code, kinds, pack, sentences, shapes, strip
+from . import code, kinds, pack, sentences, several, shapes, strip
 from .activations import activation_name
 from .doubles import Doubles
 from .experiments import experiments
@@ -60,6 +60,8 @@ class Job:
     start: list[Any] | None
     moved: set[int] = field(default_factory=set)  # ids of weights a run assigned
     call: Call | None = None
+    level: tuple[int, int] | None = None  # which of how many (levels.py)
+    why: str | None = None  # it cannot be drawn
 
 
 def jobs(found: list[strip.Place], doubles: Doubles) -> list[Job]:
@@ -96,11 +98,12 @@ def layers(
         drawn = [one["id"] for one in result if one["trace"]["drawn"]]
         facts["tried_on"] = drawn[0] if drawn else facts["id"]
         seen = calls.get(id(job.place.layer)) or []
-        if len(seen) > 1 and job.direction == "forward":
+        first = job.level is None or job.level[0] == 1
+        if len(seen) > 1 and job.direction == "forward" and first:
             notes.append(
                 f"{job.place.layer.name} is used {len(seen)} times; its first is drawn"
             )
-        job.call = seen[0] if seen else None
+        job.call = job.call or (seen[0] if seen else None)
         room -= _layer(facts, job, budget, room)
         result.append(facts)
     return result
@@ -126,9 +129,13 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         "kind": kind,
         "cell_class": type(cell).__name__,
         "old_cells": _old_cells(place.layer),
-        "wrapper": _wrapper(place, facts["id"], call),
+        "wrapper": _wrapper(place, facts, call),
     }
-    x_shape = list(_main(call.arguments["x"]).shape) if call else shape
+    if job.level:
+        facts["level"] = {"number": job.level[0], "of": job.level[1]}
+        for named in filter(None, (facts, facts["wrapper"])):
+            named["name"] += f", layer {job.level[0]} of {job.level[1]}"
+    x_shape = list(several.main(call.arguments["x"]).shape) if call else shape
     steps = x_shape[1] if len(x_shape) > 1 else None
     major = bool(getattr(layer, "time_major", False))
     if major:
@@ -156,9 +163,11 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
             {"class": type(each).__name__, "U": kinds.width(each)}
             for each in cell.cells
         ]
-    if call and len(jax.tree.leaves(call.arguments["x"])) > 1:
-        each = [prod(a.shape[2:]) for a in jax.tree.leaves(call.arguments["x"])]
-        facts["beside"] = sum(each) - max(each)
+    inner = _one_step(call.arguments["x"] if call else None, x_shape)
+    if len(jax.tree.leaves(inner)) > 1:
+        each = [prod(one.shape) for one in jax.tree.leaves(inner)]
+        more = sum(each) - several.features(inner)
+        facts["beside"] = {"size": more, "name": several.name(cell, inner)}
     if call and call.arguments.get("memory") is not None:
         read = jax.tree.leaves(call.arguments["memory"])
         facts["memory"] = [[int(n) for n in array.shape[1:]] for array in read]
@@ -172,7 +181,6 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
         facts |= {"trace": {"drawn": False, "why": why}}
         facts["embedded"] = {"embedded": False, "why": why}
         return 0
-    inner = _one_step(call.arguments["x"] if call else None, x_shape)
     found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
@@ -196,7 +204,7 @@ def _run(
     variants = shapes.variants(together, layer, kind, steps, inner)
     found = reading = drawing = trying = None
     try:
-        reading = _reading(facts, layer, job.call, job.start)
+        reading = _reading(facts, job, inner)
         drawing = trace(layer, kind, reading, together)
         tried_on = facts["tried_on"] if facts["tried_on"] != facts["id"] else None
         trying = experiments(together, layer, kind, reading, job.moved, tried_on)
@@ -215,9 +223,10 @@ def _run(
     return found, reading
 
 
-def _reading(
-    facts: dict[str, Any], layer: Any, call: Call | None, start: Any
-) -> Reading:
+def _reading(facts: dict[str, Any], job: Job, inner: Any) -> Reading:
+    layer, call, start = job.layer, job.call, job.start
+    if job.why:
+        raise NotDrawn(job.why)
     if call is None:
         raise NotDrawn("this layer did not run on the sample, so nothing is drawn")
     if call.traced:
@@ -229,17 +238,11 @@ def _reading(
     given = call.arguments
     if given.get("resets") is not None:
         raise NotDrawn("it was called with resets, which this drawing does not follow")
-    if len(jax.tree.leaves(given["x"])) != 1:
-        raise NotDrawn("each of its steps reads several arrays, not one x_t")
     major = bool(getattr(layer, "time_major", False))
-    x = flat(given["x"])[0]
-    mask = given.get("mask")
-    mask = np.asarray(jax.tree.leaves(mask)[0]) if jax.tree.leaves(mask) else None
+    x = several.joined(given["x"])
     if major:  # everything below is (B, T, ...)
         x = x.swapaxes(0, 1)
-        mask = mask if mask is None else mask.swapaxes(0, 1)
-    if given.get("lengths") is not None:
-        mask = np.arange(x.shape[1])[None] < np.asarray(given["lengths"])[:, None]
+    mask = mask_of(given, x.shape[1], major)
     initial = given.get("initial_state")
     leaves = jax.tree.leaves(initial)
     if leaves:
@@ -249,9 +252,7 @@ def _reading(
         start = flat(leaves)
     elif start is None and getattr(layer, "learn_initial_state", False):
         start = flat(layer.get_initial_state(len(x)))
-    if mask is not None and np.all(np.asarray(mask)):
-        mask = None
-    return Reading(x, None if mask is None else shapes.as_bool(mask), start)
+    return Reading(x, mask, start, inner if "beside" in facts else None)
 
 
 def _old_cells(layer: Any) -> list[dict[str, Any]]:
@@ -265,9 +266,15 @@ def _old_cells(layer: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _main(inputs: Any) -> Any:
-    """Of several arrays that a step reads, the widest."""
-    return max(jax.tree.leaves(inputs), key=lambda array: array.shape[-1])
+def mask_of(given: dict[str, Any], steps: int, major: bool) -> np.ndarray | None:
+    """The mask (B,T) that a call came with; None where it lets all through."""
+    leaves = jax.tree.leaves(given.get("mask"))
+    mask = shapes.as_bool(leaves[0]) if leaves else None
+    if mask is not None and major:
+        mask = mask.swapaxes(0, 1)
+    if given.get("lengths") is not None:
+        mask = np.arange(steps)[None] < np.asarray(given["lengths"])[:, None]
+    return None if mask is None or mask.all() else mask
 
 
 def _one_step(inputs: Any, shape: list[Any]) -> Any:
@@ -288,19 +295,22 @@ def _declared(layer: Any, call: Call | None) -> list[Any]:
         return known[0]
     if call is None:
         return [None, None, int(layer.cell.kernel.shape[0])]
-    return [None, None, *[int(n) for n in _main(call.arguments["x"]).shape[2:]]]
+    return [None, None, *[int(n) for n in several.main(call.arguments["x"]).shape[2:]]]
 
 
-def _wrapper(place: strip.Place, own: str, call: Call | None) -> dict[str, Any] | None:
+def _wrapper(
+    place: strip.Place, facts: dict[str, Any], call: Call | None
+) -> dict[str, Any] | None:
     if place.role != "bidirectional":
         return None
-    outer, number = place.layer, int(own[1:])
+    outer, number = place.layer, int(facts["id"][1:])
+    other = number + (1 if facts["direction"] == "forward" else -1)
     out = strip.shapes_in(call.output) if call else strip.tensor_shapes(outer, "output")
     return {
         "class": type(outer).__name__,
         "name": str(outer.name),
         "merge_mode": outer.merge_mode,
-        "pair": f"r{number + (1 if len(place.names) == 1 else -1)}",
+        "pair": f"r{other}",
         "params": strip.params(outer),
         "output": out[0] if out else None,
     }

@@ -33,7 +33,9 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         first += ", from the last step to the first." if backwards else "."
     said = [first, f"Each step reads {plural(d, 'feature')}."]
     if facts.get("beside"):
-        said[1] += f" Beside them it reads {plural(facts['beside'], 'number')} more."
+        more, called = facts["beside"]["size"], facts["beside"]["name"]
+        said[1] += f" Beside them it reads {plural(more, 'number')} more"
+        said[1] += f": {called}." if called else "."
     if facts.get("memory"):
         shapes = [" x ".join(f"{n:,}" for n in shape) for shape in facts["memory"]]
         said[1] += (

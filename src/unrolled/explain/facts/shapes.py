@@ -90,7 +90,7 @@ def ones(leading: tuple[int, ...], inner: Any) -> Any:
     return jax.tree.map(small, inner)
 
 
-def along(leading: tuple[int, ...], inner: Any) -> Any:
+def along(leading: tuple[Any, ...], inner: Any) -> Any:
     """Shapes of sequences of that."""
     return jax.tree.map(lambda one: (*leading, *one.shape), inner)
 

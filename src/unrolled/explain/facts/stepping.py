@@ -110,7 +110,8 @@ def cell_step(cell: Any) -> Step:
     def call(values: list[Any], x: Any, leaves: list[Any]) -> Any:
         states = jax.tree.unflatten(structure, leaves)
         with keras.StatelessScope(list(zip(holders, values, strict=True))):
-            output, new = cell(x, states, **memory.of_call(cell, x.shape[0]))
+            rows = jax.tree.leaves(x)[0].shape[0]
+            output, new = cell(x, states, **memory.of_call(cell, rows))
         return jax.tree.leaves(output)[0], jax.tree.leaves(new)
 
     def step(x: np.ndarray, states: States) -> tuple[np.ndarray, States]:

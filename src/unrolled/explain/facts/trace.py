@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..gates import GATES
-from . import kinds, memory
+from . import kinds, memory, several
 from .doubles import with_flags
 from .stepping import (
     Stepper,
@@ -41,11 +41,15 @@ class NotDrawn(Exception):  # noqa: N818  (it is no error of ours)
 
 @dataclass
 class Reading:
-    """What one layer read: x (B,T,D), mask (B,T), states to start from."""
+    """What one layer read: x (B,T,D), mask (B,T), states to start from.
+
+    `inner` is what one step reads where that is several arrays (several.py).
+    """
 
     x: np.ndarray
     mask: np.ndarray | None = None
     initial: list[np.ndarray] | None = None
+    inner: Any = None
 
 
 @dataclass
@@ -92,8 +96,9 @@ def calling(layer: Any, reading: Reading, **changes: Any) -> Callable[[Any], Any
     other = with_flags(layer, **wanted)
 
     def call(x: Any) -> Any:
-        given = jax.tree.map(jnp.asarray, kwargs) | memory.of(layer.cell, x.shape[0])
-        return other(x, **given)
+        rows = jax.tree.leaves(x)[0].shape[0]
+        given = jax.tree.map(jnp.asarray, kwargs) | memory.of(layer.cell, rows)
+        return other(several.apart(x, reading.inner), **given)
 
     return call
 
@@ -128,12 +133,13 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(gap.max()) if gap.size else 0.0
 
 
-def steppers(layer: Any, kind: str) -> Iterator[Stepper]:
+def steppers(layer: Any, kind: str, inner: Any = None) -> Iterator[Stepper]:
     """Ways to step the cell, the cheapest first."""
     cell, back = layer.cell, bool(getattr(layer, "go_backwards", False))
-    if kind in GATES:
+    if kind in GATES and inner is None:
         yield Stepper(cell, formula_step(cell, kind, read_weights(cell)), back)
-    yield Stepper(cell, cell_step(cell), back)
+    own = cell_step(cell)
+    yield Stepper(cell, lambda x, states: own(several.apart(x, inner), states), back)
 
 
 def trace(
@@ -166,7 +172,7 @@ def trace(
         except Exception as error:  # a stranger's cell may raise anything
             why = reason(error)
             raise NotDrawn(f"the cell could not be stepped by itself: {why}") from error
-        if kind in GATES:
+        if kind in GATES and reading.inner is None:
             _add_gates(found, layer, kind, reading)
         else:
             _add_asked(found, layer, reading)
@@ -188,7 +194,7 @@ def _compare(
     """The first way of stepping that gives the layer's own numbers."""
     gap, allowed = np.inf, 0.0
     read = np.ones(output.shape[:2], bool) if reading.mask is None else reading.mask
-    for stepper in steppers(layer, kind):
+    for stepper in steppers(layer, kind, reading.inner):
         found = stepper.walk(reading.x, reading.mask, reading.initial)
         allowed = tolerance(layer.cell, _scale(found))
         gaps = [difference(found.outputs[read], output[read])]
@@ -267,6 +273,7 @@ def _add_asked(found: Trace, layer: Any, reading: Reading) -> None:
     old = before(main, found.initial[0], found.stepper.backwards)
     constants = cell.get_constants(len(old), False)
     x, h = (jnp.asarray(a.swapaxes(0, 1)) for a in (reading.x, old))
+    x = several.apart(x, reading.inner)
     z = cell.project_inputs(x, constants) + cell.project_state(h, constants)
     parts = np.split(np.asarray(z).swapaxes(0, 1), len(cell.gates), axis=-1)
     for letter, values in zip(cell.gates, parts, strict=True):

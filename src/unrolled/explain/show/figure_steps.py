@@ -63,6 +63,7 @@ def unrolled(layer: Facts, y: float) -> tuple[str, float]:
         parts.append(
             text(middle + 18, low + 34, f"x{_sub(step + 1)}", "soft features-ink")
         )
+        parts += _beside(layer, middle - 30, low, top + tall + 6)
         parts.append(
             text(middle, low + 92, f"step {step + 1}", "tiny steps-ink", "middle")
         )
@@ -75,6 +76,19 @@ def unrolled(layer: Facts, y: float) -> tuple[str, float]:
     note = f"time: {count}" + (", read from the last to the first" if back else "")
     parts.append(text(MARGIN, base + 22, note, "tiny steps-ink"))
     return "".join(parts), base + 22
+
+
+def _beside(layer: Facts, x: float, low: float, cell: float) -> list[str]:
+    """What a step reads beside its features: an arrow of its own."""
+    more = layer.get("beside")
+    if not more:
+        return []
+    name = more["name"] or f"{more['size']:,} more"
+    return [
+        swatch(x - 4, low, 8, 58, "features"),
+        line([(x, low - 4), (x, cell)], "features-line", "features-end"),
+        text(x, low + 74, name, "tiny features-ink", "middle"),
+    ]
 
 
 def _sub(step: int) -> str:

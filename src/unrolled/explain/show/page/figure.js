@@ -155,6 +155,11 @@ function copyOf(t, { e, out, rolled, to, beside }) {
   if (!skipped) parts.push(pa(`M0 ${bottom + 36}V${bottom + 3}`, "wire features to"));
   parts.push(...L.input ? framed(-9, bottom + 38, 18, 54, "features", inputOf(e, t)) : [patch(-9, bottom + 38, 18, 54, "features")]);
   parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
+  if (L.facts.beside) {
+    if (!skipped) parts.push(pa(`M17 ${bottom + 36}V${bottom + 3}`, "wire features to"));
+    parts.push(...L.beside ? framed(14, bottom + 38, 7, 54, "features", besideOf(e, t)) : [patch(14, bottom + 38, 7, 54, "features")],
+      tx(12, bottom + 108, "features-ink tiny", besideName(L.facts)));
+  }
   if (!rolled) {
     const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);
     const stop = end ? sign * (half + 14) : to - sign * (beside === null ? 8 : half + 5);

@@ -4,6 +4,7 @@ function columns() {
   const { facts: f, states } = L, list = [];
   const add = (key, label, kind, group) => list.push({ key, label, kind, group });
   add("x", "xₜ", "features", "reads");
+  if (f.beside) add("beside", besideName(f), "features", "reads");
   for (const key of states.slice(0, 1)) add(key, `${key}ₜ₋₁`, "before", "reads");
   for (const gate of f.gates) if (L.arrays[gate.key] && gate.key !== "h") add(gate.key, gate.key, "gate", "gates");
   for (const key of states.slice(1)) { add(key, `${key}ₜ₋₁`, "before", "carried"); add(key, `${key}ₜ`, "after", "carried"); }
@@ -13,7 +14,7 @@ function columns() {
 }
 
 const activationOf = key => (L.facts.gates.find(one => one.key === key) || {}).activation;
-const sizeOf = ({ key, kind }) => kind === "features" ? L.facts.D : key === "y" ? L.facts.P : (L.facts.states.find(one => one.key === key) || { size: L.facts.U }).size;
+const sizeOf = ({ key, kind }) => key === "beside" ? L.facts.beside.size : kind === "features" ? L.facts.D : key === "y" ? L.facts.P : (L.facts.states.find(one => one.key === key) || { size: L.facts.U }).size;
 
 function inside(stage, wide, zoom) {
   const { facts: f } = L, list = columns(), one = zoom === 4, tall = 200, top = 92, height = 380, bottom = top + tall;
@@ -53,14 +54,15 @@ function inside(stage, wide, zoom) {
     const part = sv("g", { class: `column ${group}` }, tx(at(k), top - 9, `${reads ? "features-ink" : group === "gates" ? "" : "units-ink"} strong mid`, label),
       tx(at(k), bottom + 17, "tiny mid", group === "gates" && gap > 90 ? `${count(size)} · ${activationOf(key)}` : count(size)));
     svg.append(part);
-    if (reads ? !L.input : !array) { part.append(patch(x, top, w, tall, reads ? "features" : "units")); return () => {}; }
+    const read = key === "beside" ? [L.beside, besideOf] : [L.input, inputOf];
+    if (reads ? !read[0] : !array) { part.append(patch(x, top, w, tall, reads ? "features" : "units")); return () => {}; }
     const dim = one && !reads && at(k) !== kh, [hold, frame] = framed(x, top, w, tall, reads ? "features" : "units"), rows = reads ? n : array.shape[1], h = max(tall / rows, one ? 14 : 2);
     const lit = bx(x - 4, 0, w + 8, h, "lit"), spot = bx(x, 0, w, 18, "frame units"), value = tx(at(k), 0, "strong value mid");
     part.append(hold, frame, ...reads ? [] : [lit], ...dim ? [spot, value] : []);
     if (dim) hold.classList.add("dim");
     return (e, t, unit, row) => {
       const last = L.back ? t + 1 : t - 1, y = top + (row + 0.5) / rows * tall, none = row >= rows;
-      const strip = reads ? inputOf(e, t) : columnOf(key, e, kind === "before" ? last : t);
+      const strip = reads ? read[1](e, t) : columnOf(key, e, kind === "before" ? last : t);
       if (hold.firstChild !== strip) put(hold, strip);
       if (reads) return;
       for (const node of [lit, spot, value]) node.style.display = none ? "none" : "";

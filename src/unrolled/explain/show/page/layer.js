@@ -27,12 +27,13 @@ async function readLayer(layer) {
     me.E = trace.examples.shown.length;
     me.mask = trace.mask;
     me.keys = trace.arrays.map(row => row.key);
-    [me.arrays, me.initial, me.fine, { x: me.input }] = await Promise.all([
+    [me.arrays, me.initial, me.fine, { x: me.input, beside: me.beside }] = await Promise.all([
       decodeAll(Object.fromEntries(trace.arrays.map(row => [row.key, row.blob]))),
-      decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll(trace.input && { x: trace.input })]);
+      decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll({ ...trace.input && { x: trace.input }, ...trace.beside && { beside: trace.beside } })]);
     for (const row of trace.arrays) Object.assign(me.arrays[row.key], row);
     const ends = trace.input || { min: 0, max: 1 };
     me.range = { gray: ends.min >= 0, top: topOf({ blob: ends }) };
+    me.besideTop = me.beside ? topOf({ blob: trace.beside }) : 1;
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
     me.rows = seq(clamp(layer.U || 1, 1, 4096), k => k);

@@ -115,6 +115,13 @@ function inputOf(e, t) {
   return kept(`x ${e} ${t}`, () => strip(seq(L.facts.D, d => L.x(e, t, d) / (gray ? top : 1)), gray ? "sequential" : "diverging", top));
 }
 
+// What it reads beside its features, and what that is called.
+function besideOf(e, t) {
+  const { beside, besideTop, T } = L, wide = beside.shape[2];
+  return kept(`beside ${e} ${t}`, () => strip(seq(wide, d => beside.at((e * T + t) * wide + d)), "diverging", besideTop));
+}
+const besideName = ({ beside }) => beside.name || `${count(beside.size)} more`;
+
 function legend(scale, top) {
   const most = top.toPrecision(2), ends = scale === "sequential" ? ["0", "1"] : ["−" + most, "+" + most];
   return el("span", { class: "legend" }, ends[0], el("i", { class: `ramp ${scale}` }), ends[1]);
