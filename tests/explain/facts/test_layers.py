@@ -5,6 +5,7 @@ from unrolled.explain.blobs import decode
 from unrolled.explain.facts.describe import describe
 from unrolled.explain.show import figure, text
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -67,23 +68,56 @@ def test_stacked_cells(library):
     assert tried["every_step"]["ran"]
 
 
-def test_several_layers_in_one():
-    (layer,) = explained(
-        unrolled.LSTM(3, num_layers=2, learn_initial_state=True), random(2, 5, 4)
-    )
-    assert layer["kind"] == "stack"
-    assert layer["trace"]["drawn"]
-    assert all(row["ran"] for row in layer["returns"]["rows"])
-    assert len(layer["returns"]["rows"][-1]["shapes"]) == 1 + 4
-    assert layer["plan"].startswith("each of 2 layers, one after the other: ")
+def test_several_layers_in_one_are_described_one_by_one():
+    layer = unrolled.LSTM(3, num_layers=2, learn_initial_state=True, name="deep")
+    layer.build((2, 5, 4))
+    for weight in layer.weights[:4]:
+        weight.assign(0.5 + weight)
+    x = random(2, 5, 4)
+    low, high = explained(layer, x)
+    assert [one["name"] for one in (low, high)] == [
+        "deep, layer 1 of 2",
+        "deep, layer 2 of 2",
+    ]
+    assert [one["kind"] for one in (low, high)] == ["LSTM", "LSTM"]
+    assert [one["D"] for one in (low, high)] == [4, 3]
+    assert low["trace"]["initial"]
+    h = {one["id"]: decode(one["trace"]["arrays"][0]["blob"]) for one in (low, high)}
+    # What the upper reads is what the lower gave, and it ends where the layer does.
+    read = decode(high["trace"]["input"]).swapaxes(1, 2)
+    np.testing.assert_allclose(read, h["r0"], atol=0.01)
+    np.testing.assert_allclose(h["r1"][..., -1], np.asarray(layer(x)), atol=0.01)
 
 
-def test_several_layers_in_both_directions():
-    layer = unrolled.LSTM(3, num_layers=2, return_state=True)
-    for one in explained(unrolled.Bidirectional(layer), random(2, 5, 4)):
-        assert not one["trace"]["drawn"]
-        assert "read both directions" in one["trace"]["why"]
-        assert one["states"]
+@pytest.mark.parametrize("merge_mode", ["concat", None])
+def test_several_layers_in_both_directions(merge_mode):
+    layer = unrolled.GRU(3, num_layers=2, return_state=True)
+    both = unrolled.Bidirectional(layer, merge_mode=merge_mode, name="both")
+    mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
+    inputs = keras.Input((5, 4))
+    masked = keras.layers.Masking()(inputs)
+    x = np.where(mask[..., None], random(2, 5, 4), 0)
+    layers = describe(keras.Model(inputs, both(masked)), x)["layers"]
+    assert [one["trace"]["drawn"] for one in layers] == [True] * 4
+    assert [one["D"] for one in layers] == [4, 4, 6, 6]
+    assert [one["wrapper"]["pair"] for one in layers] == ["r1", "r0", "r3", "r2"]
+    assert [one["direction"] for one in layers] == ["forward", "backward"] * 2
+    assert layers[2]["wrapper"]["name"] == "both, layer 2 of 2"
+    final = [np.asarray(a) for a in jax.tree.leaves(both(x, mask=mask))][-4:]
+    for one, state in zip(layers, final, strict=True):
+        h = decode(one["trace"]["arrays"][0]["blob"])
+        end = h[..., 0 if one["direction"] == "backward" else -1]
+        np.testing.assert_allclose(end, state, atol=0.01)
+
+
+def test_several_layers_start_from_the_states_that_are_given():
+    layer = unrolled.Bidirectional(unrolled.SimpleRNN(2, num_layers=2))
+    x, starts = keras.Input((3, 4)), [keras.Input((2,)) for _ in range(4)]
+    model = keras.Model([x, *starts], layer(x, initial_state=starts))
+    given = [random(1, 2, seed=n) for n in range(4)]
+    layers = describe(model, [random(1, 3, 4), *given])["layers"]
+    for one, start in zip(layers, given, strict=True):
+        np.testing.assert_allclose(decode(one["trace"]["initial"]["h"]), start)
 
 
 def test_a_learned_initial_state_is_followed():

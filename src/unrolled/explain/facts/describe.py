@@ -14,7 +14,7 @@ import numpy as np
 from ..._borrowed import no_names_taken
 from .. import words
 from ..blobs import encode
-from . import code, kinds, pack, program, recurrent, returned, strip, tokens
+from . import code, kinds, levels, pack, program, recurrent, returned, strip, tokens
 from .claims import judge
 from .doubles import Doubles
 from .sample import Sample, fit, synthetic
@@ -77,6 +77,7 @@ def _describe(
         cell = getattr(layer, "cell", None)  # its failure is the layer's too
         said = (cell and code.unsaid(cell)) or code.unsaid(layer)
         facts["notes"] += [said] if said else []
+    jobs = levels.apart(jobs, calls)
     layers = recurrent.layers(jobs, calls, facts["notes"])
     for job, layer in zip(jobs, layers, strict=True):
         x = job.call.arguments["x"] if job.call and not job.call.traced else None

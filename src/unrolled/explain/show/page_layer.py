@@ -112,6 +112,7 @@ def _returns(layer: Facts, facts: Facts) -> str:
         return "<p>Described in words only.</p>"
     rows = []
     where = "this direction" if layer["wrapper"] else "this model"
+    where = "this layer" if layer.get("level") else where
     for row in found["rows"]:
         flags = "".join(
             str(int(row[k])) for k in ("return_sequences", "return_state", "stateful")
@@ -128,12 +129,14 @@ def _returns(layer: Facts, facts: Facts) -> str:
         rows.append(f'<tr data-returns="{flags}">{marks}<td>{said}{here}</td></tr>')
     ran = found["ran_with"]
     pair = ""
-    if layer["wrapper"]:
-        whole = next(n for n in facts["strip"]["nodes"] if n["id"] == layer["node"])
-        pair = (
-            f" The table is of one direction by itself; the two together return "
-            f"{safe(whole['returns'])}."
+    if layer["wrapper"] or layer.get("level"):
+        both = (
+            "this layer by itself; all of them"
+            if layer.get("level")
+            else "one direction by itself; the two"
         )
+        whole = next(n for n in facts["strip"]["nodes"] if n["id"] == layer["node"])
+        pair = f" The table is of {both} together return {safe(whole['returns'])}."
     return (
         f"<p>Every row was run, with B = {ran['B']}, T = {ran['T']}, D = {ran['D']}."
         f"{pair}</p>"

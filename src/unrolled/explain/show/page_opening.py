@@ -125,4 +125,9 @@ def strip(facts: Facts) -> str:
 
 
 def _which(layer: Facts | None) -> str:
-    return f", {layer['direction']}" if layer and layer["wrapper"] else ""
+    """Which of several layers of one node."""
+    if not layer:
+        return ""
+    level = layer.get("level")
+    words = f", layer {level['number']} of {level['of']}" if level else ""
+    return words + (f", {layer['direction']}" if layer["wrapper"] else "")
