@@ -266,7 +266,7 @@ def test_a_model_gives_what_was_recorded(run):
     theirs = _named(arrays, "dweight")
     found = {}
     for part in model.parts:
-        found |= part.entries(f"{part.kept.scope}/")
+        found |= part.entries(part.above)
     # What small gradients are the difference of was large, and rounded by float32.
     largest = max(np.abs(gradient).max() for gradient in theirs.values())
     for path, gradient in theirs.items():

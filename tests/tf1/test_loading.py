@@ -208,7 +208,7 @@ def test_variables_lie_where_a_cell_was_first(rng):
     for scope in ("a", "b"):
         tf1.dynamic_rnn(stack, x, scope=scope)
     tf1.bidirectional_dynamic_rnn(gru, gru, x, scope="bi")
-    assert [*stack.entries(f"{stack.scope}/"), *gru.entries(f"{gru.scope}/")] == [
+    assert [*stack.entries(stack.above), *gru.entries(gru.above)] == [
         "a/multi_rnn_cell/cell_0/basic_lstm_cell/kernel",
         "a/multi_rnn_cell/cell_0/basic_lstm_cell/bias",
         "bi/fw/gru_cell/gates/kernel",

@@ -202,7 +202,7 @@ def hold(name, cell, drive=tf1.dynamic_rnn, more=None, differentiated=False):
     jax.eval_shape(run, x, initial)  # builds it, and compiles nothing
     paths = [key.removeprefix("weight/") for key in arrays if key[:7] == "weight/"]
     saved = {path: arrays[f"weight/{path}"] for path in paths} | (more or {})
-    assert list(cell.entries(cell.path)) == list(saved)  # TensorFlow's order, too
+    assert list(cell.entries(cell.above)) == list(saved)  # TensorFlow's order, too
     tf1.load(cell, saved)
     wanted = ["y", *(f"state/{n}" for n in range(count))]
     if differentiated:

@@ -319,7 +319,7 @@ def test_a_driver_gives_what_was_recorded(kind):
     found = {
         path: held.read()
         for cell in driver.cells
-        for path, held in cell.entries(f"{cell.scope}/").items()
+        for path, held in cell.entries(cell.above).items()
     }
     assert set(found) == set(theirs)
     for path, gradient in found.items():

@@ -157,7 +157,8 @@ def _modulo(x: jax.Array, period: jax.Array) -> jax.Array:
     """As `jnp.mod`, which calls a function of C for each number.
 
     The period is in two parts, of half its digits each, and whole periods are taken off
-    in two turns, many at once and then one by one, so that the multiples are exact.
+    in two turns, many at once and then one by one, so that the multiples are exact: for
+    as many periods as the dtype can count.
     """
     digits = jnp.finfo(period.dtype)
     half = digits.nmant // 2
@@ -167,4 +168,5 @@ def _modulo(x: jax.Array, period: jax.Array) -> jax.Array:
         # Rounded, a quotient may be one too many, and what is left just past 0.
         count = jax.lax.stop_gradient(jnp.trunc(x / whole))
         x = (x - count * high) - count * (whole - high)
-    return jnp.where(x < 0, x + period, x)
+    # What is left has the sign of the period, which may be learnt below 0.
+    return jnp.where(x * period < 0, x + period, x)

@@ -50,10 +50,15 @@ class Kept:
     The first driver's scope is that of the variables, whatever others are called.
     """
 
-    scope: str = ""
+    scope: str | None = None
     layers: dict[Any, RNN] = field(default_factory=dict)
     made: dict[Any, Any] = field(default_factory=dict)
     adapter: Any = None
+
+    @property
+    def above(self) -> str:
+        """What names of variables begin with."""
+        return f"{'rnn' if self.scope is None else self.scope}/".removeprefix("/")
 
 
 @package
@@ -216,12 +221,13 @@ class RNNCell(Declared, keras.layers.Layer):
 
     def run_below(self, scope: str) -> None:
         """Note the scope of a driver that runs the cell, if it is the first."""
-        self.kept.scope = self.kept.scope or scope
+        if self.kept.scope is None:
+            self.kept.scope = scope
 
     @property
-    def scope(self) -> str:
-        """Below which a checkpoint has the variables."""
-        return self.kept.scope or "rnn"
+    def above(self) -> str:
+        """What names of variables begin with: the scope of a driver."""
+        return self.kept.above
 
     default_scope: ClassVar[str] = ""
 
@@ -233,11 +239,6 @@ class RNNCell(Declared, keras.layers.Layer):
         name = str(self.name)
         usual = self.default_scope or kind
         return usual if re.fullmatch(rf"{kind}(_\d+)?", name) else name
-
-    @property
-    def path(self) -> str:
-        """What names of variables begin with, after the driver that ran the cell."""
-        return f"{self.kept.scope}/" if self.kept.scope else ""
 
     def own_entries(self) -> list[Any]:
         """The variables of the cell itself, as TensorFlow made them."""

@@ -208,7 +208,7 @@ def numbers_of(array: Any) -> np.ndarray | None:
 
 
 def _too_large(
-    entries: Mapping[str, Held], given: Mapping[str, np.ndarray]
+    entries: Mapping[str, Held | Unread], given: Mapping[str, np.ndarray]
 ) -> list[str]:
     """Names of finite arrays that would be infinite in the dtype of their weights."""
     found = []

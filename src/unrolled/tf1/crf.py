@@ -3,6 +3,8 @@
 Lengths stand where ours take a mask. Where the old ones looked at no length, neither do
 these: a sequence of length 0 is decoded as if it had one step, and where there is one
 step in all, `crf_multitag_sequence_score` counts it.
+
+Now: `unrolled.CRF`, and the functions ``crf_...`` of `unrolled`.
 """
 
 from typing import Any

@@ -146,7 +146,7 @@ class _Alone(LSTMBlockCell):
     """A cell whose variables lie below no driver's scope; its own may be told."""
 
     @property
-    def path(self) -> str:
+    def above(self) -> str:
         """Nothing."""
         return ""
 
@@ -190,7 +190,6 @@ class LSTMBlockFusedCell(FusedRNNCellAdaptor):
         del reuse
         options = (num_units, forget_bias, cell_clip, use_peephole)
         cell = _Alone(*options, name=name, dtype=dtype)
-        cell.kept.scope = ""
         super().__init__(cell, name=name, dtype=dtype)
 
 

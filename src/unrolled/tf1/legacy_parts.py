@@ -51,6 +51,11 @@ class Part(Declared, keras.layers.Layer):
         """Keep the scope apart from what Keras follows."""
         object.__setattr__(self, "kept", Kept())
 
+    @property
+    def above(self) -> str:
+        """What names of variables begin with: the scope of a function."""
+        return self.kept.above
+
     def own_entries(self) -> list[Held]:
         """The variables, as TensorFlow made them."""
         raise NotImplementedError

@@ -4,6 +4,9 @@
 kept by scope, the cell keeps that a function is called with: the same weights at every
 call. Build a model of ``keras.Input(())`` for each step, as there were placeholders,
 and they are the model's, for ``fit``, files and `tf1.load`; arrays are taken, too.
+
+Now: an `unrolled.RNN` as encoder and an `unrolled.Decoder`, over an
+`unrolled.AttentionCell` where there is a memory.
 """
 
 from collections.abc import Mapping, Sequence

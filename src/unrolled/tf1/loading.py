@@ -103,12 +103,12 @@ def _of_cell(
     cell: RNNCell, given: dict[str, Any]
 ) -> tuple[dict[str, Held], dict[str, Any]]:
     """Below the driver's scope, or, if nothing is there, without it."""
-    for prefix in (cell.path, ""):
+    for prefix in (cell.above, ""):
         entries = cell.entries(prefix)
         if any(name in given for name in entries):
             own = {n: a for n, a in given.items() if n.startswith(prefix)}
             return entries, own
-    return cell.entries(cell.path), given
+    return cell.entries(cell.above), given
 
 
 def _of_model(model: Any, given: dict[str, Any]) -> dict[str, Held]:
@@ -120,7 +120,7 @@ def _of_model(model: Any, given: dict[str, Any]) -> dict[str, Held]:
     }
     entries: dict[str, Held] = {}
     for cell in {id(cell): cell for cell in cells if id(cell) not in inside}.values():
-        own = cell.entries(cell.path)
+        own = cell.entries(cell.above)
         both = sorted({*own} & {*entries})
         require(
             not both,

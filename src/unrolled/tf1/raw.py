@@ -8,7 +8,12 @@ import keras
 from jax import numpy as jnp
 
 from ..cells.base import Tree
+from ..cells.checked import in_words
+from ..cells.keras_style import as_cell
+from ..cells.states import initial_states, names_of, pack
 from ..checks import require
+from ..layers import numbers
+from ..layers.checks import check_states
 from . import raw_graph
 from .base import RNNCell, check_cell
 from .drivers import below_scope, ready
@@ -108,14 +113,21 @@ def raw_rnn(
     check_cell("cell", cell)
     require(
         maximum_iterations is None
-        or (isinstance(maximum_iterations, int) and maximum_iterations > 0),
+        or (type(maximum_iterations) is int and maximum_iterations > 0),
         "maximum_iterations",
         "must be a positive integer, the most steps there can be",
         repr(maximum_iterations),
         "leave it out where nothing bounds them",
     )
+    require(
+        callable(loop_fn),
+        "loop_fn",
+        "must be a function (time, cell_output, cell_state, loop_state)",
+        repr(loop_fn),
+        "see the docstring for what it returns",
+    )
     first = _returned(loop_fn(jnp.zeros((), "int32"), None, None, None))
-    cell.kept.scope = below_scope(scope, "rnn")
+    cell.run_below(below_scope(scope, "rnn"))
     run = raw_graph.run if _is_symbolic(first) else _on_arrays
     emitted, steps, states, loop_state = run(
         cell, loop_fn, first, maximum_iterations, bool(training)
@@ -128,14 +140,17 @@ def _on_arrays(
     cell: RNNCell, loop_fn: Any, first: tuple, most: int | None, training: bool
 ) -> tuple:
     finished, x, state, emit, loop_state = first
-    x, state = jax.tree.map(array_of, (x, state))
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves(state)]
+    x, rows = _inputs(x)
+    # A state of whole numbers does not say in which dtype the cell computes.
+    kinds = [jnp.asarray(leaf).dtype for leaf in jax.tree.leaves(state)]
+    dtypes = [kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
     ready(cell, x, dtypes[0] if dtypes else None)
     if state is None:
-        state = cell.zero_state(jax.tree.leaves(x)[0].shape[0])
+        state = cell.zero_state(rows)
 
     def of_ours(time: Any, output: Tree, states: Tree, loop_state: Tree) -> tuple:
-        found = _returned(loop_fn(time, output, cell.to_old(states), loop_state))
+        with in_words(loop_fn, "loop_fn"):
+            found = _returned(loop_fn(time, output, cell.to_old(states), loop_state))
         require(
             not _is_symbolic(found),
             "loop_fn",
@@ -144,10 +159,34 @@ def _on_arrays(
             "let the first call read the model's tensors, too",
         )
         finished, x, state, emit, loop_state = found
-        return finished, x, cell.from_old(state), emit, loop_state
+        return finished, x, _states(cell, state, rows), emit, loop_state
 
-    begun = (finished, x, cell.from_old(state), emit, loop_state)
+    begun = (finished, x, _states(cell, state, rows), emit, loop_state)
     return whole(cell.as_ours(), of_ours, begun, most, training)
+
+
+def _inputs(x: Tree) -> tuple[Tree, int]:
+    """The first input of the cell, and how many rows it has."""
+    numbers.check(x, "next_input")
+    x = jax.tree.map(array_of, x)
+    shapes = [a.shape for a in jax.tree.leaves(x)]
+    require(
+        all(shapes) and len({shape[0] for shape in shapes}) == 1,
+        "next_input",
+        "must be an array (batch, features), or a tree of such",
+        shapes,
+        "return what the cell reads at the first step",
+    )
+    return x, shapes[0][0]
+
+
+def _states(cell: RNNCell, state: Tree, rows: int) -> Tree:
+    """A state that `loop_fn` returned, as ours has it."""
+    inner = as_cell(cell.as_ours())
+    fresh, names = initial_states(inner, rows), names_of(inner)
+    states = pack(cell.from_old(state), fresh, names, "next_cell_state")
+    check_states(states, fresh, names)
+    return jax.tree.map(lambda s, f: jnp.asarray(s, f.dtype), states, fresh)
 
 
 def _is_symbolic(tree: Tree) -> bool:

@@ -129,6 +129,14 @@ def array_of(value: Any) -> Any:
 
 
 def _rows(finished: Any, rows: int) -> Any:
+    shape = None if finished is None else jnp.shape(finished)
+    require(
+        shape in ((), (rows,)),
+        "finished",
+        f"must be one truth value, or one for each of {rows} rows",
+        finished if shape is None else shape,
+        "return for example time >= lengths",
+    )
     return jnp.broadcast_to(jnp.asarray(finished).astype(bool), (rows,))
 
 
