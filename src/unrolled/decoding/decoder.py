@@ -160,9 +160,9 @@ class Decoder(Declared, keras.layers.Layer):
         if self.fed is not None and not self.fed.built:
             fed = {
                 "input": self._below(inputs_shape, None),
-                "known": known_shape,
                 "time": tuple(shape[:2]),
             }
+            fed |= {} if known_shape is None else {"known": tuple(known_shape)}
             self.fed.build(fed, memory_shape=memory_shape)
         self.built = True
 
@@ -216,7 +216,7 @@ class Decoder(Declared, keras.layers.Layer):
         if initial_state is not None:
             states = self.fed.cell.get_initial_state(rows)
             initial_state = {"cell": initial_state, "input": states["input"]}
-        fed = {"input": x, "known": known, "time": time}
+        fed = {"input": x, "time": time} | ({} if known is None else {"known": known})
         return self.fed(fed, initial_state=initial_state, training=True, **given)
 
     # --- fed its own ---

@@ -75,9 +75,9 @@ class Feedback(Cell):
         return tuple(self.output_sizes)
 
     def build(self, input_shape: Tree, memory_shape: Tree = None) -> None:
-        """For ``{"input": (B, E), "known": (B, C) or None, "time": (B,)}``."""
+        """For ``{"input": (B, E), "time": (B,)}``, and ``"known": (B, C)`` if it is."""
         self.input_width = input_shape["input"][-1]
-        known = input_shape["known"]
+        known = input_shape.get("known")
         both = self.input_width + (0 if known is None else known[-1])
         build_cell(self.cell, (None, both), memory_shape)
         below = (None, *as_cell(self.cell).output_shapes.sizes)
@@ -104,7 +104,7 @@ class Feedback(Cell):
 
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """Choose the input of each row; then the cell, and the layer above it."""
-        given, known, time = x["input"], x["known"], x["time"][0]
+        given, known, time = x["input"], x.get("known"), x["time"][0]
         feed, draw = random.split(random.fold_in(constants["key"], time))
         rows = (given.shape[0], 1)
         # At the first step there is nothing to feed back.

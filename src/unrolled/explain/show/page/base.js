@@ -1,5 +1,6 @@
 // Small tools: elements, numbers as text, blobs. Text only ever enters the page as
 // text nodes, so no name in a model can become markup.
+const { assign, entries, fromEntries } = Object;
 const { abs, floor, max, min, round } = Math;
 const byId = id => document.getElementById(id);
 const facts = JSON.parse(byId("facts").textContent);
@@ -7,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 function fill(node, attributes, children = []) {
-  for (const [key, value] of Object.entries(attributes || {})) {
+  for (const [key, value] of entries(attributes || {})) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else node.setAttribute(key, value === true ? "" : value);
@@ -90,7 +91,7 @@ async function decode(blob) {
     if (code === "f32") values[k] = view.getFloat32(4 * k, true);
     else if (code === "f16") values[k] = half(view.getUint16(2 * k, true));
     else {
-      const q = view.getInt16(2 * k, true);
+      const q = raw[k] | (view.getInt8(values.length + k) << 8); // low bytes, then high
       values[k] = q === -32768 ? NaN
         : blob.infinite && abs(q) === 32767 ? Math.sign(q) * Infinity : q * blob.scale;
     }

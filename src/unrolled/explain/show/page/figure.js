@@ -9,7 +9,7 @@ const CAPTIONS = [
 
 function setZoom(zoom) {
   select({ zoom });
-  const radio = byId(`zoom-${selection.zoom}`), from = document.activeElement;
+  const radio = byId(`zoom-${chosen.zoom}`), from = document.activeElement;
   if (!radio) return;
   radio.checked = true;
   if (from.name === radio.name) radio.focus({ preventScroll: true }); // the tabs keep the focus
@@ -20,7 +20,7 @@ view("zoom", "unit step example zoom flags", () => {
   const stage = byId("stage"), caption = byId("zoom-words"), numbers = byId("zoom-numbers"), flags = returnFlags();
   let drawnAs = "", update = null;
   return changed => {
-    const { zoom, unit, step } = selection, as = zoom > 2 ? zoom : "unrolled";
+    const { zoom, unit, step } = chosen, as = zoom > 2 ? zoom : "unrolled";
     if (ALWAYS.some(key => changed.has(key)) || as !== drawnAs) update = (zoom > 2 ? inside : unrolled)(stage, max(260, widthOf(stage)), zoom);
     drawnAs = as;
     update(zoom, flags.outputs());
@@ -61,7 +61,7 @@ function slots(T, room, step) {
   return [0, ...(from > 1 ? [null] : []), ...middle, ...(from + inner < T - 1 ? [null] : []), T - 1];
 }
 
-// A change of the selection draws only the copies that are new; the rest is moved.
+// A change of the chosen draws only the copies that are new; the rest is moved.
 const CELL = { top: 112, tall: 150, wide: 42 };
 function unrolled(stage, wide) {
   const { facts: f, T } = L, { top, tall } = CELL, left = 58, height = 420, middle = wide / 2, groups = new Map();
@@ -69,7 +69,7 @@ function unrolled(stage, wide) {
   let base = "", was = 0;
   put(stage, svg);
   return (zoom, out) => {
-    const rolled = zoom === 1, { step, unit, example: e } = selection;
+    const rolled = zoom === 1, { step, unit, example: e } = chosen;
     const list = slots(T, max(5, floor((wide - left - 26) / 78)), step);
     // Left-out steps take half the room of a drawn one.
     const room = list.map(t => t === null ? 0.5 : 1), gap = min(110, (wide - left - 26) / room.reduce((a, b) => a + b));
@@ -96,7 +96,7 @@ function unrolled(stage, wide) {
       if (group.is !== is) { group.is = is; put(group, t === null ? tx(0, top + tall / 2, "dots", "· · ·") : copyOf(t, { e, out, rolled, to, beside })); }
       const front = t === step, rows = high(), row = (tall - 20) / rows, k0 = L.rowOf(unit);
       fill(group, { class: front ? "copy chosen" : "copy" });
-      Object.assign(group.style, { transform: `translate(${rolled ? middle : places[k]}px,0)`, opacity: rolled && !front ? 0 : 1 });
+      assign(group.style, { transform: `translate(${rolled ? middle : places[k]}px,0)`, opacity: rolled && !front ? 0 : 1 });
       if (!front) return;
       fill(lit, { y: top + 9 + k0 * row, height: k0 < rows ? max(row, 1) + 2 : 0 });
       say(word, rolled ? "" : `step ${t + 1}`);
@@ -131,7 +131,7 @@ function fixed(f, rolled, wide, left, height) {
 }
 
 // How high a copy is: as many rows as there are units, unless h is projected.
-const rowsOf = f => !L.drawn || f.states[0].size === f.U ? plural(f.U, "unit") : `${plural(f.states[0].size, "number")} of ${L.main}`;
+const rowsOf = (f, { size } = f.states[0]) => !L.drawn || size === f.U ? plural(f.U, "unit") : `${plural(size, "number")} of ${L.main}`;
 
 // Two perpendicular axes: units down, steps to the right.
 function axes(f, left, wide, top, tall, height) {
@@ -152,13 +152,11 @@ function copyOf(t, { e, out, rolled, to, beside }) {
   parts.push(bx(-half, top, wide, tall, "cell"));
   parts.push(...L.drawn ? framed(-10, top + 10, 20, tall - 20, "units", columnOf(L.main, e, t)) : [patch(-10, top + 10, 20, tall - 20, "units")]);
   // What it reads, from below; a masked step is not read.
-  if (!skipped) parts.push(pa(`M0 ${bottom + 36}V${bottom + 3}`, "wire features to"));
-  parts.push(...L.input ? framed(-9, bottom + 38, 18, 54, "features", inputOf(e, t)) : [patch(-9, bottom + 38, 18, 54, "features")]);
-  parts.push(tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`));
-  if (L.facts.beside) {
-    if (!skipped) parts.push(pa(`M17 ${bottom + 36}V${bottom + 3}`, "wire features to"));
-    parts.push(...L.beside ? framed(14, bottom + 38, 7, 54, "features", besideOf(e, t)) : [patch(14, bottom + 38, 7, 54, "features")],
-      tx(12, bottom + 108, "features-ink tiny", besideName(L.facts)));
+  const read = [[-9, 18, L.input, inputOf, tx(0, bottom + 108, "features-ink tiny mid", `x${sub(t + 1)}${skipped ? " skip" : ""}`)]];
+  if (L.facts.beside) read.push([14, 7, L.beside, besideOf, tx(12, bottom + 108, "features-ink tiny", moreName(L.facts))]);
+  for (const [x, w, held, of, word] of read) {
+    if (!skipped) parts.push(pa(`M${x + w / 2} ${bottom + 36}V${bottom + 3}`, "wire features to"));
+    parts.push(...held ? framed(x, bottom + 38, w, 54, "features", of(e, t)) : [patch(x, bottom + 38, w, 54, "features")], word);
   }
   if (!rolled) {
     const sign = L.back ? -1 : 1, end = beside === undefined, a = sign * (half + 2);

@@ -4,7 +4,7 @@ function columns() {
   const { facts: f, states } = L, list = [];
   const add = (key, label, kind, group) => list.push({ key, label, kind, group });
   add("x", "xₜ", "features", "reads");
-  if (f.beside) add("beside", besideName(f), "features", "reads");
+  if (f.beside) add("beside", moreName(f), "features", "reads");
   for (const key of states.slice(0, 1)) add(key, `${key}ₜ₋₁`, "before", "reads");
   for (const gate of f.gates) if (L.arrays[gate.key] && gate.key !== "h") add(gate.key, gate.key, "gate", "gates");
   for (const key of states.slice(1)) { add(key, `${key}ₜ₋₁`, "before", "carried"); add(key, `${key}ₜ`, "after", "carried"); }
@@ -13,7 +13,7 @@ function columns() {
   return list;
 }
 
-const activationOf = key => (L.facts.gates.find(one => one.key === key) || {}).activation;
+const actOf = key => (L.facts.gates.find(one => one.key === key) || {}).activation;
 const sizeOf = ({ key, kind }) => key === "beside" ? L.facts.beside.size : kind === "features" ? L.facts.D : key === "y" ? L.facts.P : (L.facts.states.find(one => one.key === key) || { size: L.facts.U }).size;
 
 function inside(stage, wide, zoom) {
@@ -52,17 +52,17 @@ function inside(stage, wide, zoom) {
   const updates = list.map((column, k) => {
     const { key, kind, group, label } = column, array = L.arrays[key], x = at(k) - w / 2, reads = kind === "features", size = sizeOf(column);
     const part = sv("g", { class: `column ${group}` }, tx(at(k), top - 9, `${reads ? "features-ink" : group === "gates" ? "" : "units-ink"} strong mid`, label),
-      tx(at(k), bottom + 17, "tiny mid", group === "gates" && gap > 90 ? `${count(size)} · ${activationOf(key)}` : count(size)));
+      tx(at(k), bottom + 17, "tiny mid", group === "gates" && gap > 90 ? `${count(size)} · ${actOf(key)}` : count(size)));
     svg.append(part);
-    const read = key === "beside" ? [L.beside, besideOf] : [L.input, inputOf];
-    if (reads ? !read[0] : !array) { part.append(patch(x, top, w, tall, reads ? "features" : "units")); return () => {}; }
+    const [own, of] = key === "beside" ? [L.beside, besideOf] : [L.input, inputOf];
+    if (reads ? !own : !array) { part.append(patch(x, top, w, tall, reads ? "features" : "units")); return () => {}; }
     const dim = one && !reads && at(k) !== kh, [hold, frame] = framed(x, top, w, tall, reads ? "features" : "units"), rows = reads ? n : array.shape[1], h = max(tall / rows, one ? 14 : 2);
     const lit = bx(x - 4, 0, w + 8, h, "lit"), spot = bx(x, 0, w, 18, "frame units"), value = tx(at(k), 0, "strong value mid");
     part.append(hold, frame, ...reads ? [] : [lit], ...dim ? [spot, value] : []);
     if (dim) hold.classList.add("dim");
     return (e, t, unit, row) => {
       const last = L.back ? t + 1 : t - 1, y = top + (row + 0.5) / rows * tall, none = row >= rows;
-      const strip = reads ? read[1](e, t) : columnOf(key, e, kind === "before" ? last : t);
+      const strip = reads ? of(e, t) : columnOf(key, e, kind === "before" ? last : t);
       if (hold.firstChild !== strip) put(hold, strip);
       if (reads) return;
       for (const node of [lit, spot, value]) node.style.display = none ? "none" : "";
@@ -82,7 +82,7 @@ function inside(stage, wide, zoom) {
   };
   put(stage, svg);
   return () => {
-    const { example: e, step: t, unit } = selection, row = L.rowOf(unit), y = (top + (row + 0.5) / n * tall).toFixed(1);
+    const { example: e, step: t, unit } = chosen, row = L.rowOf(unit), y = (top + (row + 0.5) / n * tall).toFixed(1);
     for (const update of updates) update(e, t, unit, row);
     for (const fan of fans) fan(y, row < n);
     say(title, `step ${t + 1} of ${count(L.T)}${L.read(e, t) ? "" : ": masked, so every state is carried over"}`);
@@ -92,7 +92,7 @@ function inside(stage, wide, zoom) {
 
 // The last step of the arithmetic of one unit, in numbers.
 function unitSums() {
-  const { facts: f } = L, { example: e, unit, step: t } = selection;
+  const { facts: f } = L, { example: e, unit, step: t } = chosen;
   const v = key => L.value(key, e, unit, t), old = key => L.before(key, e, unit, t);
   const text = pair => plain(pair[0], max(pair[1], 5e-4));
   const line = (result, parts, value) => el("p", {}, el("b", {}, result), ` = ${parts} = `, el("b", {}, text(value)));

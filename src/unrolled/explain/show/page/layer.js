@@ -10,7 +10,7 @@ function layerData(index) {
 // Blobs by key, all decoded.
 async function decodeAll(blobs) {
   const found = Object.create(null); // keys are names of states: any word, constructor too
-  await Promise.all(Object.entries(blobs || {}).map(async ([key, blob]) => { found[key] = await decode(blob); }));
+  await Promise.all(entries(blobs || {}).map(async ([key, blob]) => { found[key] = blob && await decode(blob); }));
   return found;
 }
 
@@ -28,12 +28,11 @@ async function readLayer(layer) {
     me.mask = trace.mask;
     me.keys = trace.arrays.map(row => row.key);
     [me.arrays, me.initial, me.fine, { x: me.input, beside: me.beside }] = await Promise.all([
-      decodeAll(Object.fromEntries(trace.arrays.map(row => [row.key, row.blob]))),
-      decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll({ ...trace.input && { x: trace.input }, ...trace.beside && { beside: trace.beside } })]);
-    for (const row of trace.arrays) Object.assign(me.arrays[row.key], row);
+      decodeAll(fromEntries(trace.arrays.map(row => [row.key, row.blob]))),
+      decodeAll(trace.initial), decodeAll(trace.detail.arrays), decodeAll({ x: trace.input, beside: trace.beside })]);
+    for (const row of trace.arrays) assign(me.arrays[row.key], row);
     const ends = trace.input || { min: 0, max: 1 };
     me.range = { gray: ends.min >= 0, top: topOf({ blob: ends }) };
-    me.besideTop = me.beside ? topOf({ blob: trace.beside }) : 1;
     me.best = trace.best_units.length ? trace.best_units[0] : me.rows[0];
   } else {
     me.rows = seq(clamp(layer.U || 1, 1, 4096), k => k);

@@ -2,7 +2,7 @@
 // hold it; otherwise added up here, term by term, from the embedded weights.
 const LARGEST = 6;
 
-function ledgerHere(layer, w, run, e, unit, t, k) {
+function sumHere(layer, w, run, e, unit, t, k) {
   const { U, D, gates, config, kind } = layer.facts, width = gates.length * U, gate = gates[k], column = k * U + unit;
   const old = run.states.h[layer.back ? t + 1 : t - 1], start = layer.initial.h;
   const h = j => old ? old[j] : start ? start.at(e * U + j) : 0;
@@ -22,7 +22,7 @@ view("ledger", "unit step example gate", () => {
   let gate = 0;
   resets.push(() => { gate = 0; });
   return async changed => {
-    const layer = L, { example: e, unit, step: t } = selection, f = layer.facts, formula = f.numbers.formula;
+    const layer = L, { example: e, unit, step: t } = chosen, f = layer.facts, formula = f.numbers.formula;
     if (!f.gates.length || !layer.drawn) {
       say(lead, layer.drawn ? "This cell is not one whose sums are known, so its terms are not listed." : `Not drawn: ${f.trace.why}.`);
       put(tabs); put(body);
@@ -32,14 +32,14 @@ view("ledger", "unit step example gate", () => {
     let found = stored && whole(stored.gates[gate], f.gates[gate]);
     if (!found && layer.read(e, t)) {
       const run = await baseline(layer, e);
-      if (layer !== L || unit !== selection.unit || t !== selection.step) return;
-      if (run && run.gates[t]) found = ledgerHere(layer, layer.weights, run, e, unit, t, gate);
+      if (layer !== L || unit !== chosen.unit || t !== chosen.step) return;
+      if (run && run.gates[t]) found = sumHere(layer, layer.weights, run, e, unit, t, gate);
     }
     say(lead, `Unit ${unit + 1} at step ${t + 1}. Each gate adds ${count(f.D + f.U + formula.bias_rows)} terms: ${plural(f.D, "feature")}, ${count(f.U)} values of h, ${formula.bias_rows ? "its bias" : "no bias"}. ${f.numbers.per_unit ? `This unit owns ${count(f.numbers.per_unit)} weights.` : ""}`);
     if (!tabs.firstChild || changed.has("layer")) put(tabs, f.gates.map((one, k) => el("button", { type: "button", onclick: () => { gate = k; refresh("gate"); } }, `${one.key} · ${one.name}`)));
     [...tabs.children].forEach((tab, k) => tab.setAttribute("aria-pressed", k === gate));
     tabs.hidden = !found;
-    put(body, found ? ledgerTable(found) : elsewhere(layer, e, t));
+    put(body, found ? tableOf(found) : elsewhere(layer, e, t));
   };
 });
 
@@ -59,7 +59,7 @@ function elsewhere(layer, e, t) {
     known.map(one => el("button", { type: "button", class: "link", onclick: () => select({ unit: one.unit, step: one.step, example: one.example }) }, `unit ${one.unit + 1}, step ${one.step + 1}`)));
 }
 
-function ledgerTable(gate) {
+function tableOf(gate) {
   const { facts: f } = L, { here } = gate, p = here ? max(f.embedded.max_error, 5e-7) : 0;
   const biggest = max(...gate.terms.map(term => abs(term.product)), abs(gate.rest.sum), 1e-12);
   const bar = value => {

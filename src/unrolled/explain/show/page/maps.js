@@ -32,7 +32,7 @@ function heatMap(key) {
   on(box, "pointerdown", event => { pick(event); box.focus({ preventScroll: true }); });
   on(box, "pointermove", event => { if (event.buttons && event.pointerType === "mouse") pick(event); });
   return { node, update(repaint) {
-    const { example: e, unit, step: t } = selection, row = L.rowOf(unit);
+    const { example: e, unit, step: t } = chosen, row = L.rowOf(unit);
     if (repaint) {
       const tall = clamp(rows * 3, min(120, rows * 24), 260), [g, w, h] = paint(picture(array, L, e), tall, rows);
       if (array.scale === "diverging" && w >= 11 && h >= 11 && rows * L.T <= 2000) signs(g, array, e, w, h);
@@ -69,7 +69,7 @@ function veil(g, e, w, tall) {
 
 const TABLE_ROWS = 64;
 function stepTable(caption, thead, tbody) {
-  const { example: e, unit, step: t } = selection, n = L.rows.length;
+  const { example: e, unit, step: t } = chosen, n = L.rows.length;
   const from = clamp(L.rowOf(unit) - TABLE_ROWS / 2, 0, max(0, n - TABLE_ROWS)), rows = L.rows.slice(from, from + TABLE_ROWS);
   say(caption, `Step ${t + 1}, example ${e + 1}${n > rows.length ? `: ${rows.length} of ${count(n)} units, around unit ${unit + 1}` : ""}${L.stamp ? ` (${L.stamp})` : ""}`);
   put(thead, el("tr", {}, el("th", { scope: "col" }, "unit"), L.keys.map(key => el("th", { scope: "col", class: "num" }, key))));

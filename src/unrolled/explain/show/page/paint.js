@@ -9,7 +9,7 @@ function readTheme() {
   const get = key => style.getPropertyValue("--" + key).trim();
   theme = { missing: get("missing"), ink: get("ink"), soft: get("soft"), paper: get("paper"),
     rule: get("rule"), focus: get("focus"), units: get("units-fill"), steps: get("steps-fill") };
-  for (const [scale, [key, n]] of Object.entries(MAPS)) {
+  for (const [scale, [key, n]] of entries(MAPS)) {
     theme[scale] = seq(n, k => rgb(get(key + k)));
   }
   theme.shades = {}; theme.codes = {};
@@ -72,12 +72,12 @@ function pictureOf(rows, steps, value, scale, top) {
 // One canvas for all of them: each is drawn where it belongs before the next is made.
 const scratch = document.createElement("canvas"), brush = scratch.getContext("2d");
 function canvasOf(image) {
-  Object.assign(scratch, { width: image.width, height: image.height });
+  assign(scratch, { width: image.width, height: image.height });
   brush.putImageData(image, 0, 0);
   return scratch;
 }
 
-// Drawn strips, kept: moving the selection draws only what is new.
+// Drawn strips, kept: moving the chosen draws only what is new.
 const strips = new Map();
 function kept(key, make) {
   if (!strips.has(key)) strips.set(key, make());
@@ -93,7 +93,7 @@ function strip(values, scale, top) {
     while (end < most && shade(end) === paint) end++;
     paths[paint] = `${paths[paint] || ""}M0 ${k}h1v${end - k}h-1z`;
   }
-  return sv("g", { transform: `scale(1 ${1 / most})`, "shape-rendering": "crispEdges" }, Object.entries(paths).map(([fill, d]) => sv("path", { d, fill })));
+  return sv("g", { transform: `scale(1 ${1 / most})`, "shape-rendering": "crispEdges" }, entries(paths).map(([fill, d]) => sv("path", { d, fill })));
 }
 
 // Where a strip is shown, and its frame; the strip can be changed for another.
@@ -117,10 +117,10 @@ function inputOf(e, t) {
 
 // What it reads beside its features, and what that is called.
 function besideOf(e, t) {
-  const { beside, besideTop, T } = L, wide = beside.shape[2];
-  return kept(`beside ${e} ${t}`, () => strip(seq(wide, d => beside.at((e * T + t) * wide + d)), "diverging", besideTop));
+  const { beside, facts, T } = L, wide = beside.shape[2];
+  return kept(`beside ${e} ${t}`, () => strip(seq(wide, d => beside.at((e * T + t) * wide + d)), "diverging", topOf({ blob: facts.trace.beside })));
 }
-const besideName = ({ beside }) => beside.name || `${count(beside.size)} more`;
+const moreName = ({ beside }) => beside.name || `${count(beside.size)} more`;
 
 function legend(scale, top) {
   const most = top.toPrecision(2), ends = scale === "sequential" ? ["0", "1"] : ["−" + most, "+" + most];
@@ -132,8 +132,8 @@ function sized(canvas, width, height) {
   const ratio = min(devicePixelRatio || 1, 2);
   const w = max(1, round(width * ratio)), h = max(1, round(height * ratio)), g = canvas.getContext("2d");
   if (canvas.width !== w || canvas.height !== h) {
-    Object.assign(canvas, { width: w, height: h });
-    Object.assign(canvas.style, { width: width + "px", height: height + "px" });
+    assign(canvas, { width: w, height: h });
+    assign(canvas.style, { width: width + "px", height: height + "px" });
   }
   g.setTransform(ratio, 0, 0, ratio, 0, 0);
   g.clearRect(0, 0, width, height);
@@ -152,8 +152,8 @@ function heat(attributes) {
     const wide = widthOf(box), g = sized(canvas, wide, tall);
     g.drawImage(source, 0, 0, wide, tall);
     w = wide / L.T; h = tall / rows;
-    Object.assign(column.style, { width: max(w, 3) + "px", height: "100%" });
-    Object.assign(row.style, { width: "100%", height: max(h, 2) + "px" });
+    assign(column.style, { width: max(w, 3) + "px", height: "100%" });
+    assign(row.style, { width: "100%", height: max(h, 2) + "px" });
     box.style.height = tall + "px";
     return [g, w, h];
   }, mark(t, k) {

@@ -8,7 +8,7 @@ function download(words, type, suffix) {
 
 // Every number shown of the chosen example, with the digits that were stored.
 function csv() {
-  const e = selection.example, lines = [`array,unit,${seq(L.T, t => `step ${t + 1}`).join()}`];
+  const e = chosen.example, lines = [`array,unit,${seq(L.T, t => `step ${t + 1}`).join()}`];
   for (const key of L.keys) for (const unit of L.rows) {
     if (!L.has(key, unit)) continue;
     lines.push([key, unit + 1, ...seq(L.T, t => plain(...L.value(key, e, unit, t)).replace("−", "-").replace("∞", "Infinity"))].join());

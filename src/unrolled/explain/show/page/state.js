@@ -1,7 +1,7 @@
-// One selection for the whole page, and who hears of it. A view is a function that
+// One chosen for the whole page, and who hears of it. A view is a function that
 // draws what changed; it runs at most once a frame, only while it can be seen, and only
 // for what it follows.
-const selection = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
+const chosen = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
 let L = null; // the data of the selected layer (layer.js)
 const views = [], resets = []; // resets: controls that start anew with a layer
 const ALWAYS = ["layer", "theme", "size"];
@@ -45,16 +45,16 @@ function draw(entry) {
   if (changed.size) entry.update(changed);
 }
 
-// Change the selection; values are brought into range, so callers need not.
+// Change the chosen; values are brought into range, so callers need not.
 function select(change, quiet) {
-  const next = { ...selection, ...change };
+  const next = { ...chosen, ...change };
   if (L) {
     next.step = clamp(next.step | 0, 0, L.T - 1);
     next.example = clamp(next.example | 0, 0, L.E - 1);
-    if (L.rowOf(next.unit) < 0) next.unit = selection.unit;
+    if (L.rowOf(next.unit) < 0) next.unit = chosen.unit;
   }
-  const why = Object.keys(next).filter(key => next[key] !== selection[key]);
-  Object.assign(selection, next);
+  const why = Object.keys(next).filter(key => next[key] !== chosen[key]);
+  assign(chosen, next);
   if (why.length && !quiet) announce();
   refresh(...why);
 }
@@ -66,7 +66,7 @@ function refresh(...why) {
 
 // The next unit that is drawn, up or down.
 function moveUnit(by) {
-  select({ unit: L.rows[clamp(L.rowOf(selection.unit) + by, 0, L.rows.length - 1)] });
+  select({ unit: L.rows[clamp(L.rowOf(chosen.unit) + by, 0, L.rows.length - 1)] });
 }
 
 // What is below the fold is drawn too, one view at a time, once the rest stands.
@@ -81,7 +81,7 @@ async function useLayer(index) {
   const next = await layerData(index);
   L = next;
   strips.clear();
-  Object.assign(selection, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
+  assign(chosen, { layer: index, unit: L.best, step: L.firstStep, example: 0 });
   for (const panel of all("[data-layer]"))
     panel.hidden = !panel.dataset.layer.split(" ").includes(L.facts.id);
   for (const reset of resets) reset();

@@ -9,7 +9,7 @@ view("trace", "unit step example", () => {
     box.focus({ preventScroll: true });
   });
   return changed => {
-    const { facts: f } = L, { example: e, unit, step: t } = selection, wide = widthOf(box), w = wide / L.T;
+    const { facts: f } = L, { example: e, unit, step: t } = chosen, wide = widthOf(box), w = wide / L.T;
     box.hidden = !L.drawn;
     if (!L.drawn) { say(lead, `Not drawn: ${f.trace.why}.`); put(key); say(now, ""); say(note, ""); return; }
     const keys = L.keys.filter(one => L.has(one, unit)), state = one => ["state", "output"].includes(L.arrays[one].role), inner = keys.filter(one => !state(one));
@@ -48,7 +48,7 @@ function inputWords(f, t, e) {
 // States above, gates below; dashes tell lines apart, never colour alone.
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 function lines(canvas, wide, tall, keys) {
-  const g = sized(canvas, wide, tall), w = wide / L.T, { example: e, unit } = selection;
+  const g = sized(canvas, wide, tall), w = wide / L.T, { example: e, unit } = chosen;
   let top = 1;
   const series = keys.map(key => seq(L.T, s => L.value(key, e, unit, s)[0]));
   for (const one of series) for (const value of one) if (Number.isFinite(value)) top = max(top, abs(value));

@@ -5,7 +5,7 @@ view("tryout", "unit step example mode", root => {
   for (const input of [...modes, range]) on(input, "input", () => refresh("mode"));
   let last = "", drawn = "", shown = [];
   return async changed => {
-    const layer = L, f = layer.facts, { example: e, unit, step: t } = selection, mode = modes.find(one => one.checked).value;
+    const layer = L, f = layer.facts, { example: e, unit, step: t } = chosen, mode = modes.find(one => one.checked).value;
     const base = layer.drawn ? await baseline(layer, e) : null;
     if (layer !== L) return;
     root.classList.toggle("cannot", !base);
@@ -18,7 +18,7 @@ view("tryout", "unit step example mode", root => {
     if (last !== mode + f.id) {
       last = mode + f.id;
       const [from, to, at, by] = mode === "change" ? [-2, 2, 0, 0.1] : [1, max(1, layer.T - 1), max(1, floor(layer.T / 4)), 1];
-      Object.assign(range, { min: from, max: to, step: by }); range.value = at;
+      assign(range, { min: from, max: to, step: by }); range.value = at;
       range.parentElement.hidden = mode === "silence" || mode === "apart";
     }
     const amount = Number(range.value), is = [last, amount, e, mode === "change" && t, mode === "silence" && unit].join();
@@ -50,7 +50,7 @@ function experiment(layer, base, e, mode, amount, unit, t) {
   if (mode === "apart") return ["Every connection between different units is cut. Were the units independent, nothing would change.", [["h, units apart", run({ apart: true })]]];
   const start = layer.back ? amount : first - 1;
   return [`The last ${plural(amount, "step")} read: once as zeros, once masked. A zero is an input like any other; a mask carries the state over.`,
-    Object.entries({ zeros: { x: (s, d, v) => late(s) ? 0 : v }, masked: { masked: late } }).map(([word, change]) => {
+    entries({ zeros: { x: (s, d, v) => late(s) ? 0 : v }, masked: { masked: late } }).map(([word, change]) => {
       const it = run({ from: first, ...change }), old = it.states.h[start];
       return [`h, ${word}`, it, `${word}: over those steps h moves by up to ${plain(old ? max(...it.last.h.map((value, u) => abs(value - old[u]))) : 0, 5e-4)}`];
     })];

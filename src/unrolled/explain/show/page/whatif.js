@@ -1,13 +1,13 @@
 // What changes if: four sizes to move, four numbers that move or stay.
 view("whatif", "unit whatif", root => {
-  const inputs = Object.fromEntries(["steps", "features", "units", "batch"].map(key => [key, byId(`w-${key}`)]));
+  const inputs = fromEntries(["steps", "features", "units", "batch"].map(key => [key, byId(`w-${key}`)]));
   const back = byId("w-back"), scale = byId("w-scale"), plot = byId("w-plot"), ran = byId("w-ran"), formula = byId("w-formula");
   let base = null;
   for (const input of Object.values(inputs)) on(input, "input", () => refresh("whatif"));
   const reset = () => {
     const f = L.facts, known = f.numbers.formula;
     base = { steps: f.T.value || 10, features: f.D, units: f.U, batch: f.B.value || 1 };
-    for (const [key, input] of Object.entries(inputs)) {
+    for (const [key, input] of entries(inputs)) {
       input.max = max(base[key] * 4, 16);
       input.value = base[key];
       input.disabled = !known && (key === "features" || key === "units");
@@ -18,12 +18,12 @@ view("whatif", "unit whatif", root => {
   on(back, "click", reset);
   return changed => {
     const f = L.facts, known = f.numbers.formula;
-    const now = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, Number(input.value)]));
+    const now = fromEntries(entries(inputs).map(([key, input]) => [key, Number(input.value)]));
     scale.parentNode.hidden = !known;
     put(scale, known ? toScale(f, now, base) : []);
     if (changed.size === 1 && changed.has("unit")) return;
     const start = amounts(f, base), moved = amounts(f, now);
-    for (const [key, input] of Object.entries(inputs)) {
+    for (const [key, input] of entries(inputs)) {
       say(byId(`w-${key}-now`), count(now[key]));
       input.setAttribute("aria-valuetext", `${count(now[key])} ${key}`);
     }
@@ -60,7 +60,7 @@ function amounts(f, { steps, features, units, batch }) {
 function toScale(f, now, base) {
   const { G, bias_rows: b } = f.numbers.formula, wide = 300, tall = 200;
   const most = max(now.units + now.features, base.units + base.features), high = max(now.units, base.units) * G;
-  const k = min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(selection.unit) / max(f.U, 1);
+  const k = min((wide - 16) / most, (tall - 10 * G) / high), row = L.rowOf(chosen.unit) / max(f.U, 1);
   const svg = sv("svg", { viewBox: `0 0 ${wide} ${tall + 30}`, class: "figure small-figure", role: "img", "aria-label": `${G} blocks of ${now.units} rows, ${now.features} + ${now.units} columns` });
   for (let g = 0, y = 18; g < G; g++) {
     const h = max(now.units * k, 1), fw = max(now.features * k, 1), uw = max(now.units * k, 1);
