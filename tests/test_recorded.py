@@ -79,12 +79,14 @@ def _paired(label, ours, theirs):
 
 
 def test_every_source_is_recorded_or_says_of_which_paper_it_is():
-    """A source that no library holds has its paper in its docstring."""
+    """A cell's source that no library holds has its paper in its docstring."""
     recorded = set()
     for file in FILES:
         with np.load(file) as given:
             recorded.add(json.loads(str(given["about"]))["reference"])
     for path in sorted(RECORDED.parent.glob("[a-z]*.py")):
+        if path.stem in ("decoding", "losses"):
+            continue  # no cells; their modules say which papers, others record them
         module = importlib.import_module(f"tests.sources.{path.stem}")
         for name, thing in vars(module).items():
             own = getattr(thing, "__module__", "") == module.__name__

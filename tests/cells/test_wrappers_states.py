@@ -191,7 +191,7 @@ ERRORS = {
     "state_dropout must be between 0 and 1": lambda: unrolled.DropoutWrapper(
         CELL(U), state_dropout=-0.1
     ),
-    "output_dropout must be between 0 and 1": lambda: unrolled.DropoutWrapper(
+    "output_dropout must be a finite number": lambda: unrolled.DropoutWrapper(
         CELL(U), output_dropout=True
     ),
     "zoneout must be between 0 and 1": lambda: unrolled.ZoneoutWrapper(CELL(U), 2),

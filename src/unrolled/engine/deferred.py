@@ -74,7 +74,8 @@ def scan(
     floats = [jnp.issubdtype(a.dtype, jnp.floating) for a in flat]
 
     def run(body: Callable, carry: list, xs: Tree) -> tuple[list, Tree]:
-        return lax.scan(body, carry, xs, reverse=reverse, unroll=unroll)
+        # A step may read nothing of its own: then the length is nowhere else.
+        return lax.scan(body, carry, xs, length, reverse, unroll)
 
     @jax.custom_jvp
     def whole(weights: list, carry: list, xs: list) -> tuple[list, list]:
