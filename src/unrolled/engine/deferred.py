@@ -74,8 +74,9 @@ def scan(
     floats = [jnp.issubdtype(a.dtype, jnp.floating) for a in flat]
 
     def run(body: Callable, carry: list, xs: Tree) -> tuple[list, Tree]:
-        # A step may read nothing of its own: then the length is nowhere else.
-        return lax.scan(body, carry, xs, length, reverse, unroll)
+        # A step may read nothing of its own; else the length may be symbolic.
+        steps = None if jax.tree.leaves(xs) else length
+        return lax.scan(body, carry, xs, steps, reverse, unroll)
 
     @jax.custom_jvp
     def whole(weights: list, carry: list, xs: list) -> tuple[list, list]:
