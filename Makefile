@@ -60,10 +60,10 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 	rm -rf runs/demo
 	$(BIN)/python examples/digits.py --out runs/demo
 
-test: compiler lint types docs browser   ## lint, types, documentation, then every test
-	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not parity and not gpu' --cov --cov-report=term \
-	  --durations=25
+test: compiler $(VENV)/stamp-test   ## lint, types, documentation, then every test
+	$(MAKE) --jobs=2 --output-sync=target lint types docs browser
+	$(BIN)/python -m slipcover -m pytest -n auto --dist worksteal \
+	  -m 'not parity and not gpu' --durations=25
 
 lint: $(VENV)/stamp-test   ## style, as pre-commit does
 	$(BIN)/ruff check .
@@ -167,5 +167,5 @@ compiler:
 	else echo 'no C++ compiler: the native kernels are not built or tested'; fi
 
 clean:   ## remove everything that was built, the environment too; runs/ stays
-	rm -rf .venv .venv-* build dist site .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist site .hypothesis .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -exec rm -rf {} +
