@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import numpy as np
 
@@ -185,3 +187,15 @@ def close(actual, expected) -> None:
     pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+def program_of(model, x) -> str:
+    """What a built model computes of x, as JAX reads it, with all that it closes over.
+
+    Two models with the same one and the same weights give the same, to the last bit.
+    """
+    variables = model.trainable_variables, model.non_trainable_variables
+    values = [[v.value for v in each] for each in variables]
+    traced = jax.make_jaxpr(model.stateless_call)(*values, x)
+    text = re.sub(r" at 0x[0-9a-f]+|0x[0-9a-f]+", "", str(traced))
+    return f"{text}\n{traced.consts}"

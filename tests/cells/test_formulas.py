@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from ..harness import Compiled, close, hold_to_reference, scatter
+from ..harness import Compiled, close, hold_to_reference, program_of, scatter
 from ..rows import conv, gated, grid, lstm, wrappers
 from ..table import MASKS, draw_mask, draw_resets
 
@@ -65,7 +65,11 @@ def test_the_last_output_from_fresh_states(row, rng):
 
 
 @CELL
-@pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+@pytest.mark.parametrize(
+    "wide",
+    [False, pytest.param(True, marks=pytest.mark.parity)],
+    ids=["narrow", "wide"],
+)
 def test_odd_sizes(row, wide, rng):
     size = (5, 2, 17, 6) if wide else (1, 3, *row.narrow)
     _hold(row, rng, *size, ["holes"], zero_output_for_mask=True)
@@ -112,19 +116,16 @@ def test_half_precision_stays_near(row, rng):
 
 
 def _model(row, x):
-    """The cell in a Bidirectional, in a stack and in a wrapper, as far as it fits."""
+    """The cell in a Bidirectional, and in a wrapper: in a stack, if it fits."""
     inputs = jax.tree.map(lambda a: keras.Input(a.shape[1:], dtype=str(a.dtype)), x)
     both = unrolled.Bidirectional(
         row.layer(U, return_sequences=True), merge_mode="concat"
     )
-    alone = row.layer(U)(inputs)
-    wrapped = unrolled.RNN(unrolled.ZoneoutWrapper(row.cell(U), 0.2))(inputs)
-    stack = [row.cell(U), unrolled.GRUCell(3)]
+    wrapped = unrolled.ZoneoutWrapper(row.cell(U), 0.2)
+    fits = len(row.output_shape(U)) == 1
+    alone = unrolled.RNN([wrapped, unrolled.GRUCell(3)] if fits else wrapped)
     flat = keras.layers.Flatten()
-    parts = [both(inputs), alone, wrapped]
-    if len(row.output_shape(U)) == 1:
-        parts.append(unrolled.RNN(stack)(inputs))
-    joined = keras.layers.Concatenate()([flat(part) for part in parts])
+    joined = keras.layers.Concatenate()([flat(both(inputs)), flat(alone(inputs))])
     return keras.Model(inputs, keras.layers.Dense(2)(joined))
 
 
@@ -140,7 +141,7 @@ def test_it_trains_and_is_saved_in_a_model(row, rng, tmp_path):
     pairs = zip(loaded.weights, model.weights, strict=True)
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours.value, theirs.value, theirs.path)
-    close(loaded(x), model(x))
+    assert program_of(loaded, x) == program_of(model, x)
     before = [np.asarray(v.value) for v in model.trainable_variables]
     model.compile("sgd", "mse")
     losses = model.fit(x, rng.normal(size=(rows, 2)), epochs=2, verbose=0).history[

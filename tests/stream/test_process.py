@@ -16,7 +16,7 @@ from unrolled.stream.interpreted import Interpreted
 def model(*parts, features):
     return randomize(keras.Sequential([keras.Input((None, features)), *parts]))
 
-for U in (3, 17, 129):
+for U in (17, 129):
     m = model(
         unrolled.LSTM(U, return_sequences=True),
         layers.LayerNormalization(),
