@@ -6,6 +6,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import json
 
+from unrolled.explain.facts import describe as describing
+from unrolled.explain.facts import recurrent
 from unrolled.explain.facts.describe import describe
 
 import keras
@@ -23,6 +25,15 @@ def sequential(*layers, shape, name="model", dtype="float32"):
 
 def random(*shape, seed=3):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def quick(patch):
+    """Describe without the experiments, where only trace and weights are at stake."""
+    none = {"other_steps": [], "other_units": [], "other_features": []}
+    patch.setattr(recurrent, "experiments", lambda *job, **more: lambda found: {})
+    patch.setattr(recurrent.shapes, "variants", lambda *job, **more: lambda: {**none})
+    patch.setattr(recurrent.shapes, "returns", lambda *job, **more: lambda: None)
+    patch.setattr(describing, "judge", lambda facts: [])
 
 
 @keras.saving.register_keras_serializable("explain_tests")

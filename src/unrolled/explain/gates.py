@@ -24,6 +24,6 @@ GATES: dict[str, list[tuple[str, str, str, str]]] = {
 }
 
 
-def count_weights(kind: str, d: int, u: int, bias: int) -> int:
-    """The formula G * U * (D + U + bias rows)."""
-    return len(GATES[kind]) * u * (d + u + bias)
+def count_weights(kind: str, d: int, u: int, bias: int, window: int = 1) -> int:
+    """The formula G * U * (D + U + bias rows); of images, with a window for D and U."""
+    return len(GATES[kind]) * u * (window * (d + u) + bias)

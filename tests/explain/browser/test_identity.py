@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import random, sequential
+from conftest import quick, random, sequential
 
 from .conftest import look, settle
-from .tools import quick
 
 pytestmark = pytest.mark.keras_ranks
 L = keras.layers
@@ -56,7 +55,7 @@ READ = """async index => {
 
 
 def test_a_namesake_is_shown_as_recorded_and_says_so(visit, monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     names = THEIRS + WORDS
     model, layers = branches([called(name) for name in names])
     sample = random(1, T, D)
@@ -86,7 +85,7 @@ def test_a_namesake_is_shown_as_recorded_and_says_so(visit, monkeypatch):
 
 
 def test_the_same_function_from_elsewhere_is_computed(visit, monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     model, layers = branches(SAME.values())
     sample = random(1, T, D)
     facts = describing.describe(model, sample)
@@ -113,7 +112,7 @@ class Named(L.Layer):
 
 
 def test_states_may_have_any_name(visit, monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     sample = random(1, T, D)
     facts = describing.describe(sequential(L.RNN(Named()), shape=(T, D)), sample)
     (layer,) = facts["layers"]
@@ -132,7 +131,7 @@ def test_states_may_have_any_name(visit, monkeypatch):
 
 
 def test_a_gate_beyond_one_is_not_drawn_as_one(monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     layer = L.LSTM(U, recurrent_activation="relu", kernel_initializer="ones")
     model = sequential(layer, shape=(T, D))
     (facts,) = describing.describe(model, random(1, T, D) + 2)["layers"]

@@ -10,17 +10,16 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import HOSTILE, random, sequential
+from conftest import HOSTILE, quick, random, sequential
 
 from .conftest import settle
-from .tools import quick
 
 pytestmark = pytest.mark.keras_ranks
 L = keras.layers
 
 
 def described(monkeypatch, *args):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     return describing.describe(*args)
 
 
@@ -110,14 +109,6 @@ def test_a_model_without_a_recurrent_layer(visit, dense):
         assert "This model has no recurrent layer." in tab.locator("h1").inner_text()
         assert tab.locator("#bar").count() == 0
         assert tab.locator("#strip .node").count() == 1
-
-
-def test_convlstm_in_words(visit, monkeypatch):
-    layer = L.ConvLSTM1D(2, 3, padding="same")
-    model = sequential(layer, shape=(3, 8, 1), name="conv")
-    with visit(described(monkeypatch, model, random(1, 3, 8, 1))) as tab:
-        everything(tab)
-        assert "Not drawn" in tab.locator("#maps").inner_text()
 
 
 def test_a_stateful_layer_and_its_start(visit, monkeypatch):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from .tools import quick
+from conftest import quick
 
 pytestmark = pytest.mark.keras_ranks
 T, D, U = 6, 3, 4
@@ -97,7 +97,7 @@ LEDGER = """async ([unit, steps, gate]) => {
 @pytest.fixture(params=[False, True], ids=["unmasked", "masked"])
 def case(request, monkeypatch):
     """Facts of every branch in one model, and what Keras returns for each."""
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     model, layers, sample = branches(request.param)
     outputs = [np.asarray(one) for one in model(sample)]
     return describing.describe(model, sample), list(zip(layers, outputs, strict=True))

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import sequential
+from conftest import quick, sequential
 
 from .conftest import look
-from .tools import quick
 
 pytestmark = pytest.mark.keras_ranks
 L = keras.layers
@@ -31,13 +30,13 @@ def test_ids_beyond_int32_are_refused(dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
 def test_ids_of_any_type_within_it_are_taken(monkeypatch, dtype):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     facts = describing.describe(texts(), np.array([[1, 29]], dtype))
     assert facts["input"]["vocabulary"] == {"layer": "words", "size": V, "outside": 0}
 
 
 def test_large_numbers_that_are_no_ids_are_rounded_as_the_model_does(monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     stamps = np.full((1, T, 1), 2**40, "int64")
     facts = describing.describe(sequential(L.GRU(2), shape=(T, 1)), stamps)
     assert facts["input"]["dtype"] == "float32"
@@ -50,7 +49,7 @@ def words(tab, step):
 
 
 def test_ids_outside_of_the_vocabulary_are_no_tokens(visit, monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     facts = describing.describe(texts(), np.array([[3, V, 5, -1]]))
     (said,) = facts["notes"]
     assert said.startswith("2 ids outside of the vocabulary of words (0 to 29)")
@@ -63,7 +62,7 @@ def test_ids_outside_of_the_vocabulary_are_no_tokens(visit, monkeypatch):
 
 def test_no_id_is_rounded(visit, monkeypatch):
     """Many ids are still ids; as halves of a precision they were other words."""
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     size = 2**24 + 10
     model = sequential(
         L.Lambda(lambda ids: ids % 7, name="few"),
@@ -83,7 +82,7 @@ def test_no_id_is_rounded(visit, monkeypatch):
 
 
 def test_the_ids_are_those_that_the_layer_reads(visit, monkeypatch):
-    quick(monkeypatch, describing)
+    quick(monkeypatch)
     keras.utils.set_random_seed(3)
     one, other = keras.Input((T,), dtype="int32"), keras.Input((T,), dtype="int32")
     table = L.Embedding(V, 3, name="words")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import dumps, random, sequential
+from conftest import dumps, quick, random, sequential
 
 pytestmark = pytest.mark.keras_ranks
 
@@ -358,7 +358,8 @@ def test_not_a_model():
         ),
     ],
 )
-def test_images_in_words(make, state):
+def test_images_in_words(make, state, monkeypatch):
+    quick(monkeypatch)
     model = keras.Sequential([keras.Input((3, 8, 1), batch_size=1), make()])
     facts = describe(model, random(1, 3, 8, 1))
     (node,) = facts["strip"]["nodes"]
@@ -367,7 +368,7 @@ def test_images_in_words(make, state):
         assert layer["kind"] == "convolutional"
         assert state in layer["sentence"]
         assert (layer["U"], layer["D"], layer["T"]["value"]) == (2, 1, 3)
-        assert not layer["trace"]["drawn"]
+        assert layer["trace"]["drawn"]
 
 
 def test_a_cell_of_images_in_a_wrapper_is_described():

@@ -19,6 +19,11 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def in_rows(values: np.ndarray, leading: int) -> np.ndarray:
+    """All but the leading axes as one, such as those of an image."""
+    return values.reshape(*values.shape[:leading], -1)
+
+
 class Bench:
     """One layer on which things are tried, and one example of what it read."""
 
@@ -40,5 +45,7 @@ class Bench:
         """Outputs (B,T,P) in input time, and the final states."""
         if self.stepper is not None:
             walk = self.stepper.walk(x, mask)
-            return walk.outputs, walk.end
-        return run_layer(self.layer, Reading(x, mask, inner=self.inner), **LEFT_ALONE)
+            return in_rows(walk.outputs, 2), [in_rows(one, 1) for one in walk.end]
+        reading = Reading(x, mask, inner=self.inner)
+        outputs, end = run_layer(self.layer, reading, **LEFT_ALONE)
+        return in_rows(outputs, 2), [in_rows(one, 1) for one in end]

@@ -172,6 +172,8 @@ def _node(place: strip.Place, calls: dict[int, list[Call]]) -> dict[str, Any]:
         "layers": place.names,
         "code": code.of_layer(layer) if place.role != "model" else type(layer).__name__,
     }
+    if place.role == "embedding" and getattr(layer, "input_dim", None):
+        node["vocabulary"] = int(layer.input_dim)
     node |= _axes(place, ran_in or node["in"], ran_out or node["out"])
     outs = [s for s in ran_out or node["out"] if s]
     texts = [returned.text(s, a) for s, a in zip(outs, node["axes_out"], strict=True)]

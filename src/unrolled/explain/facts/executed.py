@@ -15,7 +15,7 @@ import numpy as np
 
 from ..blobs import number
 from . import kinds, memory, several, shapes
-from .bench import LEFT_ALONE, Bench, Result, short
+from .bench import LEFT_ALONE, Bench, Result, in_rows, short
 from .stepping import flat
 from .together import Together
 from .trace import Reading, calling, difference, in_input_time
@@ -66,7 +66,7 @@ def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
 
     def finish() -> Result:
         whole, fresh = bench.run(x)[1], bench.run(parts[1])[1]
-        carried = flat(job())
+        carried = [in_rows(one, 1) for one in flat(job())]
         gap = max(difference(a, b) for a, b in zip(whole, carried, strict=True))
         lost = max(difference(a, b) for a, b in zip(whole, fresh, strict=True))
         text = (
@@ -84,6 +84,8 @@ def stateful(together: Together, bench: Bench) -> Callable[[], Result]:
 
 def simple_rnn(together: Together, bench: Bench) -> Callable[[], Result]:
     """A SimpleRNN of the same width over the same step: does it store anything?"""
+    if bench.kind == "convolutional":
+        raise ValueError("each of its steps reads an image")
     units = kinds.width(bench.layer.cell)
     x = np.nan_to_num(bench.x[:, 0].reshape(1, -1), posinf=0.0, neginf=0.0)
     cell = keras.layers.SimpleRNNCell(
@@ -140,7 +142,7 @@ def every_step(together: Together, bench: Bench) -> Callable[[], Result]:
     job = together.add(other, bench.x, layer=other)
 
     def finish() -> Result:
-        got = flat(job())[0]
+        got = in_rows(flat(job())[0], 2)
         got = got[:, ::-1] if bench.back else got
         gap = difference(got, np.tanh(bench.run(bench.x)[0]))
         code = inspect.getsource(EveryStep)

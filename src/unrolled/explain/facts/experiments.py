@@ -16,7 +16,7 @@ import numpy as np
 from ..blobs import encode, number
 from ..gates import GATES, count_weights
 from ..words import listed
-from . import executed, kinds, several, shapes
+from . import executed, images, kinds, several, shapes
 from .bench import Bench, Result, short
 from .stepping import (
     Stepper,
@@ -98,6 +98,8 @@ def weights_changed(bench: Bench, moved: set[int], together: Together) -> Result
 
 def units_talk(bench: Bench) -> Result:
     kind, cell, x = bench.kind, bench.layer.cell, bench.x
+    if kind == "convolutional":
+        raise ValueError("its recurrent kernel goes over images, not from unit to unit")
     if kind not in GATES:
         raise ValueError(f"a {kind} cell has no known recurrent kernel")
     if bench.stepper is None:
@@ -128,6 +130,8 @@ def fan_in(bench: Bench) -> Result:
     Where the gates are known their sums are compared: an activation may hide a move.
     """
     first = bench.x[:, :1]
+    if bench.kind == "convolutional":
+        return _reach(bench)
     row = first[0, 0]
     row = row if bench.inner is None else row[: several.features(bench.inner)]
     feature = int(np.argmax(np.abs(np.nan_to_num(row))))
@@ -149,6 +153,24 @@ def fan_in(bench: Bench) -> Result:
         "that step"
     )
     return {"feature": feature, "moved": count, "of": wide, "text": text}
+
+
+def _reach(bench: Bench) -> Result:
+    """Change one channel of one position of an image: which positions of h move."""
+    cell, first = bench.layer.cell, bench.x[:, :1]
+    sizes = first.shape[2:]
+    spot = tuple(n // 2 for n in sizes)
+    moved = first.copy()
+    moved[(0, 0, *spot)] += 0.5
+    apart = (bench.run(first)[0] != bench.run(moved)[0])[0, 0]
+    apart = images.by_position(cell, apart)
+    count, of = int(apart.sum()), apart.size
+    text = (
+        f"changed one number of the image of one step: {count:,} of {of:,} positions "
+        f"of h moved at that step, those whose window of "
+        f"{' x '.join(map(str, cell.kernel_size))} reads it"
+    )
+    return {"feature": None, "moved": count, "of": of, "text": text}
 
 
 def _split(x: np.ndarray, n: int, back: bool) -> tuple[np.ndarray, slice]:

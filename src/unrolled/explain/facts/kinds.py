@@ -37,7 +37,19 @@ EQUATIONS = {
         "h_t = z * h_(t-1) + (1 - z) * hh",
     ],
     "SimpleRNN": ["h_t = {t}(x_t W + h_(t-1) R + b)"],
+    "convolved LSTM": [
+        "i, f, o = {s}(conv(x_t, W) + conv(h_(t-1), R) + b)",
+        "g = {t}(conv(x_t, W) + conv(h_(t-1), R) + b)",
+        "c_t = f * c_(t-1) + i * g",
+        "h_t = o * {t}(c_t)",
+    ],
+    "convolved GRU": [
+        "z, r = {s}(conv(x_t, W) + conv(h_(t-1), R) + b)",
+        "hh = {t}(conv(x_t, W) + b + conv(r * h_(t-1), R))",
+        "h_t = z * h_(t-1) + (1 - z) * hh",
+    ],
 }
+CONVOLVED = {"ConvLSTMCell": "LSTM", "ConvGRUCell": "GRU"}
 
 
 def names(thing: Any) -> list[str]:
@@ -45,10 +57,32 @@ def names(thing: Any) -> list[str]:
     return [c.__name__ for c in type(thing).__mro__]
 
 
-def is_convolutional(layer: Any) -> bool:
-    """A ConvLSTM or ConvGRU: its state is an image; words describe it, no trace."""
-    half = getattr(layer, "forward_layer", layer)
-    return not {"ConvLSTMCell", "ConvGRUCell"}.isdisjoint(names(half.cell))
+def convolved(cell: Any) -> str | None:
+    """LSTM or GRU where the products of a cell are convolutions: its states are images.
+
+    None for any other cell.
+    """
+    found = [kind for name, kind in CONVOLVED.items() if name in names(cell)]
+    ours = all(hasattr(cell, key) for key in ("rank", "filters", "kernel_size"))
+    return found[0] if found and ours else None
+
+
+def gated_as(cell: Any, kind: str) -> str | None:
+    """Which of the three has the gates of a cell; None: its gates are not known."""
+    return (
+        convolved(cell) if kind == "convolutional" else kind if kind in GATES else None
+    )
+
+
+def window(cell: Any, kind: str) -> int:
+    """How many positions of an image one number of a gate reads; else 1."""
+    return prod(cell.kernel_size) if kind == "convolutional" else 1
+
+
+def positions(cell: Any) -> int:
+    """How many positions an image of the state has; 1 where it is none."""
+    sizes = state_sizes(cell) if convolved(cell) else []
+    return prod(sizes[0]) // cell.filters if sizes else 1
 
 
 def is_bidirectional(layer: Any) -> bool:
@@ -61,9 +95,14 @@ def is_recurrent(layer: Any) -> bool:
 
 
 def kind_of(cell: Any) -> str:
-    """LSTM, GRU, SimpleRNN, stack or custom, by class name and weight shapes."""
+    """LSTM, GRU, SimpleRNN, stack, convolutional or custom.
+
+    By class name and weight shapes.
+    """
     if "StackedRNNCells" in names(cell):
         return "stack"
+    if convolved(cell):
+        return "convolutional"
     for kind, gates in GATES.items():
         if f"{kind}Cell" not in names(cell) or getattr(cell, "variant", ""):
             continue
@@ -85,6 +124,9 @@ def state_sizes(cell: Any) -> list[tuple[int, ...]]:
     """
     if not hasattr(cell, "state_size"):
         return []
+    if convolved(cell) and cell.built:
+        fresh = jax.eval_shape(lambda: cell.get_initial_state(batch_size=1))
+        return [tuple(state.shape[1:]) for state in fresh]
     view = as_cell(cell)
     sizes = [shape.sizes for shape in jax.tree.leaves(view.state_shapes)]
     given = memory.shapes(cell)
@@ -95,7 +137,13 @@ def state_sizes(cell: Any) -> list[tuple[int, ...]]:
 
 
 def output_size(cell: Any) -> int:
-    """Numbers in the output of a step, of all its arrays together."""
+    """Numbers in the output of a step, of all its arrays together.
+
+    Of an image, those of one position.
+    """
+    if convolved(cell):
+        many = cell.kernel.shape[-2] if getattr(cell, "skip_connection", False) else 0
+        return int(cell.filters + many)
     outputs = jax.tree.leaves(as_cell(cell).output_shapes)
     return sum(prod(shape.sizes) for shape in outputs)
 
@@ -103,8 +151,10 @@ def output_size(cell: Any) -> int:
 def width(cell: Any) -> int:
     """U: the cell's units, where a state is so wide; else the first state's width.
 
-    They differ where h is projected.
+    They differ where h is projected. Of an image, its channels.
     """
+    if convolved(cell):
+        return int(cell.filters)
     sizes = state_sizes(cell)
     units = getattr(cell, "units", None)
     widths = [size[-1] for size in sizes if size]
@@ -129,7 +179,8 @@ def state_keys(cell: Any, kind: str) -> list[str]:
 
     Of several cells in one, with the place of each: h0, c0, h1 ...
     """
-    known = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}.get(kind)
+    carried = {"LSTM": ["h", "c"], "GRU": ["h"], "SimpleRNN": ["h"]}
+    known = carried.get(gated_as(cell, kind) or "")
     if known:
         return known
     tree = jax.tree_util.tree_leaves_with_path(names_of(as_cell(cell)))
@@ -156,17 +207,24 @@ def states(cell: Any, kind: str) -> list[dict[str, Any]]:
             "name": state_name(key),
             "shape": list(shape),
             "size": prod(shape),
-            "is_output": key == "h" and kind in GATES,
+            "is_output": key == "h" and _gives_h(cell, kind),
         }
         for key, shape in zip(keys, sizes, strict=True)
     ]
 
 
+def _gives_h(cell: Any, kind: str) -> bool:
+    """Whether what a step returns is h."""
+    known = gated_as(cell, kind) is not None
+    return known and not getattr(cell, "skip_connection", False)
+
+
 def gates(cell: Any, kind: str) -> list[dict[str, Any]]:
     """The blocks of `units` pre-activations, in weight order."""
     rows = []
-    for order, (key, keras_key, name, which) in enumerate(GATES.get(kind, [])):
-        columns = [order * cell.units, (order + 1) * cell.units]
+    known, wide = GATES.get(gated_as(cell, kind) or "", []), width(cell)
+    for order, (key, keras_key, name, which) in enumerate(known):
+        columns = [order * wide, (order + 1) * wide]
         rows.append(
             {
                 "key": key,
@@ -188,11 +246,16 @@ def weights(cell: Any, kind: str) -> list[dict[str, Any]]:
         "recurrent_kernel": ["units", "gates x units"],
         "bias": ["gates x units"],
     }
+    if kind == "convolutional":
+        around = ["window"] * cell.rank
+        axes = {key: ["gates x channels"] for key in axes}
+        axes["kernel"] = [*around, "channels of x", *axes["kernel"]]
+        axes["recurrent_kernel"] = [*around, "channels of h", *axes["recurrent_kernel"]]
     rows = []
     for weight in cell.weights:
         name = weight.name if isinstance(weight.name, str) else str(weight.name)
         shape = [int(n) for n in weight.shape]
-        meaning = axes.get(name) if kind in GATES else None
+        meaning = axes.get(name) if gated_as(cell, kind) else None
         if meaning and name == "bias" and len(shape) == 2:
             meaning = ["input / recurrent", *meaning]
         if meaning and kind == "SimpleRNN":
@@ -219,18 +282,26 @@ def bias_rows(cell: Any, kind: str) -> int:
 
 def formula(cell: Any, kind: str, d: int, params: int) -> dict[str, Any] | None:
     """The parameter formula with this cell's numbers, or None where none applies."""
-    if kind not in GATES:
+    base = gated_as(cell, kind)
+    if base is None:
         return None
-    u, g, bias = cell.units, len(GATES[kind]), bias_rows(cell, kind)
-    count = count_weights(kind, d, u, bias)
+    u, g, bias = width(cell), len(GATES[base]), bias_rows(cell, kind)
+    around = window(cell, kind)
+    count = count_weights(base, d, u, bias, around)
     tail = f" + {bias}" if bias else ""
     lead = [f"{g} × "] if g > 1 else [""]
+    symbolic, numeric = f"D + U{tail}", f"{d:,} + {u:,}{tail}"
+    if kind == "convolutional":
+        taps = " × ".join(map(str, cell.kernel_size))
+        symbolic = f"window × (D + U){tail}"
+        numeric = f"{taps} × ({d:,} + {u:,}){tail}"
     return {
-        "symbolic": ("G × " if g > 1 else "") + f"U × (D + U{tail})",
-        "numeric": f"{lead[0]}{u:,} × ({d:,} + {u:,}{tail}) = {count:,}",
+        "symbolic": ("G × " if g > 1 else "") + f"U × ({symbolic})",
+        "numeric": f"{lead[0]}{u:,} × ({numeric}) = {count:,}",
         "G": g,
         "U": u,
         "D": d,
+        "window": around,
         "bias_rows": bias,
         "total": count,
         "equals_keras": count == params,
@@ -249,9 +320,11 @@ def numbers(cell: Any, kind: str, d: int, steps: int | None) -> dict[str, Any]:
         "multiply_adds_step": None,
         "multiply_adds_sequence": None,
     }
-    if kind in GATES:
-        step = len(GATES[kind]) * cell.units * (d + cell.units)
-        result["per_unit"] = params // cell.units if params % cell.units == 0 else None
+    base = gated_as(cell, kind)
+    if base:
+        u = width(cell)
+        step = len(GATES[base]) * u * (d + u) * window(cell, kind) * positions(cell)
+        result["per_unit"] = params // u if params % u == 0 else None
         result["multiply_adds_step"] = step
         result["multiply_adds_sequence"] = step * steps if steps else None
     return result
@@ -260,7 +333,8 @@ def numbers(cell: Any, kind: str, d: int, steps: int | None) -> dict[str, Any]:
 def equations(cell: Any, kind: str) -> list[str]:
     """The step in symbols, with this cell's own activations."""
     before = kind == "GRU" and not getattr(cell, "reset_after", False)
-    lines = EQUATIONS.get("GRU before" if before else kind, [])
+    which = f"convolved {convolved(cell)}" if kind == "convolutional" else kind
+    lines = EQUATIONS.get("GRU before" if before else which, [])
     gate = activation_name(getattr(cell, SIGMOID, None))
     new = activation_name(getattr(cell, TANH, None))
     found = [line.format(s=gate, t=new) for line in lines]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..blobs import number as exact
 from ..gates import GATES
+from . import images, kinds
 from .activations import activation_name
 from .stepping import before, read_weights
 from .trace import Reading, Trace
@@ -45,7 +46,7 @@ def ledger(
     if "bias" in w:
         bias = np.atleast_2d(w["bias"])
     gates = []
-    for k, (key, _, name, which) in enumerate(GATES[kind]):
+    for k, (key, *_) in enumerate(GATES[kind]):
         column = k * u + unit
         x_terms = w["kernel"][:, column] * x
         weight, source, label, scale = w["recurrent_kernel"][:, column], h, "h", None
@@ -58,17 +59,51 @@ def ledger(
         share = 1.0 if scale is None else scale
         h_terms = weight * source * share
         biases = [float(b) for b in bias[:, column]] if "bias" in w else []
-        scaled = [b * (share if n == 1 else 1.0) for n, b in enumerate(biases)]
         terms = [
             ("x", n, w["kernel"][n, column], x[n], x_terms[n]) for n in range(len(x))
         ]
         terms += [(label, n, weight[n], source[n], h_terms[n]) for n in range(u)]
-        terms.sort(key=lambda term: (-abs(term[4]), term[0], term[1]))
+        gates.append((terms, biases, scale))
+    return _closed(cell, kind, found, (row, step, unit), gates)
+
+
+def ledger_of_image(
+    cell: Any, reading: Reading, found: Trace, place: Any, unit: int, step: int
+) -> dict[str, Any]:
+    """The same of one channel at one position of the first example.
+
+    Args:
+        cell: a cell of images.
+        reading: what it read, whole images.
+        found: its trace, of whole images.
+        place: the position.
+        unit: the channel of h.
+        step: t.
+    """
+    kind = kinds.gated_as(cell, "convolutional") or ""
+    added = images.terms(cell, reading, found, place, unit, step)
+    gates = [(terms, biases, None) for terms, biases in added]
+    one = images.of_place(cell, reading, found, place)[1]
+    return _closed(cell, kind, one, (0, step, unit), gates)
+
+
+def _closed(
+    cell: Any, kind: str, found: Trace, at: tuple[int, int, int], gates: list[Any]
+) -> dict[str, Any]:
+    """Sums of terms (from, index, weight, value, product), and the gates themselves."""
+    row, step, unit = at
+    rows = []
+    for (key, _, name, which), (terms, biases, scale) in zip(
+        GATES[kind], gates, strict=True
+    ):
+        share = 1.0 if scale is None else scale
+        scaled = [b * (share if n == 1 else 1.0) for n, b in enumerate(biases)]
+        terms = sorted(terms, key=lambda term: (-abs(term[4]), term[0], term[1]))
         rest = float(sum(term[4] for term in terms[LARGEST:]))
         total = float(sum(term[4] for term in terms)) + sum(scaled)
         pre = float(found.pre[key][row, step, unit])
         value = found.gates[key] if key in found.gates else found.states["h"]
-        gates.append(
+        rows.append(
             {
                 "key": key,
                 "name": name,
@@ -76,7 +111,7 @@ def ledger(
                 "terms": [
                     {
                         "from": term[0],
-                        "index": int(term[1]),
+                        "index": term[1],
                         "weight": number(term[2]),
                         "value": number(term[3]),
                         "product": number(term[4]),
@@ -92,24 +127,28 @@ def ledger(
                 "difference": number(abs(total - pre)),
             }
         )
-    return {"unit": int(unit), "step": int(step), "example": int(row), "gates": gates}
+    return {"unit": int(unit), "step": int(step), "example": int(row), "gates": rows}
 
 
 def ledgers(
     layer: Any, kind: str, reading: Reading, found: Trace, units: list[int], steps: int
 ) -> list[dict[str, Any]]:
     """A few ledgers: the liveliest units at the first, middle and last read step."""
-    if kind not in GATES or not found.pre:
+    base = kinds.gated_as(layer.cell, kind)
+    if base is None or not found.pre:
         return []
     read = np.ones(steps, bool)
     if reading.mask is not None:
         read = reading.mask[0, :steps]
-    at = np.flatnonzero(read)
-    if not at.size:
+    steps_read = np.flatnonzero(read)
+    if not steps_read.size:
         return []
-    chosen = sorted({int(at[0]), int(at[len(at) // 2]), int(at[-1])})
+    chosen = sorted({int(steps_read[k]) for k in (0, len(steps_read) // 2, -1)})
+    place = images.liveliest(layer.cell, found.states["h"]) if base != kind else None
     return [
         ledger(layer, kind, reading, found, unit, step, 0)
+        if place is None
+        else ledger_of_image(layer.cell, reading, found, place, unit, step)
         for unit in units[:2]
         for step in chosen
     ]

@@ -83,7 +83,7 @@ def pack(
     main = next(iter(found.states.values()))
     flat = {k: v.reshape(*v.shape[:2], -1) for k, v in found.states.items()}
     b, t = main.shape[:2]
-    arrays = _arrays(kind, flat, found)
+    arrays = _arrays(kinds.gated_as(layer.cell, kind), flat, found)
     # States of a custom cell may differ in width; the widest array has every row.
     widest = max((values for _, values in arrays), key=lambda one: one.shape[-1])
     u = widest.shape[-1]
@@ -145,12 +145,12 @@ def pack(
     }
 
 
-def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
+def _arrays(base: str | None, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
     rows = []
     for key, values in flat.items():
         name = kinds.state_name(key)
         rows.append(({"key": key, "name": name, "role": "state"}, values))
-    for key, _, name, which in GATES.get(kind, []):
+    for key, _, name, which in GATES.get(base or "", []):
         if key in found.gates:
             role = "gate" if which == SIGMOID else "candidate"
             rows.append(({"key": key, "name": name, "role": role}, found.gates[key]))
@@ -162,7 +162,7 @@ def _arrays(kind: str, flat: dict[str, np.ndarray], found: Trace) -> list[Any]:
         and np.array_equal(v, found.output, equal_nan=True)
         for v in flat.values()
     )
-    if kind not in GATES and not same:
+    if base is None and not same:
         row = {"key": "y", "name": "output", "role": "output"}
         rows.append((row, found.output.reshape(*found.output.shape[:2], -1)))
     for row, values in rows:
@@ -185,6 +185,9 @@ def embed(
     layer: Any, kind: str, reading: Reading, found: Trace | None, room: int
 ) -> dict[str, Any]:
     """The `embedded` facts: weights small enough to recompute from."""
+    if kind == "convolutional":
+        why = "its products are convolutions; what is shown was recorded when it ran"
+        return {"embedded": False, "why": why}
     if kind not in GATES:
         return {"embedded": False, "why": f"a {kind} cell has no known formula"}
     if found is None or not found.pre:

@@ -10,13 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import code, kinds, pack, sentences, several, shapes, strip
+from ...cells.keras_style import as_cell
+from ...cells.states import names_of
+from ...cells.states import pack as packed
+from . import attention, code, images, kinds, pack, sentences, several, shapes, strip
 from .activations import activation_name
 from .doubles import Doubles
 from .experiments import experiments
 from .ledger import ledgers
 from .memory import remembered
-from .stepping import flat
+from .stepping import flat, initial_states
 from .together import Together, reason
 from .trace import NotDrawn, Reading, Trace, trace
 from .watch import Call
@@ -120,8 +123,8 @@ def _layer(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
 def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     place, layer, call = job.place, job.layer, job.call
     cell = layer.cell
-    image = kinds.is_convolutional(layer)
-    kind = "convolutional" if image else kinds.kind_of(cell)
+    kind = kinds.kind_of(cell)
+    image = kind == "convolutional"
     shape = _declared(place.layer, call)
     facts |= {
         "name": str(layer.name),
@@ -141,11 +144,12 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     if major:
         x_shape[0], x_shape[1] = x_shape[1], x_shape[0]
         steps = x_shape[1]
-    d = [1, *x_shape[2:]][-1]  # ids (B, T) are one number a step
+    # Ids (B, T) are one number a step; each position of an image has so many.
+    d = cell.kernel.shape[-2] if image else [1, *x_shape[2:]][-1]
     facts |= {
-        "U": int(cell.filters) if image else kinds.width(cell),
-        "D": int(cell.kernel.shape[-2] if image else d),
-        "P": int(cell.filters) if image else kinds.output_size(cell),
+        "U": kinds.width(cell),
+        "D": int(d),
+        "P": kinds.output_size(cell),
         "T": {"value": steps, "declared": shape[0 if major else 1]},
         "B": {"value": x_shape[0], "declared": shape[1 if major else 0]},
         "reads": "",
@@ -163,6 +167,8 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
             {"class": type(each).__name__, "U": kinds.width(each)}
             for each in cell.cells
         ]
+    if image:
+        facts["image"] = images.shape(cell, x_shape[2:])
     inner = _one_step(call.arguments["x"] if call else None, x_shape)
     if len(jax.tree.leaves(inner)) > 1:
         each = [prod(one.shape) for one in jax.tree.leaves(inner)]
@@ -171,21 +177,26 @@ def _filled(facts: dict[str, Any], job: Job, budget: int, room: int) -> int:
     if call and call.arguments.get("memory") is not None:
         read = jax.tree.leaves(call.arguments["memory"])
         facts["memory"] = [[int(n) for n in array.shape[1:]] for array in read]
+        looks = attention.look(facts, cell, call.arguments.get("memory_mask"))
+        facts |= {"attention": looks} if looks else {}
     facts["sentences"] = sentences.sentences(facts)
     facts["sentence"] = " ".join(facts["sentences"])
     facts["axes"] = sentences.axes(facts)
     facts["collisions"] = sentences.collisions(facts["axes"])
     facts |= {"returns": None, "experiments": {}, "ledgers": [], "claims": []}
-    if image:
-        why = "its states are images; they are described in words and shapes only"
-        facts |= {"trace": {"drawn": False, "why": why}}
-        facts["embedded"] = {"embedded": False, "why": why}
-        return 0
     found, reading = _run(facts, job, kind, steps or 4, inner)
     if found is None or reading is None:
         facts["embedded"] = {"embedded": False, "why": facts["trace"]["why"]}
         return 0
-    facts["trace"] = pack.pack(layer, kind, reading, found, budget)
+    if "attention" in facts:
+        looks = facts["attention"]
+        looks["maps"] = attention.recorded(found, looks)
+    shown = reading, found
+    if image:
+        facts["image"] |= images.recorded(cell, reading, found)
+        place = images.liveliest(cell, found.states["h"])
+        shown = images.of_place(cell, reading, found, place)
+    facts["trace"] = pack.pack(layer, kind, *shown, budget)
     limit = facts["trace"]["steps"]["shown"][1]
     best = facts["trace"]["best_units"]
     facts["ledgers"] = ledgers(layer, kind, reading, found, best, limit)
@@ -216,9 +227,9 @@ def _run(
         found = drawing() if drawing else None
     except NotDrawn as why:
         facts["trace"] = {"drawn": False, "why": str(why)}
-    bias = kinds.bias_rows(layer.cell, kind)
     facts["experiments"] = variants()
-    facts["experiments"]["sweep"] = shapes.sweep(kind, facts["D"], bias, facts["U"])
+    base = kinds.gated_as(layer.cell, kind)
+    facts["experiments"]["sweep"] = shapes.sweep(facts["numbers"]["formula"], base)
     facts["experiments"] |= trying(found) if trying else {}
     return found, reading
 
@@ -248,11 +259,21 @@ def _reading(facts: dict[str, Any], job: Job, inner: Any) -> Reading:
     if leaves:
         if facts["wrapper"]:
             half = len(leaves) // 2
-            leaves = leaves[:half] if facts["direction"] == "forward" else leaves[half:]
-        start = flat(leaves)
+            back = facts["direction"] == "backward"
+            initial = leaves[half:] if back else leaves[:half]
+        start = _started(layer.cell, initial, len(x))
     elif start is None and getattr(layer, "learn_initial_state", False):
         start = flat(layer.get_initial_state(len(x)))
     return Reading(x, mask, start, inner if "beside" in facts else None)
+
+
+def _started(cell: Any, given: Any, rows: int) -> list[Any]:
+    """All states of what was handed in, where some may be left out, or have names."""
+    view = as_cell(cell)
+    if view is not cell:
+        return flat(given)
+    fresh = initial_states(cell, rows)
+    return flat(packed(view.complete(given, fresh), fresh, names_of(view)))
 
 
 def _old_cells(layer: Any) -> list[dict[str, Any]]:

@@ -27,8 +27,8 @@ def flags_of(layer: Any) -> dict[str, bool]:
 
 def outputs(cell: Any, kind: str) -> list[str]:
     """The names of a step's output: h where it is h, else y."""
-    if kind in GATES:
-        return ["h"]
+    if kind in GATES or kinds.convolved(cell):
+        return ["h"] if not getattr(cell, "skip_connection", False) else ["y"]
     try:
         many = len(jax.tree.leaves(as_cell(cell).output_shapes))
     except Exception:  # a stranger's cell may say anything of its output
@@ -107,7 +107,8 @@ def _axes(layer: Any, rank: int, steps: bool, last: str) -> Axes:
     first: Axes = ["batch", "steps"] if steps else ["batch"]
     if steps and getattr(layer, "time_major", False):
         first.reverse()
-    image = kinds.is_convolutional(layer)
+    half = getattr(layer, "forward_layer", layer)
+    image = kinds.convolved(half.cell) is not None
     inner: Axes = [None] * max(rank - len(first), 0)
     if inner and not image:
         inner[-1] = last

@@ -11,19 +11,15 @@ from ..words import listed, plural
 def sentences(facts: dict[str, Any]) -> list[str]:
     """The sentence of one recurrent layer, from its facts so far."""
     kind, u, d, t = facts["kind"], facts["U"], facts["D"], facts["T"]["value"]
-    if kind == "convolutional":
-        both = "LSTM" in facts["cell_class"]
-        state = "h and c are images" if both else "h is an image"
-        rest = "not rows of units; words and shapes describe it."
-        return [
-            f"A {facts['class']}: one cell, the same weights at every step.",
-            f"Its {state} of {plural(u, 'channel')}, {rest}",
-        ]
     noun = kind if kind in GATES else facts["cell_class"]
     backwards = facts["direction"] == "backward"
     times = "once" if t == 1 else f"{t:,} times"
     bare = noun.lower().endswith("cell")
-    first = f"One {noun}{'' if bare else ' cell'}, {plural(u, 'unit')} wide, "
+    image = facts.get("image")
+    wide = f"{plural(u, 'unit')} wide"
+    if image:
+        wide = f"with windows of {by(image['kernel_size'])}"
+    first = f"One {noun}{'' if bare else ' cell'}, {wide}, "
     if facts.get("cells"):
         first = f"{stack(facts['cells'])}, "
     if t is None:
@@ -32,10 +28,16 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         first += f"applied {times} with the same weights"
         first += ", from the last step to the first." if backwards else "."
     said = [first, f"Each step reads {plural(d, 'feature')}."]
+    if image:
+        said[1] = f"Each step reads an image of {by(image['reads'])} positions"
+        said[1] += f" with {plural(d, 'channel')}."
     if facts.get("beside"):
         more, called = facts["beside"]["size"], facts["beside"]["name"]
         said[1] += f" Beside them it reads {plural(more, 'number')} more"
         said[1] += f": {called}." if called else "."
+    if facts.get("attention"):
+        wide = facts["attention"]["width"]
+        said[1] += f" Beside them it reads the attention of the step before, {wide:,}."
     if facts.get("memory"):
         shapes = [" x ".join(f"{n:,}" for n in shape) for shape in facts["memory"]]
         said[1] += (
@@ -44,13 +46,32 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         )
     if facts["T"]["declared"] is None and t is not None:
         said[1] += " The model leaves T open: it comes from the input."
-    said.append(state_sentence(facts["states"]))
+    said.append(images_sentence(facts) if image else state_sentence(facts["states"]))
     said.append(output_sentence(facts))
+    if image:
+        said.append("At every position and step the same weights are used.")
+        return said
     if t is not None and u == t:
         said.append(f"That there are {u:,} units and {t:,} steps is a coincidence.")
     else:
         said.append(f"{u:,} is not the number of steps.")
     return said
+
+
+def by(sizes: list[int]) -> str:
+    """3 x 3; of one size 3."""
+    return " x ".join(f"{n:,}" for n in sizes)
+
+
+def images_sentence(facts: dict[str, Any]) -> str:
+    """How large the images are that are carried."""
+    both = len(facts["states"]) > 1
+    gives, size = facts["image"]["gives"], facts["states"][0]["size"]
+    are = "h and c are images" if both else "h is an image"
+    return (
+        f"{are} of {plural(facts['U'], 'channel')} and {by(gives)} positions: "
+        f"{plural(size, 'number')} per example{' each' if both else ''}."
+    )
 
 
 def stack(cells: list[dict[str, Any]]) -> str:
@@ -88,13 +109,15 @@ def state_sentence(states: list[dict[str, Any]]) -> str:
 def output_sentence(facts: dict[str, Any]) -> str:
     many = facts["config"].get("return_sequences")
     t = facts["T"]["value"]
-    if facts["kind"] in GATES:
+    if any(state["is_output"] for state in facts["states"]):
         if not many:
             return "The output is h."
         return (
             f"The output is h at {f'each of the {t:,} steps' if t else 'every step'}."
         )
     each = " at every step" if many else ""
+    if facts.get("image"):
+        return f"The output is h, and the image that was read behind it{each}."
     return f"The output is {plural(facts['P'], 'number')} per example{each}."
 
 
@@ -107,6 +130,11 @@ def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
     # Where h is projected, c is as wide as the units.
     wide = [s["key"] for s in facts["states"] if s["shape"][-1:] == [facts["U"]]]
     main = wide[0] if wide else "state"
+    reads = "numbers that one step reads"
+    width = f"width of the state: one number of {main} per unit, example and step"
+    if facts.get("image"):
+        reads = "channels of x: numbers that each of its positions has"
+        width = "channels of the state: each position has one number of each"
     return [
         {
             "key": "batch",
@@ -127,15 +155,14 @@ def axes(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "letter": "D",
             "size": facts["D"],
             "declared": facts["D"],
-            "text": "numbers that one step reads",
+            "text": reads,
         },
         {
             "key": "units",
             "letter": "U",
             "size": facts["U"],
             "declared": facts["U"],
-            "text": f"width of the state: one number of {main} per unit, example and "
-            "step",
+            "text": width,
         },
     ]
 

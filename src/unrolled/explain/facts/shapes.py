@@ -77,6 +77,7 @@ def unlike(*sizes: int | None) -> int:
 def affordable(layer: Any, steps: int, batch: int, budget: int = BUDGET) -> int:
     """How many of these steps an experiment may run."""
     step = sum(prod(w.shape) for w in layer.cell.weights) * batch
+    step *= kinds.positions(layer.cell)
     return max(1, min(steps, budget // max(step, 1)))
 
 
@@ -199,12 +200,15 @@ def other_steps(together: Together, layer: Any, t: int, inner: Any) -> Rows:
 
 def other_units(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
     """Half and twice the units: what moves and what does not."""
-    units = getattr(layer.cell, "units", None)
-    if kind not in GATES or not units:
+    word = "filters" if kind == "convolutional" else "units"
+    units = getattr(layer.cell, word, None)
+    known = kind in GATES or (units and word in layer.get_config())
+    if not known or not units:
         why = f"a {kind} cell has no `units` argument that can be changed from outside"
         return lambda: [{"ran": False, "why": why, "text": why}]
     widths = list(dict.fromkeys((max(1, units // 2), 2 * units)))
-    others = [_resized(together, layer, kind, width, inner) for width in widths]
+    changes = [{word: width} for width in widths]
+    others = [_resized(together, layer, kind, change, inner) for change in changes]
 
     def row(width: int, job: Callable[[], Any]) -> dict[str, Any]:
         row: dict[str, Any] = {"units": width, "ran": False}
@@ -213,12 +217,12 @@ def other_units(together: Together, layer: Any, kind: str, inner: Any) -> Rows:
         except Exception as error:
             return row | {
                 "why": reason(error),
-                "text": f"{width:,} units: {reason(error)}",
+                "text": f"{width:,} {word}: {reason(error)}",
             }
         row |= {"ran": True, "output": output, "params": count(other)}
         row["state"] = sum(prod(s) for s in kinds.state_sizes(other.cell))
         row["text"] = (
-            f"ran it with {width:,} units: {row['params']:,} weights, state "
+            f"ran it with {width:,} {word}: {row['params']:,} weights, state "
             f"{row['state']:,} numbers, output {returned.text(row['output'])}"
         )
         return row
@@ -231,10 +235,13 @@ def other_features(together: Together, layer: Any, kind: str, inner: Any) -> Row
     if not isinstance(inner, jax.ShapeDtypeStruct) or not inner.shape:
         why = "each of its steps reads no single row of features"
         return lambda: [{"ran": False, "why": why, "text": why}]
+    if getattr(layer.cell, "data_format", "") == "channels_first":
+        why = "its channels come first"
+        return lambda: [{"ran": False, "why": why, "text": why}]
     *first, d = inner.shape
     widths = list(dict.fromkeys((max(1, d // 2), 2 * d)))
     likes = [jax.ShapeDtypeStruct((*first, d), inner.dtype) for d in widths]
-    others = [_resized(together, layer, kind, None, like) for like in likes]
+    others = [_resized(together, layer, kind, {}, like) for like in likes]
 
     def row(d: int, job: Callable[[], Any]) -> dict[str, Any]:
         try:
@@ -257,25 +264,27 @@ def _resized(
     together: Together,
     layer: Any,
     kind: str,
-    units: int | None,
+    sizes: dict[str, int],
     inner: Any,
 ) -> Callable[[], Any]:
     """A twin of another size, built and executed: the twin and its output's shape."""
     changes: dict[str, Any] = {"stateful": False, "return_state": False}
-    changes |= {"return_sequences": False} if units is None else {"units": units}
+    changes |= sizes or {"return_sequences": False}
     for key in ("return_all_states", "time_major"):
         if getattr(layer, key, False):
             changes[key] = False
     if kind in GATES:
-        cost = count_weights(kind, inner.shape[-1], units or layer.cell.units, 1)
+        units = int(sizes.get("units") or layer.cell.units)
+        cost = count_weights(kind, inner.shape[-1], units, 1)
         if cost > LARGEST_TWIN:
             return _raising(ValueError(f"{cost:,} weights are too many to try"))
     try:
         other = twin(layer, **changes)
-        other.build(along((1, 2), inner))
+        other.build(along((1, 2), inner), **memory.shapes(layer.cell))
     except Exception as error:
         return _raising(error)
-    job = together.add(other, ones((1, 2), inner), layer=other)
+    call = lambda x: other(x, **memory.of(layer.cell, 1))  # noqa: E731
+    job = together.add(call, ones((1, 2), inner), layer=other)
     return lambda: (other, shapes_of(job())[0])
 
 
@@ -291,13 +300,20 @@ def variants(
     return lambda: {key: finish() for key, finish in rows.items()}
 
 
-def sweep(kind: str, d: int, bias: int, units: int) -> list[dict[str, int]]:
-    """Weights by units, from the formula: for a plot."""
-    if kind not in GATES:
+def sweep(formula: dict[str, Any] | None, kind: str | None) -> list[dict[str, int]]:
+    """Weights by units, from the formula: for a plot.
+
+    Args:
+        formula: what the layer's numbers say of it.
+        kind: which of the three the cell is like.
+    """
+    if not formula or not kind:
         return []
+    units, rest = formula["U"], [formula["bias_rows"], formula["window"]]
     widths = sorted({2**k for k in range(11)} | {units, 2 * units})
     widths = [w for w in widths if w <= max(HIGHEST_SWEEP, 2 * units)]
-    return [{"units": w, "params": count_weights(kind, d, w, bias)} for w in widths]
+    counted = [count_weights(kind, formula["D"], w, *rest) for w in widths]
+    return [{"units": w, "params": n} for w, n in zip(widths, counted, strict=True)]
 
 
 def as_bool(mask: Any) -> np.ndarray:

@@ -136,6 +136,8 @@ def flat(tree: Any) -> list[np.ndarray]:
 
 def initial_states(cell: Any, batch: int) -> Any:
     """The states of fresh sequences, in the form that the cell reads them."""
+    if kinds.convolved(cell):  # Keras's own says how many states it has here alone
+        return list(cell.get_initial_state(batch_size=batch))
     memory_shape = memory.shapes(cell).get("memory_shape")
     return contract.initial_states(as_cell(cell), batch, memory_shape)
 

@@ -139,8 +139,10 @@ def edges(model: Any, found: list[Place]) -> list[dict[str, Any]]:
             own = {id(one) for one in inner}
             for layer in inner:
                 for node in layer._inbound_nodes:
+                    # Masks come from operations that are no layers of anybody's.
                     sources = [t._keras_history.operation for t in node.input_tensors]
-                    if all(id(source) in own for source in sources):
+                    known = [one for one in sources if hasattr(one, "trainable")]
+                    if all(id(source) in own for source in known):
                         _wire_node(layer, node, add)
         for one in inner:
             wire(one)
@@ -158,22 +160,28 @@ def edges(model: Any, found: list[Place]) -> list[dict[str, Any]]:
 
 def _wire_node(layer: Any, node: Any, add: Any) -> None:
     recurrent = kinds.is_recurrent(layer) or kinds.is_bidirectional(layer)
-    data: list[Any] = []
-    for number, argument in enumerate(node.arguments.args):
-        if recurrent and number == 1:
-            continue
-        if recurrent and isinstance(argument, (list, tuple)):
-            data += list(argument[:1])
-        else:
-            data.append(argument)
-    handed = {id(t) for t in _tensors(data)}
+    started = list(node.arguments.args[1:2]) if recurrent else []
+    given = node.arguments.kwargs if recurrent else {}
+    handed = {
+        "state": [*started, given.get("initial_state"), *_rest(node, recurrent)],
+        "memory": [given.get("memory")],
+    }
+    kind_of = {id(t): kind for kind, tree in handed.items() for t in _tensors(tree)}
+    texts = {
+        "data": "",
+        "state": "the state of {} after its last step is the first state of {}",
+        "memory": "what {} gives is the memory of {}, the same at every step",
+    }
     for tensor in node.input_tensors:
         source = tensor._keras_history.operation
-        if recurrent and id(tensor) not in handed:
-            text = "the final state starts this layer's state"
-            add(source, layer, "state", text)
-        else:
-            add(source, layer, "data", "")
+        kind = kind_of.get(id(tensor), "data")
+        add(source, layer, kind, texts[kind].format(source.name, layer.name))
+
+
+def _rest(node: Any, recurrent: bool) -> list[Any]:
+    """States that come in one list with the sequence, as Keras takes them."""
+    first = node.arguments.args[:1] if recurrent else ()
+    return list(first[0][1:]) if first and isinstance(first[0], (list, tuple)) else []
 
 
 def _tensors(tree: Any) -> list[Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..gates import GATES
-from . import kinds, memory, several
+from . import images, kinds, memory, several
 from .doubles import with_flags
 from .stepping import (
     Stepper,
@@ -172,7 +172,7 @@ def trace(
         except Exception as error:  # a stranger's cell may raise anything
             why = reason(error)
             raise NotDrawn(f"the cell could not be stepped by itself: {why}") from error
-        if kind in GATES and reading.inner is None:
+        if kinds.gated_as(layer.cell, kind) and reading.inner is None:
             _add_gates(found, layer, kind, reading)
         else:
             _add_asked(found, layer, reading)
@@ -243,12 +243,17 @@ def _add_gates(found: Trace, layer: Any, kind: str, reading: Reading) -> None:
     read = np.ones(found.output.shape[:2], bool)
     read = read if reading.mask is None else reading.mask
     with np.errstate(all="ignore"):
-        pre, values = gate_values(cell, kind, read_weights(cell), reading.x, old["h"])
-        new = combine(cell, kind, values, old)
+        if kind == "convolutional":
+            pre, values = images.gate_values(cell, reading.x, old["h"])
+        else:
+            weights = read_weights(cell)
+            pre, values = gate_values(cell, kind, weights, reading.x, old["h"])
+        base = kinds.gated_as(cell, kind) or ""
+        new = combine(cell, base, values, old)
     gap = max(difference(new[key][read], found.states[key][read]) for key in keys)
     if gap > found.tolerance:
         found.notes.append(
-            f"its gates do not follow the {kind} formula (they would differ by "
+            f"its gates do not follow the {base} formula (they would differ by "
             f"{gap:.3g}); only its states are drawn"
         )
         return
@@ -257,7 +262,8 @@ def _add_gates(found: Trace, layer: Any, kind: str, reading: Reading) -> None:
         found.pre = pre
         return
     for key in values:  # a skipped step has no gate values
-        values[key] = np.where(read[..., None], values[key], np.nan)
+        shown = read.reshape(*read.shape, *[1] * (values[key].ndim - 2))
+        values[key] = np.where(shown, values[key], np.nan)
     found.gates, found.pre = values, pre
 
 

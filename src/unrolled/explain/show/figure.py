@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..blobs import decode
-from . import style
+from . import images, style
 from .figure_parts import (
     INNER,
     LEVELS,
@@ -73,7 +73,7 @@ def render(facts: Facts, rows: int = MAX_ROWS) -> str:
         'aria-labelledby="uf-title uf-desc">'
         f'<title id="uf-title">{safe(facts["title"])}, explained</title>'
         f'<desc id="uf-desc">{safe(summary)}</desc>'
-        f"<style>{_css()}</style><defs>{patterns}{arrows}</defs>"
+        f"<style>{css()}</style><defs>{patterns}{arrows}</defs>"
         f'<rect width="{WIDTH}" height="{n(height)}" class="paper"/>'
         f"{''.join(body)}</svg>\n"
     )
@@ -99,11 +99,12 @@ def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]
         y += 28
         parts.append(text(MARGIN, y, one["text"] + ".", "soft warn"))
     y += 44
-    if layer["kind"] == "convolutional":
-        return "".join(parts), y
     piece, y = unrolled(layer, y)
     parts.append(piece)
-    piece, y = _maps(layer, facts, y + 46, most)
+    if layer.get("image"):
+        piece, y = _images(layer, facts, y + 46)
+    else:
+        piece, y = _maps(layer, facts, y + 46, most)
     parts.append(piece)
     piece, y = _numbers(layer, y + 40)
     return "".join([*parts, piece]), y
@@ -199,6 +200,24 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
     return "".join(parts), y - 10
 
 
+def _images(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:
+    """One step in shapes, then whole images as they were recorded."""
+    stamp = facts["input"]["stamp"]
+    tail = f"  ·  {stamp}" if stamp else ""
+    parts = [text(MARGIN, y, "One step, in shapes", "head")]
+    piece, y = images.step(layer, MARGIN, y + 16)
+    parts += [piece, text(MARGIN, y + 40, f"Images, whole{tail}", "head")]
+    if not layer["trace"]["drawn"]:
+        why = f"Not drawn: {layer['trace']['why']}."
+        return "".join(
+            [*parts, paragraph(MARGIN, y + 66, why, "soft", 120, 22)]
+        ), y + 80
+    said = images.words(layer)
+    parts.append(paragraph(MARGIN, y + 64, said, "soft", 120, 22))
+    piece, y = images.film(layer, MARGIN, y + 64 + 22 * len(wrap(said, 120)))
+    return "".join([*parts, piece]), y
+
+
 def _side(y: float, tall: float, axis: str, size: int) -> list[str]:
     """The vertical axis of a map."""
     x = MARGIN + 60.0
@@ -248,7 +267,7 @@ def _arrow_head(key: str) -> str:
     )
 
 
-def _css() -> str:
+def css() -> str:
     """One style sheet; the dark theme follows the reader's own setting."""
     axes = "".join(
         f".uf .{k}-ink{{fill:var(--{k}-ink)}}.uf .{k}-wash{{fill:var(--{k}-wash)}}"
@@ -279,6 +298,7 @@ def _css() -> str:
         ".uf .pin{fill:none;stroke:var(--soft);stroke-dasharray:1.5 4;"
         "stroke-linecap:round}"
         ".uf .wire{fill:none;stroke:var(--soft);stroke-width:1.75}"
+        ".uf .window{fill:none;stroke:var(--focus);stroke-width:2}"
         ".uf .skipped{fill:var(--paper);fill-opacity:.55}"
         ".uf .dx,.uf .sx{fill:var(--missing);color:var(--missing)}"
         ".uf .heat path{fill:none;stroke:currentColor}"

@@ -69,6 +69,18 @@ def line(points: list[tuple[float, float]], css: str, end: str = "") -> str:
     return f'<path d="{path}" class="{css}"{marker}/>'
 
 
+def wire(x: float, y: float, to_x: float, to_y: float, axis: str) -> str:
+    """A line with a head of its own, for where no marker of the figure is."""
+    along = np.array([to_x - x, to_y - y])
+    along = along / max(float(np.hypot(*along)), 1e-9)
+    across = np.array([-along[1], along[0]])
+    tip = np.array([to_x, to_y])
+    left, right = (tip - 8 * along + side * 4 * across for side in (1, -1))
+    css = "wire" if axis == "soft" else f"{axis}-line"
+    ends = [(float(a), float(b)) for a, b in (left, tip, right)]
+    return line([(x, y), (to_x, to_y)], css) + line(ends, css)
+
+
 def swatch(x: float, y: float, w: float, h: float, axis: str) -> str:
     """An area in an axis's tint and pattern."""
     return (
@@ -178,12 +190,17 @@ def formula(x: float, y: float, layer: Facts) -> str:
     if facts["G"] > 1:
         pieces += [(f"{facts['G']}", "", "gates"), ("×", "op", "")]
     pieces += [
-        (f"{facts['U']:,}", "units-ink", "units"),
+        (f"{facts['U']:,}", "units-ink", unit_words(layer)[0]),
         ("× (", "op", ""),
-        (f"{facts['D']:,}", "features-ink", "features"),
+        (f"{facts['D']:,}", "features-ink", unit_words(layer)[1]),
         ("+", "op", ""),
-        (f"{facts['U']:,}", "units-ink", "h before"),
+        (f"{facts['U']:,}", "units-ink", unit_words(layer)[2]),
     ]
+    if layer.get("image"):
+        around = " × ".join(map(str, layer["image"]["kernel_size"]))
+        at = len(pieces) - 3
+        pieces[at:at] = [(around, "", "window"), ("× (", "op", "")]
+        pieces.append((")", "op", ""))
     if facts["bias_rows"]:
         word = "bias" if facts["bias_rows"] == 1 else "biases"
         pieces += [("+", "op", ""), (f"{facts['bias_rows']}", "", word)]
@@ -198,6 +215,13 @@ def formula(x: float, y: float, layer: Facts) -> str:
     return "".join(parts)
 
 
+def unit_words(layer: Facts) -> tuple[str, str, str]:
+    """What U, D and U again are in the formula."""
+    if layer.get("image"):
+        return "channels", "of x", "of h"
+    return "units", "features", "h before"
+
+
 def read_array(layer: Facts, key: str, example: int = 0) -> np.ndarray | None:
     """Values (U', T') of one trace array, or None."""
     row = arrays(layer).get(key)
@@ -209,13 +233,14 @@ def to_scale(x: float, y: float, tall: float, layer: Facts) -> str:
     facts = layer["numbers"]["formula"]
     if not facts:
         return ""
-    g, u, d, bias = (facts[key] for key in ("G", "U", "D", "bias_rows"))
-    size = min(tall / (g * u), 220 / (d + u + bias))
+    g, u, bias = (facts[key] for key in ("G", "U", "bias_rows"))
+    d, h = (facts[key] * facts["window"] for key in "DU")
+    size = min(tall / (g * u), 220 / (d + h + bias))
     high = g * u * size
     words = f"to scale: {g * u:,} rows" + (f", {u:,} for each gate" if g > 1 else "")
     parts = [text(x, y, words, "tiny")]
     top, left = y + 30, x
-    for count, axis, label in ((d, "features", "x_t"), (u, "units", "h before")):
+    for count, axis, label in ((d, "features", "x_t"), (h, "units", "h before")):
         wide = max(count * size, 2.0)
         parts.append(swatch(left, top, wide, high, axis))
         foot = top + high + (18 if axis == "features" else 34)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from . import (
     figure,
+    model,
     page_claims,
     page_facts,
     page_opening,
@@ -53,7 +53,7 @@ SCRIPTS = [
 def render(facts: Facts) -> str:
     """The whole page as one HTML document; the same bytes for the same facts."""
     drawn = figure.render(facts, rows=64)
-    styles = [sheet(), *re.findall(r"<style>(.*?)</style>", drawn, re.S)]
+    styles = [sheet(), figure.css()]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {' '.join(_hash(one) for one in styles)}; "
@@ -65,7 +65,8 @@ def render(facts: Facts) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n</head>\n"
+        f"<title>{title}, explained</title>\n<style>{styles[0]}</style>\n"
+        f"{_figures(facts, styles[1])}</head>\n"
         "<body>\n"
         f"{_body(facts, drawn)}"
         f'<script type="application/json" id="facts">{embedded(facts)}</script>\n'
@@ -105,6 +106,13 @@ def _body(facts: Facts, drawn: str) -> str:
         _help(),
     ]
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _figures(facts: Facts, style: str) -> str:
+    """The static figure's colours, where a panel of the page has such a figure."""
+    drawn = any(one.get("image") or one.get("attention") for one in facts["layers"])
+    drawn = drawn or bool(model.handed(facts) or model.read(facts))
+    return f"<style>{style}</style>\n" if drawn else ""
 
 
 def _made(facts: Facts) -> str:

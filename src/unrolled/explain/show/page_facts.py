@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from . import captions, images
+
 Facts = dict[str, Any]
 # The experiments that the script speaks of.
 TOLD = (
@@ -51,7 +53,12 @@ def _layer(layer: Facts) -> Facts:
     trace = {k: v for k, v in layer["trace"].items() if k != "output"}
     tests = {k: _said(v) for k, v in layer["experiments"].items() if k in TOLD}
     drop = ("sentences", "axes", "collisions", "plan", "claims", "tried_on", "reads")
+    drop += ("image", "attention")
     lean = {k: v for k, v in layer.items() if k not in drop}
+    lean["captions"] = captions.captions(layer)
+    if layer.get("image"):  # each position is a step of one of the three
+        lean["kind"] = "LSTM" if len(layer["states"]) > 1 else "GRU"
+        lean["states"] = [state | {"size": layer["U"]} for state in layer["states"]]
     ledgers = [_ledger(one) for one in layer["ledgers"]]
     return lean | {"trace": trace, "experiments": tests, "ledgers": ledgers}
 
@@ -68,10 +75,17 @@ def _ledger(ledger: Facts) -> Facts:
     kept = ("key", "rest", "bias", "scaled_by", "sum", "value", "difference")
     gates = [
         {k: gate[k] for k in kept}
-        | {"terms": [[t[k] for k in keys] for t in gate["terms"]]}
+        | {"terms": [[_told(t[k], k) for k in keys] for t in gate["terms"]]}
         for gate in ledger["gates"]
     ]
     return ledger | {"gates": gates}
+
+
+def _told(value: Any, key: str) -> Any:
+    """An index as people count."""
+    if key != "index":
+        return value
+    return images.place(value) if isinstance(value, list) else value + 1
 
 
 def _recode(value: Any) -> Any:

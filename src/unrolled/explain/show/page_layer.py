@@ -7,6 +7,8 @@ from typing import Any
 
 from ..gates import GATES, count_weights
 from ..words import tried
+from . import attention, images
+from .figure_parts import unit_words
 from .markup import each, heading, safe
 
 Facts = dict[str, Any]
@@ -21,6 +23,8 @@ def panels(layer: Facts, facts: Facts, number: int) -> str:
     """Formula, counters, shapes and configuration of one layer: words only."""
     return (
         _layer_open(layer, number)
+        + _images(layer)
+        + _attention(layer)
         + f'<section class="panel" id="formula-{layer["id"]}">'
         + heading("How many weights, and why", facts, "formula")
         + _formula(layer)
@@ -34,6 +38,72 @@ def panels(layer: Facts, facts: Facts, number: int) -> str:
         + heading("Its configuration", facts, "configuration")
         + _configuration(layer)
         + "</section></div>"
+    )
+
+
+def _images(layer: Facts) -> str:
+    """A cell of images: the shapes of a step, and the images that were recorded."""
+    if not layer.get("image"):
+        return ""
+    name = f"{layer['class']} {layer['id']}"
+    shapes = images.standalone(
+        images.step(layer, 4, 4)[0], 200, f"One step of {safe(name)} in shapes"
+    )
+    whole = f"<p>Not drawn: {safe(layer['trace'].get('why'))}.</p>"
+    if layer["trace"]["drawn"]:
+        body, tall = images.film(layer, 4, 4)
+        whole = f"<p>{safe(images.words(layer))}</p>" + _scrolled(
+            images.standalone(body, tall, f"Images of {safe(name)}, by step"), "Images"
+        )
+    return (
+        f'<section class="panel" id="images-{layer["id"]}">'
+        f"<h2>Its images, whole</h2>{_scrolled(shapes, 'One step in shapes')}{whole}"
+        "</section>"
+    )
+
+
+def _attention(layer: Facts) -> str:
+    """A cell that looks into a memory: a step, its formula, what it looked at."""
+    if not layer.get("attention"):
+        return ""
+    name = f"{layer['class']} {layer['id']}"
+    body, tall = attention.step(layer, 4, 4)
+    way = images.standalone(body, tall, f"One step of {safe(name)}")
+    formulas = "".join(
+        f'<li class="of-one"><b>{safe(each["class"])}</b></li>'
+        + "".join(f"<li><code>{safe(one)}</code></li>" for one in each["formula"])
+        for each in layer["attention"]["looks"]
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{safe(part)}</th><td><code>{safe(array)}</code></td>'
+        f'<td>{safe(sizes)}</td><td class="num">{count:,}</td></tr>'
+        for part, array, sizes, count in attention.counts(layer)
+    )
+    total = layer["numbers"]["params"]
+    rows += (
+        f'<tr><th scope="row">all of it</th><td></td><td></td><td class="num">'
+        f"{total:,}</td></tr>"
+    )
+    whole = f"<p>Not drawn: {safe(layer['trace'].get('why'))}.</p>"
+    if layer["trace"]["drawn"]:
+        body, tall = attention.alignments(layer, 4, 4)
+        label = f"Alignments of {safe(name)}: steps down, entries to the right"
+        whole = f"<p>{safe(attention.words(layer))}</p>" + _scrolled(
+            images.standalone(body, tall, label), "Alignments"
+        )
+    return (
+        f'<section class="panel" id="attention-{layer["id"]}">'
+        f"<h2>Where it looks</h2><p>{safe(attention.sentence(layer))}</p>"
+        f'{_scrolled(way, "One step")}<ul class="equations">{formulas}</ul>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Parts and their '
+        f'weights"><table><tbody>{rows}</tbody></table></div>{whole}</section>'
+    )
+
+
+def _scrolled(figure: str, label: str) -> str:
+    return (
+        '<div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Figure: {label}">{figure}</div>'
     )
 
 
@@ -51,11 +121,17 @@ def _formula(layer: Facts) -> str:
             else []
         )
         d = formula["D"]
+        units, features, before = unit_words(layer)
+        u = f"{formula['U']:,}"
         pieces += [
-            f'<span class="units-ink">{formula["U"]:,}<small>units</small></span> × (',
-            f'<span class="features-ink">{d:,}<small>features</small></span> +',
-            f'<span class="units-ink">{formula["U"]:,}<small>h before</small></span>',
+            f'<span class="units-ink">{u}<small>{units}</small></span> × (',
+            f'<span class="features-ink">{d:,}<small>{features}</small></span> +',
+            f'<span class="units-ink">{u}<small>{before}</small></span>',
         ]
+        if layer.get("image"):
+            window = images.by(layer["image"]["kernel_size"])
+            pieces.insert(-2, f"<span>{window}<small>window</small></span> × (")
+            pieces.append(")")
         if formula["bias_rows"]:
             word = "bias" if formula["bias_rows"] == 1 else "biases"
             pieces.append(f"+ <span>{formula['bias_rows']}<small>{word}</small></span>")
@@ -67,9 +143,12 @@ def _formula(layer: Facts) -> str:
         pieces.append(
             f") = <span><b>{formula['total']:,}</b><small>weights</small></span>"
         )
+        free = "any number of steps uses these same weights"
+        if layer.get("image"):
+            free = "any number of steps, and every position, uses these same weights"
         lead = (
-            f'<p class="sum">{" ".join(pieces)}</p><p>There is no T in it: any number '
-            f"of steps uses these same weights. {same}</p>"
+            f'<p class="sum">{" ".join(pieces)}</p><p>There is no T in it: {free}. '
+            f"{same}</p>"
         )
     rows = "".join(
         f'<tr><th scope="row"><code>{safe(w["name"])}</code></th>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import style
+from . import images, model, style
 from .markup import heading, layer_name, name, safe
 
 Facts = dict[str, Any]
@@ -120,8 +120,31 @@ def strip(facts: Facts) -> str:
         '<div class="two"><div class="nodes"><svg class="gutter" aria-hidden="true">'
         f"</svg><ol>{''.join(rows)}</ol></div>"
         '<div><h3>The code that makes it</h3><pre class="code" tabindex="0">'
-        f"<code>{code}</code></pre></div></div></section>"
+        f"<code>{code}</code></pre></div></div>{_between(facts)}</section>"
     )
+
+
+def _between(facts: Facts) -> str:
+    """States that arrive, and vocabularies beside cells, to scale."""
+    parts = []
+    for source, target in model.handed(facts):
+        body, tall = model.arrival(source, target, 4, 4)
+        label = f"The state of {safe(source['name'])} arrives in {safe(target['name'])}"
+        parts.append(("A state that arrives", body, tall, label))
+    for node, layer in model.read(facts):
+        body, tall = model.scale(node, layer, 4, 4)
+        label = f"Sizes of {safe(node['name'])} and {safe(layer['name'])}, to scale"
+        parts.append(("Vocabulary, features and units, to scale", body, tall, label))
+    found = ""
+    last = ""
+    for title, body, tall, label in parts:
+        found += f"<h3>{title}</h3>" if title != last else ""
+        found += (
+            f'<div class="scroll" tabindex="0" role="region" aria-label="Figure: '
+            f'{label}">{images.standalone(body, tall, label)}</div>'
+        )
+        last = title
+    return found
 
 
 def _which(layer: Facts | None) -> str:

@@ -1,12 +1,5 @@
 // The figure with four zooms: 1 one rolled cell, 2 unrolled over time, 3 inside one
 // step, 4 one unit. Time runs only to the right, units only downwards.
-const CAPTIONS = [
-  f => `One cell, ${plural(f.U, "unit")} wide. It is called ${f.T.value ? count(f.T.value) : "T"} times; what it returns goes back in.`,
-  f => `The same cell, drawn once per step. The weights are drawn once, because there is one set: ${count(f.numbers.params)} numbers. Dashed boxes are drawings, not cells.`,
-  f => f.gates.length ? `Inside a step each box emits exactly ${plural(f.U, "number")}, one per unit. The lit row is one unit.` : "What this cell does inside is its own; these are its states, before and after the step.",
-  f => f.gates.length ? `One number per gate${f.states[1] ? ", one of c, one of h" : " and one of h"}. Each gate reads all ${plural(f.D, "feature")} and all of h (${count(f.U)}).` : "One row of each state, before and after the step. Which numbers it was made from, only the cell knows.",
-];
-
 function setZoom(zoom) {
   select({ zoom });
   const radio = byId(`zoom-${chosen.zoom}`), from = document.activeElement;
@@ -25,7 +18,7 @@ view("zoom", "unit step example zoom flags", () => {
     drawnAs = as;
     update(zoom, flags.outputs());
     fill(stage, { "aria-label": `Zoom ${zoom}: unit ${unit + 1}, step ${step + 1}` });
-    say(caption, CAPTIONS[zoom - 1](L.facts));
+    say(caption, L.facts.captions[zoom - 1]);
     if (["layer", "zoom", "flags"].some(key => changed.has(key))) flags.update(zoom <= 2);
     put(numbers, zoom === 4 && L.drawn ? unitSums() : []);
   };

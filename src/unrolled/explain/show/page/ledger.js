@@ -9,8 +9,8 @@ function sumHere(layer, w, run, e, unit, t, k) {
   const late = kind === "GRU" && gate.key === "hh", r = late && run.gates[t].r, after = config.reset_after, scale = late && after ? r[unit] : null;
   const terms = [], add = list => list.reduce((sum, term) => sum + term.product, 0);
   const term = (from, index, weight, value, times) => terms.push({ from, index, weight, value, product: weight * value * times });
-  for (let d = 0; d < D; d++) term("x", d, w.kernel.values[d * width + column], layer.x(e, t, d), 1);
-  for (let j = 0; j < U; j++) term(late && !after ? "r*h" : "h", j, w.recurrent_kernel.values[j * width + column], late && !after ? r[j] * h(j) : h(j), scale ?? 1);
+  for (let d = 0; d < D; d++) term("x", d + 1, w.kernel.values[d * width + column], layer.x(e, t, d), 1);
+  for (let j = 0; j < U; j++) term(late && !after ? "r*h" : "h", j + 1, w.recurrent_kernel.values[j * width + column], late && !after ? r[j] * h(j) : h(j), scale ?? 1);
   terms.sort((p, q) => abs(q.product) - abs(p.product));
   const b = w.bias ? w.bias.values : [], bias = [column, width + column].filter(at => at < b.length).map(at => b[at]);
   const sum = add(terms) + bias.reduce((all, value, n) => all + value * (n ? scale ?? 1 : 1), 0), rest = terms.splice(LARGEST);
@@ -35,7 +35,8 @@ view("ledger", "unit step example gate", () => {
       if (layer !== L || unit !== chosen.unit || t !== chosen.step) return;
       if (run && run.gates[t]) found = sumHere(layer, layer.weights, run, e, unit, t, gate);
     }
-    say(lead, `Unit ${unit + 1} at step ${t + 1}. Each gate adds ${count(f.D + f.U + formula.bias_rows)} terms: ${plural(f.D, "feature")}, ${count(f.U)} values of h, ${formula.bias_rows ? "its bias" : "no bias"}. ${f.numbers.per_unit ? `This unit owns ${count(f.numbers.per_unit)} weights.` : ""}`);
+    const n = formula.window;
+    say(lead, `Unit ${unit + 1} at step ${t + 1}. Each gate adds ${count(n * (f.D + f.U) + formula.bias_rows)} terms: ${plural(n * f.D, "feature")}, ${count(n * f.U)} values of h, ${formula.bias_rows ? "its bias" : "no bias"}. ${f.numbers.per_unit ? `This unit owns ${count(f.numbers.per_unit)} weights.` : ""}`);
     if (!tabs.firstChild || changed.has("layer")) put(tabs, f.gates.map((one, k) => el("button", { type: "button", onclick: () => { gate = k; refresh("gate"); } }, `${one.key} · ${one.name}`)));
     [...tabs.children].forEach((tab, k) => tab.setAttribute("aria-pressed", k === gate));
     tabs.hidden = !found;
@@ -70,13 +71,13 @@ function tableOf(gate) {
   const num = (value, precision) => el("td", { class: "num" }, signed(value, precision));
   const wp = here ? L.weights.kernel.precision : 0;
   const rows = gate.terms.map(term => el("tr", {},
-    el("th", { scope: "row", class: term.from === "x" ? "features-ink" : "units-ink" }, term.from === "x" ? `x[${term.index + 1}]` : `${term.from}[${term.index + 1}]`),
+    el("th", { scope: "row", class: term.from === "x" ? "features-ink" : "units-ink" }, `${term.from}[${term.index}]`),
     num(term.weight, wp), num(term.value, p), num(term.product, p), bar(term.product)));
   const wide = (label, value) => el("tr", { class: "rest" }, el("th", { scope: "row", colspan: 3 }, label), num(value, p), bar(value));
   if (gate.rest.count) rows.push(wide(`the other ${count(gate.rest.count)} terms`, gate.rest.sum));
   gate.bias.forEach((value, n) => rows.push(wide(gate.bias.length > 1 ? `bias of ${n ? "h" : "x"}${n && gate.scaled_by !== null ? `, × r` : ""}` : "bias", value * (n ? gate.scaled_by ?? 1 : 1))));
   const table = el("table", { class: "terms" },
-    el("caption", {}, `${gate.key}, ${gate.name}: the largest of ${count(f.D + f.U)} products${gate.scaled_by !== null ? `; those of h are multiplied by r = ${plain(gate.scaled_by, p)}` : ""}`),
+    el("caption", {}, `${gate.key}, ${gate.name}: the largest of ${count(f.numbers.formula.window * (f.D + f.U))} products${gate.scaled_by !== null ? `; those of h are multiplied by r = ${plain(gate.scaled_by, p)}` : ""}`),
     el("thead", {}, el("tr", {}, ["from", "weight", "value", "product"].map((word, k) => el("th", { scope: "col", class: k ? "num" : "" }, word)), el("td", HIDDEN))),
     el("tbody", {}, rows),
     el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: 3 }, "sum"), el("td", { class: "num", id: "ledger-sum" }, signed(gate.sum, p)), el("td", {}))));

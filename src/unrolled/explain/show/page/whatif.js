@@ -36,7 +36,7 @@ view("whatif", "unit whatif", root => {
       say(cells[2], same ? "stays" : `moves: × ${ratio.toFixed(ratio < 10 ? 2 : 0)}`);
       tr.className = same ? "stays" : "moves";
     }
-    say(formula, known ? `weights = ${known.G} × ${count(now.units)} × (${count(now.features)} + ${count(now.units)}${known.bias_rows ? ` + ${known.bias_rows}` : ""}) = ${count(moved.weights)}. There is no T in it, and no B.` : "This cell's formula is not known; its weights were counted. T and B do not enter.");
+    say(formula, known ? `weights = ${known.G} × ${count(now.units)} × (${known.window > 1 ? `${known.window} × ` : ""}(${count(now.features)} + ${count(now.units)})${known.bias_rows ? ` + ${known.bias_rows}` : ""}) = ${count(moved.weights)}. There is no T in it, and no B.` : "This cell's formula is not known; its weights were counted. T and B do not enter.");
     const tests = ["steps", "units", "features"].flatMap(key => f.experiments[`other_${key}`] || []);
     ran.previousElementSibling.hidden = !tests.length;
     put(ran, tests.map(one => el("li", { class: one.ran ? "ran" : "" }, one.text || one.why)));
@@ -45,14 +45,10 @@ view("whatif", "unit whatif", root => {
 });
 
 function amounts(f, { steps, features, units, batch }) {
-  const known = f.numbers.formula, per = f.numbers.state_per_example;
-  const many = f.config.return_sequences ? steps : 1;
-  return {
-    weights: known ? known.G * units * (features + units + known.bias_rows) : f.numbers.params,
-    state: batch * (known ? f.states.length * units : per),
-    output: f.kind === "convolutional" ? null : batch * many * (known ? units : f.P),
-    compute: known ? batch * steps * known.G * units * (features + units) : null,
-  };
+  const { formula: known, params, state_per_example: per } = f.numbers, kept = f.states.length, many = f.config.return_sequences ? steps : 1;
+  if (!known) return { weights: params, state: batch * per, output: batch * many * f.P, compute: null };
+  const { G, window: w, bias_rows: b } = known, terms = w * (features + units), row = batch * per / kept / f.U; // for each position of an image
+  return { weights: G * units * (terms + b), state: row * kept * units, output: row * many * (units + f.P - f.U), compute: row * steps * G * units * terms };
 }
 
 // The weights to scale, turned so that units run down: one row of each block is one
