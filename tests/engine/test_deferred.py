@@ -195,3 +195,22 @@ def test_no_weight_gradient_travels_with_the_loop(cell):
     assert not any(shape[0] == T for shape in shapes)
     for equation in found:
         assert not shapes & {v.aval.shape for v in equation.outvars}
+
+
+def test_what_is_wider_than_what_it_is_made_of_is_not_kept():
+    """As one row beside each of many: of the tanh of attention memory has no copy."""
+    memory_steps = 50
+    keys, v, h = _normal(B, memory_steps, U), _normal(U), _normal(B, U)
+    xs = _normal(T, B, U)
+
+    def of(keys, v):
+        def step(h, x):
+            hidden = jnp.tanh(keys + jnp.broadcast_to(h[:, None], keys.shape))
+            found = jnp.einsum("bs,bsu->bu", jnp.tanh(hidden @ v), keys)
+            return jnp.tanh(found + x), ()
+
+        return deferred.scan(step, h, xs)[0]
+
+    kept = jax.eval_shape(lambda *given: jax.vjp(of, *given)[1], keys, v)
+    assert sum(a.size for a in jax.tree.leaves(kept)) < T * keys.size
+    check_grads(of, (keys, v), 1, ("fwd", "rev"))

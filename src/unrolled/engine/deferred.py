@@ -22,18 +22,9 @@ from jax import numpy as jnp
 
 from .._borrowed import SymbolicZero, varying_alike
 from .places import Step
+from .widened import ARITHMETIC, CURVES
 
 Tree = Any
-
-# What the backward loop computes again; all else, such as tanh, is kept. So is a part
-# of an array, for else all of the array would be.
-_CHEAP = frozenset(
-    [
-        *("add", "sub", "mul", "neg", "max", "min", "select_n", "convert_element_type"),
-        *("broadcast_in_dim", "concatenate", "reshape", "squeeze"),
-        *("eq", "ge", "gt", "le", "lt", "ne"),
-    ]
-)
 
 
 def scan(
@@ -99,9 +90,10 @@ def scan(
         zeros = varying_alike((carry, traced.zeros(places, length)))[1]
         ahead = [hoist or each for each in traced.ahead()]
         stacked = traced.early_of_all(fixed, xs) if any(ahead) else []
+        is_kept = functools.partial(_is_kept, traced.widened.shapes)
 
         def loop(moved: list, zeros: list, values: list) -> tuple[list, Tree]:
-            @functools.partial(jax.checkpoint, policy=_is_kept, prevent_cse=False)
+            @functools.partial(jax.checkpoint, policy=is_kept, prevent_cse=False)
             def body(carry: list, zero: list, values: list, at: tuple) -> Any:
                 x, known = at
                 early = _merge(ahead, known, traced.early(fixed, x))
@@ -133,8 +125,15 @@ def scan(
     return of_carry.unflatten(last), traced.of_y.unflatten(ys)
 
 
-def _is_kept(primitive: Any, *_: Any, **__: Any) -> bool:
-    return primitive.name not in _CHEAP
+def _is_kept(widened: set[tuple], primitive: Any, *avals: Any, **_: Any) -> bool:
+    """Whether the backward loop reads it, and does not compute it again.
+
+    What is kept is all that is not cheap, such as tanh. A part of an array is kept too,
+    for else all of the array would be.
+    """
+    name = primitive.name
+    again = name in CURVES and avals[0].shape in widened
+    return name not in ARITHMETIC and not again
 
 
 def _jvp(fun: Callable, primals: tuple, tangents: tuple) -> Tree:

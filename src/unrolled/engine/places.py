@@ -14,6 +14,7 @@ from jax import numpy as jnp
 
 from .._borrowed import Literal, apply
 from .equations import along, evaluate, evaluate_along, inlined, read, variables
+from .widened import widened
 
 Tree = Any
 
@@ -49,6 +50,7 @@ class Step:
     Attributes:
         weights: what the step closes over.
         of_y: how y is nested.
+        widened: what of it is wider than what it is made of.
     """
 
     def __init__(self, step: Callable[[Tree, Tree], Tree], carry: Tree, x: Tree):
@@ -91,6 +93,8 @@ class Step:
         self._fixed = self._of(FIXED, more)
         # What the later part of a step reads of the earlier.
         self._edge, self._spread = self._of(EARLY, late), self._of(SPREAD, late)
+        of_step = lambda v: self._kind[v] in (EARLY, LATE)  # noqa: E731
+        self.widened = widened(self._equations[LATE], of_step)
 
     def _sort(self, equations: list[Any]) -> None:
         """Sort the equations by what they compute.
@@ -241,6 +245,8 @@ class Step:
         operand, weight = equation.invars[carried], equation.invars[1 - carried]
         known = operand in self._told_after and equation.primitive.name == "mul"
         if not known and equation.primitive.name not in _PRODUCTS:
+            return None
+        if operand in self.widened.variables:
             return None
         return Product(equation, carried, operand, weight)
 
