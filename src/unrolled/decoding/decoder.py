@@ -210,7 +210,7 @@ class Decoder(Declared, keras.layers.Layer):
         given = {"mask": mask, "memory": memory, "memory_mask": memory_mask}
         if self.fed is None or not training:
             given |= {"initial_state": initial_state, "training": training}
-            return self.output_layer(self.rnn(beside(x, known), **given))
+            return self._above(self.rnn(beside(x, known), **given))
         rows, steps = x.shape[:2]
         time = jnp.broadcast_to(jnp.arange(steps, dtype="int32")[None], (rows, steps))
         if initial_state is not None:
@@ -218,6 +218,19 @@ class Decoder(Declared, keras.layers.Layer):
             initial_state = {"cell": initial_state, "input": states["input"]}
         fed = {"input": x, "time": time} | ({} if known is None else {"known": known})
         return self.fed(fed, initial_state=initial_state, training=True, **given)
+
+    def _above(self, y: jax.Array) -> Any:
+        """What the output layer gives of the cell's outputs of all steps.
+
+        A Dense layer reads them as rows: so XLA takes the gradient of its kernel
+        without turning all logits about. Over several devices the batch keeps its own
+        axis, or it would be gathered.
+        """
+        layer = self.output_layer
+        if type(layer) is not keras.layers.Dense or jax.device_count() > 1:
+            return layer(y)
+        made = layer(y.reshape(-1, y.shape[-1]))
+        return made.reshape(*y.shape[:-1], made.shape[-1])
 
     # --- fed its own ---
 
