@@ -133,6 +133,24 @@ class Formula:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """A decoder with Bahdanau's attention, and what it does."""
+
+    mode: str  # training | greedy | beam
+    rows: tuple[int, int, int] = (64, 30, 30)  # B, T, S
+    widths: tuple[int, int, int] = (8000, 512, 2)  # V, U, layers
+    beam: int = 5  # K
+    group: str = "decoding"
+    scale: float = 1e3
+    compared: bool = True
+
+    @property
+    def label(self) -> str:
+        """Name the row."""
+        return f"beam {self.beam}" if self.mode == "beam" else self.mode
+
+
+@dataclass(frozen=True)
 class View:
     """A view of the page of `explain`, and what happens to it."""
 

@@ -29,13 +29,18 @@ NEEDS = {
     "tensorflow": ("tensorflow-cpu==2.21.*", KERAS),
     "keras_rnn": (KERAS, JAX, *BUILD),
     "tensorflow1": ("tensorflow==1.15.5", "protobuf<3.21", "numpy<1.19"),
+    "addons": (
+        *("tensorflow-cpu==2.15.1", "tensorflow-addons==0.23.0", "numpy<2"),
+        # what newer ones ask of a state that is a tuple has no answer
+        "typing-extensions<4.6",
+    ),
     "core": (JAX, *BUILD),
     "page": (KERAS, JAX, *BUILD, "playwright==1.*", "mlxtend==0.*"),
 }
 PEERS = ("unrolled", "keras", "flax", "torch", "onnxruntime", "tensorflow")
 GPU_PEERS = ("unrolled", "keras", "torch")
 INSTALLED = ("unrolled", "keras_rnn", "page")  # have our package in them
-OLD = {"tensorflow1": "3.7"}  # what runs on another Python
+OLD = {"tensorflow1": "3.7", "addons": "3.11"}  # what runs on another Python
 OURS = (*INSTALLED, "core")  # another checkout has them too
 
 

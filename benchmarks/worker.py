@@ -22,6 +22,7 @@ BUILDERS = {
     "stream": "build_stream",
     "Images": "build_images",
     "Formula": "build_formula",
+    "Decoding": "build_decoding",
 }
 
 

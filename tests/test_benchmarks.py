@@ -83,6 +83,25 @@ def test_convolutional_layers_beside_keras(tmp_path):
         assert float(difference) < 1e-4
 
 
+def test_a_decoder_beside_keras(tmp_path):
+    """Both have the same loss, gradients and tokens."""
+    code, table = tabled(
+        tmp_path,
+        *(BENCHMARKS / "decode.py", "--rounds", "2", "--peers", "unrolled"),
+        *("keras_rnn", "--rows", "2,3,4", "--widths", "9,4,2", "--beam", "2"),
+    )
+    assert code == 0, table
+    for mode in ("training", "greedy"):
+        [(ours, keras, difference)] = rows(table, mode)
+        assert "±" in ours
+        assert "±" in keras
+        assert float(difference) < 1e-4
+    [(ours, keras, _)] = rows(table, "beam 2")
+    assert "±" in ours
+    assert keras == "-"
+    assert "keras_rnn: a beam search is not an RNN" in table
+
+
 def test_a_failing_peer_is_shown(tmp_path):
     """Flax has an environment of its own: it is not in the one of the tests."""
     code, table = bench(

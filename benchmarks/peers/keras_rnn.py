@@ -1,4 +1,4 @@
-"""Keras's own RNN layer over our cells, as over any Keras-style cell."""
+"""Keras's own RNN layer, over our cells and over one that is written for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import keras
 
 from cases import Formula
 from peers import Ready, UnsupportedError, formulas
+from peers.decoder_keras import build_decoding
+
+__all__ = ["build_decoding", "build_formula", "versions"]
 
 
 def versions() -> dict[str, str]:

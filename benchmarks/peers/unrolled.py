@@ -8,7 +8,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import unrolled
 
 from cases import Case
-from peers import OPTION, Ready, UnsupportedError, formulas, on_jax
+from peers import OPTION, Ready, UnsupportedError, decoder_unrolled, formulas, on_jax
 from peers.given import arrays
 from peers.on_keras import make_layer
 
@@ -19,6 +19,7 @@ if not OPTION:  # weights in fewer bits are for streams alone
     build_images = partial(on_jax.build_images, unrolled)
     build_formula = partial(formulas.build, unrolled.RNN)
     build_fit = partial(on_jax.build_fit, unrolled)
+    build_decoding = decoder_unrolled.build_decoding
 
 
 def versions() -> dict[str, str]:
