@@ -20,6 +20,7 @@ FLOORS = [
     {"attention", "engine"},
     {"layers"},
     {"decoding"},
+    {"translation"},
     {"accelerate", "doctor", "explain", "stream", "tf1"},
     {"cli"},
     {"__main__", "__init__"},

@@ -69,9 +69,11 @@ from .decoding import (
     CRFLoss,
     Decoder,
     NCELoss,
+    Perplexity,
     SampledDense,
     SampledSoftmaxLoss,
     SequenceLoss,
+    TokenAccuracy,
     crf_decode,
     crf_log_likelihood,
     crf_log_norm,
@@ -100,6 +102,7 @@ from .layers import (
     SimpleRNN,
 )
 from .stream import Stream, stream
+from .translation import Pairs, Seq2Seq, Tokenizer
 
 from . import tf1 as tf1  # isort: skip  (over all of these)
 
@@ -168,18 +171,23 @@ __all__ = [
     "NCELoss",
     "NTMCell",
     "OutputProjectionWrapper",
+    "Pairs",
+    "Perplexity",
     "PhasedLSTMCell",
     "ResidualWrapper",
     "SLSTMCell",
     "SRUCell",
     "SampledDense",
     "SampledSoftmaxLoss",
+    "Seq2Seq",
     "SequenceLoss",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
     "Stream",
     "TimeFreqLSTMCell",
+    "TokenAccuracy",
+    "Tokenizer",
     "UGRNNCell",
     "ZoneoutWrapper",
     "accelerate",

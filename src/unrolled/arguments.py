@@ -25,9 +25,12 @@ __all__ = ["KW_ONLY", "Declared", "field"]
 
 
 def _serialize(value: Any) -> Any:
-    """A cell, layer or function, or a list of such, as its configuration."""
-    if value is None:
-        return None
+    """A cell, layer or function, or a list of such, as its configuration.
+
+    A cell may go by a name.
+    """
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, (list, tuple)):
         return [_serialize(each) for each in value]
     config = keras.saving.serialize_keras_object(value)

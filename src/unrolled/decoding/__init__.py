@@ -10,6 +10,7 @@ from .crf import (
 from .crf_layer import CRF, CRFLoss
 from .decoder import Decoder
 from .losses import SequenceLoss, sequence_loss
+from .metrics import Perplexity, TokenAccuracy
 from .sampled import Candidates, log_uniform_candidates, nce_loss, sampled_softmax_loss
 from .sampled_dense import NCELoss, SampledDense, SampledSoftmaxLoss
 from .samplers import sampler
@@ -21,9 +22,11 @@ __all__ = [
     "Candidates",
     "Decoder",
     "NCELoss",
+    "Perplexity",
     "SampledDense",
     "SampledSoftmaxLoss",
     "SequenceLoss",
+    "TokenAccuracy",
     "crf_decode",
     "crf_log_likelihood",
     "crf_log_norm",
