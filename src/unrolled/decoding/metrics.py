@@ -27,9 +27,10 @@ class StepMetric(keras.metrics.Mean):
         weights = as_weights(sample_weight, values)
         if mask is not None:
             weights = jnp.where(as_weights(mask, values) != 0, weights, 0)
-        counted = weights != 0
-        values = jnp.where(counted, values, 0)
-        super().update_state(values, sample_weight=weights)
+        # At padding there may be no number. All in one row: Keras's own mean is first
+        # taken over each row, and would weigh the steps of short batches more.
+        values = jnp.where(weights != 0, values, 0)
+        super().update_state(values.ravel(), sample_weight=weights.ravel())
 
     def values(self, targets: Any, logits: Any) -> Any:
         """A number for each step."""

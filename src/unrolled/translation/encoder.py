@@ -23,8 +23,8 @@ class Encoder(keras.layers.Layer):
         make: makes one more cell.
         num_layers: how many layers.
         bidirectional: whether the lowest reads both ways.
-        residual: whether a layer adds what it reads to what it gives, where the two
-            are as wide.
+        residual: whether a layer above the lowest adds what it reads to what it gives,
+            where the two are as wide.
         dropout: share of numbers dropped of what each reads.
     """
 
@@ -80,10 +80,11 @@ class Encoder(keras.layers.Layer):
         """
         mask = jnp.asarray(source) != PAD
         x, states = self.embedding(source), []
-        for layer in self.levels:
+        for level, layer in enumerate(self.levels):
             below = self.dropped(x, training=training)
             y, *own = layer(below, mask=mask, training=training)
-            x = y + x if self.residual and y.shape == x.shape else y
+            adds = self.residual and level and y.shape == x.shape
+            x = y + x if adds else y
             states.append(own)
         return x, mask, states
 
@@ -92,7 +93,7 @@ class Bridge(keras.layers.Layer):
     """Makes the first states of a decoder of the final states of an encoder.
 
     Each layer starts where the encoder's layer of its level ended. States of two
-    directions are joined by a dense layer; of those that are no floating-point
+    directions are joined by a dense layer; where they are no rows of floating-point
     numbers the forward one goes on.
 
     Args:
@@ -107,8 +108,9 @@ class Bridge(keras.layers.Layer):
         if self.joined:
             cell = as_cell(lowest.forward_layer.cell)
             for shape in jax.tree.leaves(cell.state_shapes):
-                join = keras.layers.Dense(shape.sizes[-1], dtype=self.dtype_policy)
-                join.build((None, 2 * shape.sizes[-1]))
+                width = shape.sizes[-1] if shape.sizes else 1
+                join = keras.layers.Dense(width, dtype=self.dtype_policy)
+                join.build((None, 2 * width))
                 self.joins.append(join)
         self.built = True
 
@@ -122,7 +124,7 @@ class Bridge(keras.layers.Layer):
         pairs = zip(leaves[:half], leaves[half:], strict=True)
         found = [
             join(jnp.concatenate(pair, axis=-1))
-            if jnp.issubdtype(pair[0].dtype, jnp.floating)
+            if jnp.issubdtype(pair[0].dtype, jnp.floating) and pair[0].ndim > 1
             else pair[0]
             for join, pair in zip(self.joins, pairs, strict=True)
         ]

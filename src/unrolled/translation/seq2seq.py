@@ -35,8 +35,8 @@ class Seq2Seq(Declared, keras.Model):
         num_layers: how many layers encoder and decoder have each. Default 2.
         bidirectional: the encoder's lowest layer reads both ways, and a dense layer
             joins its final states. Default True.
-        residual: layers add what they read to what they give, where the two are as
-            wide, as in GNMT. Default False.
+        residual: layers above the lowest add what they read to what they give, where
+            the two are as wide, as in GNMT. Default False.
         dropout: share of numbers dropped of what each layer reads. Default 0.
         mechanism: how the decoder looks: any `AttentionMechanism`. Default:
             `BahdanauAttention` of U.

@@ -1,5 +1,6 @@
 """Search for translations: texts go together by length, and programs are kept."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from ..checks import require
 from ..decoding.search import key_of
 from .pairs import steps_of_bucket
 from .tokenizer import END, PAD, START, check_texts
+
+# So many choices of options are kept; the least recently used goes first.
+_MOST = 16
 
 
 class Alignment(NamedTuple):
@@ -33,24 +37,27 @@ class Searches:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._made: dict[Any, Callable[..., Any]] = {}
+        # A sampler of its own for every call would be a program for every call.
+        self._made = functools.lru_cache(_MOST)(self._make)
 
     def __call__(self, source: Any, key: Any, **options: Any) -> Any:
         """What is found for ids ``(B, S)``: the best of each row."""
+        values = [variable.value for variable in self._variables]
+        return self._made(**options)(values, source, key)
+
+    @property
+    def _variables(self) -> list[Any]:
         parts = (self._model.encoder, self._model.bridge, self._model.decoder)
-        variables = [variable for part in parts for variable in part.variables]
-        name = tuple(sorted(options.items()))
-        if name not in self._made:
-            self._made[name] = jax.jit(_search(self._model, variables, options))
-        values = [variable.value for variable in variables]
-        return self._made[name](values, source, key)
+        return [variable for part in parts for variable in part.variables]
+
+    def _make(self, **options: Any) -> Callable[..., Any]:
+        return jax.jit(_search(self._model, self._variables, options))
 
 
 def _search(
     model: Any, variables: list[Any], options: dict[str, Any]
 ) -> Callable[..., Any]:
     """A pure function of weights, ids and a key."""
-    options = dict(options)
     recorded = options.pop("return_alignments")
     looks = options["coverage_penalty"] or recorded
     alignments = _alignments if looks else None
