@@ -161,7 +161,7 @@ class AttentionCell(CellWrapper):
         attention = jnp.zeros((batch_size, self.width or 0), self.state_dtype)
         fresh: list[Any] = [attention]
         for mechanism, own in zip(
-            self.mechanisms, self._each(memory_shape, is_dims), strict=True
+            self.mechanisms, self._each(memory_shape, _is_shape), strict=True
         ):
             states = initial_states(as_cell(mechanism), batch_size, own)
             fresh += jax.tree.leaves(states)
@@ -197,7 +197,7 @@ class AttentionCell(CellWrapper):
         widths = []
         each = zip(
             self.mechanisms,
-            self._each(memory_shape, is_dims),
+            self._each(memory_shape, _is_shape),
             self.attention_layers,
             strict=True,
         )
@@ -299,6 +299,11 @@ class AttentionCell(CellWrapper):
 
 # Of a step whose shape alone is asked for.
 _ROWS = 2
+
+
+def _is_shape(shape: Any) -> bool:
+    """Whether this is the shape of one memory; sizes may be symbolic."""
+    return not any(isinstance(n, (list, tuple)) for n in shape)
 
 
 def _built(layer: Any, rows: int) -> int:

@@ -139,5 +139,5 @@ class MultiHeadAttention(AttentionMechanism):
     def find(self, alignments: jax.Array, values: jax.Array) -> jax.Array:
         """What all heads found, projected."""
         found = jnp.einsum("bhs,bhsv->bhv", alignments, values)
-        found = found.reshape(len(found), -1)
+        found = found.reshape(found.shape[0], found.shape[1] * found.shape[2])
         return self._projected("output", found, found.shape[-1])

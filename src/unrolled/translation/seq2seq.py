@@ -200,6 +200,12 @@ class Seq2Seq(Declared, keras.Model):
             training=training,
         )
 
+    def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+        """Logits of what comes next, without a trace."""
+        del training
+        words = self.decoder.output_layer.units
+        return keras.KerasTensor((*inputs["target"].shape, words), self.compute_dtype)
+
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, **options: Any
     ) -> None:
@@ -318,7 +324,7 @@ class Seq2Seq(Declared, keras.Model):
         Returns:
             A list of texts. With `return_alignments` also a list of named tuples, with
             the pieces of ``source`` and ``target``, and the ``shares`` ``(T, S)`` that
-            each piece of the target had of the source.
+            each piece of the target had of the source; of several heads the mean.
 
         Raises:
             ValueError: if a text is none, or has more tokens than the model's

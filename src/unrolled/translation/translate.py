@@ -83,7 +83,9 @@ def _search(
 
 
 def _alignments(states: dict[str, Any]) -> Any:
-    return states["alignments"]
+    """Shares ``(B, S)``; of several heads the mean."""
+    shares = states["alignments"]
+    return shares.mean(tuple(range(1, shares.ndim - 1)))
 
 
 def translate(
