@@ -60,6 +60,8 @@ demo: $(VENV)/stamp-demo   ## train LSTM(128) on real handwriting, show what it 
 	rm -rf runs/demo
 	$(BIN)/python examples/digits.py --out runs/demo
 
+include examples/text.mk   # catalogues, translate: sentences in two languages
+
 test: compiler $(VENV)/stamp-test   ## lint, types, documentation, then every test
 	$(MAKE) --jobs=2 --output-sync=target lint types docs browser
 	$(BIN)/python -m slipcover -m pytest -n auto --dist worksteal \
