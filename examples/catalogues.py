@@ -109,15 +109,15 @@ def _pairs(entry: Any, origin: str) -> Iterator[Pair]:
         yield Pair(message, entry.msgstr, origin, message)
 
 
-def read_folder(folder: Path, language: str) -> list[Pair]:
-    """Read all packages in a folder.
+def read_folder(folder: Path, language: str, which: str = "*") -> list[Pair]:
+    """Read the packages in a folder, or those of them whose names fit.
 
     Raises:
         RequestError: if there is none that has the language.
     """
     packages = [
         path
-        for path in sorted(folder.glob("*"))
+        for path in sorted(folder.glob(which))
         if path.name.endswith((".whl", ".zip", ".tar.gz"))
     ]
     found = [pair for path in packages for pair in read_package(path, language)]

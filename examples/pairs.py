@@ -27,7 +27,6 @@ TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 ACCELERATOR = re.compile(r"(?<![A-Z&?])&(?=[^\W\d_])(?!\w+[;=])")
 # A name that stands for a message which the catalogue does not have: label_save_as
 NAME = re.compile(r"[a-z0-9]+(?:[_.:-][A-Za-z0-9]+)+:?")
-LONGEST = 200
 
 
 class Split(NamedTuple):
@@ -60,7 +59,7 @@ def key_of(text: str) -> str:
     return "".join(letter for letter in bare if letter.isalnum())
 
 
-def wrong_with(source: str, target: str) -> str | None:
+def wrong_with(source: str, target: str, longest: int) -> str | None:
     """Say why a pair teaches nothing, or None. Both are tidy."""
     if not source or not target:
         return "no translation"
@@ -70,19 +69,25 @@ def wrong_with(source: str, target: str) -> str | None:
         return "a name, not a text"
     if source == target:
         return "not translated"
-    if max(len(source), len(target)) > LONGEST:
-        return f"longer than {LONGEST} characters"
+    if max(len(source), len(target)) > longest:
+        return f"longer than {longest} characters"
     shorter, longer = sorted([len(source), len(target)])
     if longer > 20 and longer > 4 * shorter:
         return "one four times as long as the other"
     return None
 
 
-def cleaned(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
+def cleaned(
+    pairs: Iterable[Pair], longest: int = 200
+) -> tuple[list[Pair], Counter[str]]:
     """Leave out what teaches nothing, and what is there already.
 
     A source has one translation: the one that most catalogues give, of equally many
     the first.
+
+    Args:
+        pairs: as they were read.
+        longest: the most characters of either side.
 
     Returns:
         The pairs in the order they came, and how many were left out why.
@@ -92,7 +97,7 @@ def cleaned(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
     first: dict[tuple[str, str], Pair] = {}
     for pair in pairs:
         source, target = tidy(pair.source), tidy(pair.target)
-        reason = wrong_with(source, target)
+        reason = wrong_with(source, target, longest)
         if reason:
             left_out[reason] += 1
             continue

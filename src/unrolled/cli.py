@@ -10,7 +10,7 @@ import re
 import sys
 import webbrowser
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -290,6 +290,63 @@ def explain(
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
     if open_page and output is not None:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+@says
+def translate(
+    model: Annotated[
+        Path, typer.Argument(help="A .keras file of a Seq2Seq.", readable=False)
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="What to translate. Default: lines of standard input."),
+    ] = None,
+    beam: Annotated[
+        int, typer.Option(min=1, help="How many hypotheses are kept; 1 is greedy.")
+    ] = 5,
+) -> None:
+    """Translate texts, each into one line."""
+    loaded = load_model(model)
+    from unrolled.explain import printable
+    from unrolled.explain.show.text import clean
+    from unrolled.translation import Seq2Seq
+
+    if not isinstance(loaded, Seq2Seq):
+        raise fail(
+            f"{model.name} holds a {type(loaded).__name__}, and a Seq2Seq is wanted: "
+            "examples/translate.py trains one."
+        )
+    before, which = 0, "text" if texts else "line"
+    for some in [texts] if texts else lines():
+        try:
+            found = loaded.translate(some, beam_width=beam)
+        except ValueError as error:
+            said = str(error)
+            place = re.match(r"texts\[(\d+)\]", said)
+            if place:  # people count from 1, and from the first line
+                said = f"{which} {before + int(place[1]) + 1}{said[place.end() :]}"
+            raise fail(said) from error
+        for text in found:
+            print(printable(clean(" ".join(text.split()))))
+        sys.stdout.flush()
+        before += len(some)
+
+
+def lines() -> Iterator[list[str]]:
+    """Lines of standard input: many together, or each as it is typed."""
+    some: list[str] = []
+    most = 1 if sys.stdin.isatty() else 256
+    try:
+        for line in sys.stdin:
+            some.append(line.rstrip("\r\n"))
+            if len(some) == most:
+                yield some
+                some = []
+    except UnicodeDecodeError as error:
+        raise fail(f"standard input must be text in {error.encoding}.") from error
+    if some:
+        yield some
 
 
 @app.command()
