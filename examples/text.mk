@@ -6,7 +6,7 @@ CATALOGUES := apache-superset==6.1.0 ckan==2.12.0 django==5.2.19 django-oscar==4
   spyder==6.1.8 wagtail==8.0.1 weblate==5.14.3 \
   $(foreach pack,de-DE es-ES fr-FR,jupyterlab-language-pack-$(pack)==4.5.post3)
 
-.PHONY: catalogues
+.PHONY: catalogues translate
 
 runs/catalogues/stamp: examples/text.mk | $(BIN)/python
 	rm -rf $(@D)
@@ -15,3 +15,7 @@ runs/catalogues/stamp: examples/text.mk | $(BIN)/python
 
 catalogues: $(VENV)/stamp-demo runs/catalogues/stamp   ## fetch sentences in two languages, and count them
 	$(BIN)/python examples/catalogues.py --language $(INTO)
+
+# A run that was stopped goes on.
+translate: $(VENV)/stamp-demo runs/catalogues/stamp   ## train a translator on them for 36 minutes, and judge it
+	$(BIN)/python examples/translate.py --language $(INTO) --out runs/translate-$(INTO) --resume
