@@ -53,16 +53,16 @@ def look(layer: dict[str, Any], cell: Any, mask: Any) -> dict[str, Any] | None:
     kind = kinds.kind_of(inner)
     params = sum(prod(w.shape) for w in inner.weights)
     shapes = shapes if len(shapes) > 1 else shapes * len(one.mechanisms)
-    masks = jax.tree.leaves(mask)
-    masks = masks if len(masks) == len(shapes) else masks[:1] * len(shapes)
-    keys = [s["key"] for s in layer["states"] if s["key"].startswith("alignments")]
+    masks = mask if isinstance(mask, (list, tuple)) else [mask] * len(shapes)
     reads = inner.kernel.shape[0] if kind in kinds.GATES else None
     looks = [
-        _mechanism(one, n, [int(k) for k in shapes[n][1:]], masks[n : n + 1])
+        _mechanism(one, n, [int(k) for k in shapes[n][1:]], masks[n])
         for n in range(len(one.mechanisms))
     ]
-    for each, key in zip(looks, keys, strict=True):
-        each["key"] = key
+    keys = [s["key"] for s in layer["states"]]
+    for n, each in enumerate(looks):  # a stack puts the place of the cell behind a name
+        name = f"alignments_{n}" if len(looks) > 1 else "alignments"
+        each["key"] = next((key for key in keys if key.startswith(name)), None)
     return {
         "inner": {
             "class": type(inner).__name__,
@@ -79,7 +79,7 @@ def look(layer: dict[str, Any], cell: Any, mask: Any) -> dict[str, Any] | None:
     }
 
 
-def _mechanism(cell: Any, place: int, shape: list[int], mask: list[Any]) -> Any:
+def _mechanism(cell: Any, place: int, shape: list[int], mask: Any) -> Any:
     """One mechanism: its formula, and its weights as parts of it."""
     one, layer = cell.mechanisms[place], cell.attention_layers[place]
     weights = [
@@ -92,8 +92,8 @@ def _mechanism(cell: Any, place: int, shape: list[int], mask: list[Any]) -> Any:
         for w in made
     ]
     found = None
-    if mask:
-        found = ["".join("01"[int(n)] for n in row) for row in np.asarray(mask[0])]
+    if mask is not None:
+        found = ["".join("01"[int(n)] for n in row) for row in np.asarray(mask)]
     return {
         "class": type(one).__name__,
         "memory": shape,
@@ -114,12 +114,12 @@ def formula(mechanism: Any) -> list[str]:
     """How a mechanism looks, line by line; y is the output of the cell inside."""
     names = kinds.names(mechanism)
     score = next((line for name, line in SCORES if name in names), None)
-    own = type(mechanism).score
+    own = getattr(type(mechanism), "score", None)
     heads = "MultiHeadAttention" in names
-    query = "y W_q" if mechanism.query_layer is not None or heads else "y"
-    keys = "m_s W_k" if mechanism.memory_layer is not None or heads else "m_s"
+    query = "y W_q" if getattr(mechanism, "query_layer", None) or heads else "y"
+    keys = "m_s W_k" if getattr(mechanism, "memory_layer", None) or heads else "m_s"
     lines = [f"q = {query}", f"k_s = {keys}"]
-    home = own.__module__.startswith(room.__name__)
+    home = own is not None and own.__module__.startswith(room.__name__)
     if score is None or not home:
         score = "score_s = its own function of q and k_s"
     if getattr(mechanism, "normalize", False):
@@ -132,7 +132,7 @@ def formula(mechanism: Any) -> list[str]:
         lines[-1] += " + r"
         lines.append(f"alignments = monotonic, {mechanism.mode}: never back")
     else:
-        how = activation_name(mechanism.probability_fn)
+        how = activation_name(getattr(mechanism, "probability_fn", None))
         lines.append(f"alignments = {how}(score)")
     value = "m_s W_v" if heads else "m_s"
     lines.append(f"context = sum over s of alignments_s {value}")
@@ -148,6 +148,8 @@ def recorded(found: Any, looks: dict[str, Any]) -> list[dict[str, Any]]:
     """
     rows = []
     for each in looks["looks"]:
+        if each["key"] is None:
+            continue
         values = found.states[each["key"]][:1, :MOST_STEPS]
         heads = values[0] if values.ndim > 3 else values[0][:, None]
         _, many, entries = heads.shape

@@ -25,7 +25,7 @@ def step(layer: Facts, x: float, y: float) -> tuple[str, float]:
     """One step: x and the attention before go in, the output asks, and is answered."""
     looks = layer["attention"]
     first, inner = looks["looks"][0], looks["inner"]
-    width, many = looks["width"], len(looks["looks"])
+    width = looks["width"]
     parts = [
         swatch(x, y + 96, 34, 58, "features"),
         text(x + 17, y + 172, f"xₜ: {layer['D']:,}", "tiny features-ink", "middle"),
@@ -37,44 +37,45 @@ def step(layer: Facts, x: float, y: float) -> tuple[str, float]:
         text(x + 181, y + 112, inner["class"], "head", "middle"),
         text(x + 181, y + 132, plural(inner["U"], "unit"), "tiny", "middle"),
         text(x + 181, y + 149, "its states go on", "tiny", "middle"),
-        wire(x + 250, y + 121, x + 318, y + 121, "units"),
-        text(x + 284, y + 112, f"yₜ: {looks['query']:,}", "tiny units-ink", "middle"),
-        box(x + 322, y + 84, 138, 74, "cell", 8),
-        text(x + 391, y + 108, "asks the memory", "head", "middle"),
-        text(x + 391, y + 127, first["class"][:20], "tiny", "middle"),
-        text(x + 391, y + 145, _more(many), "tiny", "middle"),
+        wire(x + 250, y + 121, x + 312, y + 121, "units"),
+        text(x + 281, y + 112, f"yₜ: {looks['query']:,}", "tiny units-ink", "middle"),
+        box(x + 316, y + 84, 160, 74, "cell", 8),
+        text(x + 396, y + 112, "asks the memory", "head", "middle"),
+        text(x + 396, y + 134, _asked(looks["looks"]), "tiny", "middle"),
     ]
     entries, wide = first["memory"]
     parts += [
-        swatch(x + 330, y + 14, 122, 36, "steps"),
-        text(x + 462, y + 28, f"memory: {entries:,} entries", "tiny"),
-        text(x + 462, y + 45, f"of {plural(wide, 'number')}, at every step", "tiny"),
-        wire(x + 391, y + 52, x + 391, y + 80, "steps"),
-        wire(x + 464, y + 121, x + 528, y + 121, "units"),
-        text(x + 498, y + 112, f"{first['context']:,}", "tiny units-ink", "middle"),
-        text(x + 498, y + 140, "context", "tiny", "middle"),
+        swatch(x + 335, y + 14, 122, 36, "steps"),
+        text(x + 466, y + 28, f"memory: {entries:,} entries", "tiny"),
+        text(x + 466, y + 45, f"of {plural(wide, 'number')}, at every step", "tiny"),
+        wire(x + 396, y + 52, x + 396, y + 80, "steps"),
+        wire(x + 480, y + 121, x + 536, y + 121, "units"),
+        text(x + 508, y + 112, f"{first['context']:,}", "tiny units-ink", "middle"),
+        text(x + 508, y + 140, "context", "tiny", "middle"),
     ]
-    end = x + 532
-    if first["attention_layer"]:
+    end = x + 540
+    if first["attention_layer"] is not None:
         parts += [
-            box(end, y + 92, 106, 58, "cell", 8),
-            text(end + 53, y + 116, "attention layer", "tiny", "middle"),
-            text(end + 53, y + 134, "of yₜ and context", "tiny", "middle"),
-            wire(end + 110, y + 121, end + 146, y + 121, "units"),
-            line([(x + 270, y + 125), (x + 270, y + 174), (end + 53, y + 174)], "wire"),
-            wire(end + 53, y + 174, end + 53, y + 154, "soft"),
+            box(end, y + 92, 130, 58, "cell", 8),
+            text(end + 65, y + 116, "attention layer", "tiny", "middle"),
+            text(end + 65, y + 134, "of yₜ and context", "tiny", "middle"),
+            wire(end + 134, y + 121, end + 166, y + 121, "units"),
+            line([(x + 276, y + 126), (x + 276, y + 176), (end + 65, y + 176)], "wire"),
+            wire(end + 65, y + 176, end + 65, y + 154, "soft"),
         ]
-        end += 150
+        end += 166
     parts.append(swatch(end + 4, y + 96, 24, 48, "units"))
     parts.append(text(end + 16, y + 88, f"aₜ: {width:,}", "tiny units-ink", "middle"))
-    given = "aₜ leaves as the output" if looks["gives"] == "attention" else "yₜ leaves"
-    said = f"{given}; the next step reads aₜ beside its x"
+    given = "aₜ" if looks["gives"] == "attention" else "yₜ"
+    said = f"the output is {given}; the next step reads aₜ beside its x"
     parts.append(text(x + WIDE - 20, y + 200, said, "tiny", "end"))
     return "".join(parts), y + 210
 
 
-def _more(many: int) -> str:
-    return "alone" if many == 1 else f"and {many - 1} more, side by side"
+def _asked(looks: list[Facts]) -> str:
+    """Who asks."""
+    others = f" and {len(looks) - 1} more" if len(looks) > 1 else ""
+    return looks[0]["class"].removesuffix("Attention")[:20] + others
 
 
 def alignments(layer: Facts, x: float, y: float) -> tuple[str, float]:
@@ -88,11 +89,12 @@ def alignments(layer: Facts, x: float, y: float) -> tuple[str, float]:
         tall = float(np.clip(side, 9, 26))
         wide, high = columns * side, rows * tall
         parts.append(text(x, y + 14, heading(one), "head"))
-        said = f"memory: {columns:,} of {one['entries'][1]:,} entries →"
+        top = float(values.max()) or 1.0
+        said = f"entries of the memory →   black: {top:.2g}, the largest share"
         parts.append(text(x + 88, y + 36, said, "tiny"))
         y += 46
         left = x + 88
-        parts.append(heat(left, y, wide, high, values, (0.0, 1.0), False))
+        parts.append(heat(left, y, wide, high, values / top, (0.0, 1.0), False))
         mask = (masks[one["key"]] or [""])[0]
         for k, count in enumerate(mask[:columns]):
             if count == "0":
@@ -131,8 +133,8 @@ def words(layer: Facts) -> str:
     )
     said = (
         "Recorded while the model ran, of the first example: nothing here is computed "
-        "again. Each row is a time step, each column an entry of the memory; white is "
-        "0, black is 1, and where a softmax made them a row adds up to 1."
+        "again. Each row is a time step, each column an entry of the memory; a tile is "
+        "the share that the entry has in the context of that step."
     )
     if masked:
         said += " Crossed out: entries that the mask leaves out; their share is 0."

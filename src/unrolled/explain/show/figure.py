@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..blobs import decode
-from . import images, style
+from . import attention, images, style
 from .figure_parts import (
     INNER,
     LEVELS,
@@ -106,6 +106,9 @@ def _layer(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]
     else:
         piece, y = _maps(layer, facts, y + 46, most)
     parts.append(piece)
+    if layer.get("attention") and layer["trace"]["drawn"]:
+        piece, y = _looks(layer, y + 40)
+        parts.append(piece)
     piece, y = _numbers(layer, y + 40)
     return "".join([*parts, piece]), y
 
@@ -198,6 +201,18 @@ def _maps(layer: Facts, facts: Facts, y: float, most: int) -> tuple[str, float]:
             y += 16
         y += 56
     return "".join(parts), y - 10
+
+
+def _looks(layer: Facts, y: float) -> tuple[str, float]:
+    """One step of a cell that looks into a memory, and what it looked at."""
+    parts = [text(MARGIN, y, "Where it looks", "head")]
+    for words in (attention.sentence(layer), attention.words(layer)):
+        parts.append(paragraph(MARGIN, y + 26, words, "soft", 120, 22))
+        y += 22 * len(wrap(words, 120)) + 8
+    piece, y = attention.step(layer, MARGIN, y + 30)
+    parts.append(piece)
+    piece, y = attention.alignments(layer, MARGIN, y + 20)
+    return "".join([*parts, piece]), y
 
 
 def _images(layer: Facts, facts: Facts, y: float) -> tuple[str, float]:

@@ -41,7 +41,7 @@ def arrival(source: Facts, target: Facts, x: float, y: float) -> tuple[str, floa
         text(
             x + 110, y + 16, f"{source['name']}, after step {last:,}", "head", "middle"
         ),
-        text(x + 470, y + 16, f"{target['name']}, before its first", "head", "middle"),
+        text(x + 470, y + 16, f"{target['name']}, before step 1", "head", "middle"),
     ]
     for k, key in enumerate(keys):
         top = y + 34 + k * 116

@@ -95,8 +95,10 @@ def _attention(layer: Facts) -> str:
         f'<section class="panel" id="attention-{layer["id"]}">'
         f"<h2>Where it looks</h2><p>{safe(attention.sentence(layer))}</p>"
         f'{_scrolled(way, "One step")}<ul class="equations">{formulas}</ul>'
+        "<h3>Its parts, and their weights</h3>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Parts and their '
-        f'weights"><table><tbody>{rows}</tbody></table></div>{whole}</section>'
+        f'weights"><table><tbody>{rows}</tbody></table></div>'
+        f"<h3>What it looked at</h3>{whole}</section>"
     )
 
 
