@@ -317,6 +317,7 @@ def css() -> str:
         ".uf .skipped{fill:var(--paper);fill-opacity:.55}"
         ".uf .dx,.uf .sx{fill:var(--missing);color:var(--missing)}"
         ".uf .heat path{fill:none;stroke:currentColor}"
+        ".uf.wide-figure{min-width:44rem}"
         + axes
         + "".join(
             f".uf .d{k}{{fill:var(--d{k});color:var(--d{k})}}"
