@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 import unrolled
+from unrolled.decoding import beam
 from unrolled.decoding.samplers import filtered
 from unrolled.engine import eager
 
@@ -442,3 +443,17 @@ def test_chance_inside_jit_is_handed_in(case):
     run = jax.jit(lambda start: case(start=start, sampler=unrolled.sampler()).tokens)
     with pytest.raises(ValueError, match="seed must be given inside jit"):
         run(jnp.zeros(B, "int32"))
+
+
+@pytest.mark.parametrize("size", [640, 1000])
+def test_the_best_of_many_are_those_of_top_k(size, rng):
+    """Equals in order, also where all are forbidden; with a block that is not whole."""
+    scores = rng.normal(size=(7, size)).astype("float32")
+    scores[0] = -np.inf
+    scores[1] = 0
+    scores[2, 5::3] = 9
+    scores[3, :-4] = -np.inf
+    scores[4, ::70] = 7
+    scores = jnp.asarray(scores)
+    expected = jax.lax.top_k(scores, 5)[1]
+    np.testing.assert_array_equal(beam.best(scores, 5), expected)
