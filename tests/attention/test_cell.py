@@ -250,6 +250,34 @@ def test_a_model_with_its_file(rng, tmp_path):
     np.testing.assert_array_equal(again.predict([words, x], verbose=0), expected)
 
 
+@pytest.mark.keras_ranks
+@pytest.mark.parametrize("several", [False, True])
+def test_inside_a_layer_of_a_model_of_any_sizes(several, rng):
+    """Keras traces a call of its own with B, T and S that are no numbers."""
+    heads = unrolled.MultiHeadAttention(2, 3)
+    mechanism = [heads, unrolled.BahdanauAttention(2)] if several else heads
+
+    class Reader(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            cell = unrolled.AttentionCell(unrolled.GRUCell(3), mechanism)
+            self.rnn = unrolled.RNN(cell, return_sequences=True)
+
+        def build(self, x_shape, memory_shape):
+            self.rnn.build(x_shape, memory_shape=memory_shape)
+
+        def call(self, x, memory):
+            return self.rnn(x, memory=memory)
+
+    reader = Reader()
+    x, memory = keras.Input((None, 4)), keras.Input((None, 5))
+    model = keras.Model([x, memory], reader(x, memory))
+    width = sum(m.output_size for m in reader.rnn.cell.mechanisms)
+    assert model.output_shape == (None, None, width)
+    given = [rng.normal(size=s).astype("float32") for s in ((2, 3, 4), (2, 6, 5))]
+    close(model(given), reader.rnn(given[0], memory=given[1]))
+
+
 def test_narrow_arithmetic(rng):
     """Alignments stay in float32."""
     layer = _layer(rng, _attending())

@@ -34,18 +34,14 @@ def _read(pairs):
 def test_every_pair_is_there_once():
     pairs = unrolled.Pairs(PAIRS, tokenizer(), batch_size=3)
     assert sorted(_read(pairs)) == sorted(PAIRS)
-    # Lengths with the end token: up to 8, 16, 32, and the longest.
-    assert [shape[1:] for shape in pairs.shapes] == [
-        (8, 8),
-        (16, 16),
-        (32, 32),
-        (41, 41),
-    ]
+    # Lengths with the end token: two buckets to each doubling.
+    ends = [8, 11, 16, 22, 32, 41]
+    assert [shape[1:] for shape in pairs.shapes] == [(n, n) for n in ends]
     seen = {(*x["source"].shape, wanted.shape[1]) for x, wanted in pairs}
     assert seen == set(pairs.shapes)
-    # Seven pairs in three batches of three, sixteen in six.
-    assert [shape[0] for shape in pairs.shapes] == [3, 3, 3, 3]
-    assert len(pairs) == 3 + 3 + 6 + 3
+    # Of 7, 3, 5, 6, 10 and 9 pairs, in batches as even as can be.
+    assert [shape[0] for shape in pairs.shapes] == [3, 3, 3, 3, 3, 3]
+    assert len(pairs) == 3 + 1 + 2 + 2 + 4 + 3
 
 
 def test_each_epoch_has_its_own_order():

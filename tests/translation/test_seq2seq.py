@@ -1,7 +1,6 @@
 """The model: loss and gradients in float64 NumPy, then learnt, saved and resumed."""
 
 import json
-import shutil
 import zipfile
 
 import unrolled
@@ -160,7 +159,17 @@ def test_it_learns_to_reverse_digits(tmp_path, monkeypatch):
     drawn = [model.translate(["1234"] * 3, sampler=draw, seed=s) for s in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
-    # What its file says of the tokenizer may be damaged.
+    # One at a time, and with others of other lengths, scripts and signs.
+    mixed = ["1", "123456789", "<end>", "98765432", "你好", "", "7"]
+    alone = model.translate(mixed, batch_size=1)
+    assert model.translate(mixed) == alone
+    assert alone[0] == "1"
+
+    # What its file says of the tokenizer may be damaged, or the file itself.
+    half = (tmp_path / "model.keras").read_bytes()[:50_000]
+    (tmp_path / "half.keras").write_bytes(half)
+    with pytest.raises(ValueError, match="ensure the file is an accessible"):
+        keras.models.load_model(tmp_path / "half.keras")
     damaged = tmp_path / "damaged.keras"
     whole = zipfile.ZipFile(tmp_path / "model.keras")
     with whole, zipfile.ZipFile(damaged, "w") as changed:
@@ -212,12 +221,15 @@ def test_training_goes_on_where_it_was_interrupted(tmp_path):
             variable.assign(value)
         return keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
 
-    fit(pairs, epochs=1, callbacks=[restart()])
+    last = keras.callbacks.ModelCheckpoint(tmp_path / "last.keras")
+    fit(pairs, epochs=1, callbacks=[restart(), last])
+    saved = keras.models.load_model(tmp_path / "last.keras")
+    for one, other in zip(saved.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
     threads = unrolled.Pairs(pairs, tokenizer(), 20, workers=2)
     model.fit(threads, verbose=0, epochs=3, callbacks=restart())
     for variable, value in zip(state, at_one_go, strict=True):
         np.testing.assert_allclose(variable, value, rtol=1e-5, err_msg=variable.path)
-    shutil.rmtree(tmp_path)
 
 
 @keras.saving.register_keras_serializable("tests")

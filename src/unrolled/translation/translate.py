@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from ..checks import require
 from ..decoding.search import key_of
-from .pairs import steps_of_bucket
+from .pairs import doubled
 from .tokenizer import END, PAD, START, check_texts
 
 # So many choices of options are kept; the least recently used goes first.
@@ -151,7 +151,7 @@ def _batches(ids: list[list[int]], most: int) -> Iterator[tuple[list[int], Any]]
     B is a power of two, or `most`; the last text stands in all rows that are left, so
     that no row takes longer than one that is asked for.
     """
-    steps = {n: steps_of_bucket(len(own) + 1) for n, own in enumerate(ids) if own}
+    steps = {n: doubled(len(own) + 1) for n, own in enumerate(ids) if own}
     for length in sorted(set(steps.values())):
         alike = [n for n in steps if steps[n] == length]
         alike.sort(key=lambda n: len(ids[n]))
