@@ -39,10 +39,12 @@ def test_a_library_gives_what_is_recorded_of_it(library, tmp_path):
         rows = ", ".join(recorded)
         pytest.skip(f"no {environment} here, so these were not checked: {rows}")
     # TensorFlow 1 stops at a flag of XLA that it does not know.
-    kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "XLA_FLAGS"
+    }
     subprocess.run(
         [python, RECORDERS / script, *families],
-        env={**kept, "RECORDED": str(tmp_path)},
+        env={**inherited, "RECORDED": str(tmp_path)},
         check=True,
         capture_output=True,
     )
