@@ -1,5 +1,7 @@
 """Texts become ids and come back the same, whatever they are."""
 
+import ast
+import inspect
 import json
 import sys
 
@@ -71,6 +73,17 @@ def test_configuration_is_all_of_it():
 def test_what_does_not_fit(call, said):
     with pytest.raises(ValueError, match=said):
         call(unrolled.Tokenizer)
+
+
+def test_the_package_is_asked_for_only_where_it_is_used():
+    """Not at ``import unrolled``."""
+    tree = ast.parse(inspect.getsource(inspect.getmodule(unrolled.Tokenizer)))
+    names = {n.module for n in tree.body if isinstance(n, ast.ImportFrom)}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    assert "keras" in names
+    assert "tokenizers" not in names
 
 
 def test_the_package_may_be_missing(monkeypatch):
