@@ -248,14 +248,14 @@ def test_a_network_learns_messages_by_heart(tmp_path):
     """The shortest ones of a real catalogue, placeholders and all."""
     package = pytest.importorskip("jupyterlab_language_pack_fr_FR")
     raw = catalogues.read_package(Path(package.__path__[0]), "fr")
-    kept, _ = pairs.cleaned(raw, longest=18)
-    kept = kept[:200]
+    kept, _ = pairs.cleaned(raw, longest=11)
+    kept = kept[:120]
     settings = translate.replace(
-        TINY, units=64, vocabulary=500, dropout=0.0, batch=25, epochs=25, rate=1e-2
+        TINY, units=64, vocabulary=700, dropout=0.0, epochs=25, rate=1e-2
     )
-    sides = pairs.Split(kept, kept[:20], kept[:20])
-    model, history = translate.train(settings, sides, tmp_path)
-    assert history[-1]["loss"] < history[0]["loss"]
+    sides = pairs.Split(kept, kept[:16], kept[:16])
+    model, _ = translate.train(settings, sides, tmp_path)
     found = model.translate([pair.source for pair in kept])
-    _, chrf = judge.scores(found, [pair.target for pair in kept])
-    assert chrf > 90
+    bleu, chrf = judge.scores(found, [pair.target for pair in kept])
+    assert min(bleu, chrf) > 90
+    assert judge.survivors(found, kept)[0] >= 10
