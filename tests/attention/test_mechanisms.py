@@ -112,7 +112,8 @@ def test_values_and_gradients_equal_the_source(kind, rng):
     pairs = {"y": (out[0], law.outputs), "dx": (dx, law_dx)}
     pairs |= {f"d{name}": (d_weights[name], law_d[name]) for name in names}
     if kind == "multi_head":  # which moves all scores of a head alike
-        assert np.abs(pairs.pop("dkey_bias")).max() < 1e-14
+        # Numbers of some 10 cancel, in an order that is JAX's own.
+        assert np.abs(pairs.pop("dkey_bias")).max() < 1e-13
     pairs["dmemory"] = d_memory, law_d["memory"]
     for n, found in enumerate(out[1:]):
         pairs[f"state {n}"] = found, law.states[n]
