@@ -147,6 +147,33 @@ def test_taught_reads_what_is_given(rng):
     close(plain(tokens, training=True), expected)
 
 
+def test_scheduled_sampling_with_attention(rng):
+    """All fed back, and the likeliest, it gives what greedy decoding finds.
+
+    The states of an encoder are those of the cell inside alone.
+    """
+    cell = unrolled.AttentionCell(unrolled.GRUCell(U), unrolled.BahdanauAttention(3))
+    decoder = unrolled.Decoder(
+        keras.layers.Embedding(V, E),
+        cell,
+        keras.layers.Dense(V),
+        sampling_probability=1.0,
+        sampler=_likeliest,
+    )
+    decoder.build((None, None), memory_shape=(None, None, M))
+    scatter(decoder, rng)
+    given = {
+        "memory": rng.normal(size=(B, S, M)).astype("float32"),
+        "memory_mask": np.arange(S)[None] < np.array([[S], [2], [3]]),
+        "initial_state": [rng.normal(size=(B, U)).astype("float32")],
+    }
+    logits = decoder(np.ones((B, T), "int32"), training=True, **given)
+    found = decoder.generate(1, max_steps=T, **given)
+    np.testing.assert_array_equal(logits.argmax(-1), found.tokens[:, 0])
+    each = law.log_softmax(np.asarray(logits, "float64")).max(-1)
+    np.testing.assert_allclose(found.log_probs[:, 0], each.sum(1), rtol=1e-5)
+
+
 def test_logits_are_drawn_from(rng):
     """By default what is fed back is drawn from the logits, not the likeliest."""
     told = scatter(_decoder("tokens", sampling_probability=1.0, seed=1), rng)

@@ -72,10 +72,10 @@ def encode(w, ids, kind, layers, both, residual):
 
 
 def decode(w, memory, states, ids, kind, residual):
-    """Logits ``[(V,)] * T`` of what comes after each of the ids."""
+    """Logits ``[(V,)] * T`` of what comes after each of the ids, and the shares."""
     step, _ = CELLS[kind]
     keys = memory @ w["keys"]
-    attention, found = np.zeros(w["attention"].shape[1]), []
+    attention, found, looked = np.zeros(w["attention"].shape[1]), [], []
     for n in ids:
         y = np.concatenate([w["target"][n], attention])
         after = []
@@ -86,10 +86,22 @@ def decode(w, memory, states, ids, kind, residual):
         states = after
         scores = np.tanh(keys + y @ w["query"]) @ w["v"]
         shares = np.exp(scores - np.max(scores))
-        context = (shares / np.sum(shares)) @ memory
+        shares = shares / np.sum(shares)
+        looked.append(shares)
+        context = shares @ memory
         attention = np.concatenate([y, context]) @ w["attention"]
         found.append(attention @ w["out/kernel"] + w["out/bias"])
-    return found
+    return found, looked
+
+
+def greedy(w, source, start, end, most, kind, layers, both, residual):
+    """The likeliest tokens one after the other, the end too, and the shares."""
+    memory, states = encode(w, [*source, end], kind, layers, both, residual)
+    tokens = []
+    while len(tokens) < most and end not in tokens:
+        logits, looked = decode(w, memory, states, [start, *tokens], kind, residual)
+        tokens.append(int(np.argmax(logits[-1])))
+    return tokens, np.stack(looked)
 
 
 def loss(w, pairs, start, end, kind, layers, both, residual):
@@ -97,7 +109,7 @@ def loss(w, pairs, start, end, kind, layers, both, residual):
     total, count = 0.0, 0
     for source, target in pairs:
         memory, states = encode(w, [*source, end], kind, layers, both, residual)
-        logits = decode(w, memory, states, [start, *target], kind, residual)
+        logits, _ = decode(w, memory, states, [start, *target], kind, residual)
         for each, wanted in zip(logits, [*target, end], strict=True):
             total = total + np.log(np.sum(np.exp(each))) - each[wanted]
             count += 1

@@ -61,7 +61,7 @@ def _of(layer, scope):
     ],
 )
 def test_loss_and_gradients(kind, layers, both, residual, dtype, rng):
-    """Of a padded batch: those of its rows apart, which nothing pads."""
+    """Of a padded batch: those of its rows, which nothing pads; and what it writes."""
     model = unrolled.Seq2Seq(
         tokenizer(),
         5,
@@ -106,6 +106,17 @@ def test_loss_and_gradients(kind, layers, both, residual, dtype, rng):
         error = np.abs(gradient - slope).max()
         assert error < (0.1 if narrow else 2e-5) * max(largest, 0.05), name
     assert model.compute_dtype == ("bfloat16" if narrow else "float32")
+
+    texts = ["1", "205", "98"]
+    written, looked = model.translate(texts, max_length=5, return_alignments=True)
+    for text, found, where in zip(texts, written, looked, strict=True):
+        tokens, shares = law.greedy(
+            weights, tokenizer().encode(text), 1, 2, 5, kind, layers, both, residual
+        )
+        if not narrow:  # whose tokens may differ where two are as likely
+            assert found == tokenizer().decode(tokens)
+            assert where.target == tokenizer().pieces(tokens)
+            np.testing.assert_allclose(where.shares, shares, rtol=1e-3, atol=1e-5)
 
 
 def test_it_learns_to_reverse_digits(tmp_path, monkeypatch):

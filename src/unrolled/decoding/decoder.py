@@ -10,6 +10,7 @@ from jax import random
 
 from ..arguments import KW_ONLY, Declared
 from ..cells.base import is_dims
+from ..cells.built import shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import by_name, names_of
 from ..checks import require
@@ -214,8 +215,9 @@ class Decoder(Declared, keras.layers.Layer):
         rows, steps = x.shape[:2]
         time = jnp.broadcast_to(jnp.arange(steps, dtype="int32")[None], (rows, steps))
         if initial_state is not None:
-            states = self.fed.cell.get_initial_state(rows)
-            initial_state = {"cell": initial_state, "input": states["input"]}
+            fresh = self.fed.cell.get_initial_state(rows, shapes_of(memory))
+            own = as_cell(self.cell).complete(initial_state, fresh["cell"])
+            initial_state = {"cell": own, "input": fresh["input"]}
         fed = {"input": x, "time": time} | ({} if known is None else {"known": known})
         return self.fed(fed, initial_state=initial_state, training=True, **given)
 

@@ -84,13 +84,11 @@ class Feedback(Cell):
         self.output_sizes = self.output_layer.compute_output_shape(below)[1:]
         self.built = True
 
-    def get_initial_state(self, batch_size: int) -> Tree:
+    def get_initial_state(self, batch_size: int, memory_shape: Tree = None) -> Tree:
         """The cell's; nothing was given before."""
         nothing = jnp.zeros((batch_size, self.input_width), self.state_dtype)
-        return {
-            "cell": initial_states(as_cell(self.cell), batch_size),
-            "input": nothing,
-        }
+        inner = initial_states(as_cell(self.cell), batch_size, memory_shape)
+        return {"cell": inner, "input": nothing}
 
     def get_constants(self, batch_size: int, training: bool, **given: Any) -> Tree:
         """The cell's, and what decides by chance."""
