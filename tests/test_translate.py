@@ -244,6 +244,34 @@ def test_a_whole_run_leaves_a_report_and_a_model(tmp_path):
     assert "begun with --units 8, so it cannot be resumed with" in refused.stderr
 
 
+def test_a_run_that_was_stopped_says_what_is_left(tmp_path, sides, monkeypatch):
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"{s}\t{t}\n" for s, t in TEXTS), "utf-8")
+    monkeypatch.setattr(translate, "split", lambda _: sides)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(translate, "train", stopped)
+    result = run("--data", file, "--out", tmp_path)
+    assert result.exit_code == 130
+    assert "Stopped. Nothing was saved." in result.stderr
+    (tmp_path / "model.keras").touch()
+    result = run("--data", file, "--out", tmp_path)
+    assert "as it was after the last whole epoch; --resume goes on" in result.stderr
+
+
+def test_too_few_messages_and_damaged_runs_are_told_of(tmp_path, sides):
+    file = tmp_path / "pairs.tsv"
+    file.write_text("yes\toui\n", "utf-8")
+    result = run("--data", file, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "Got 1, 0 and 0 of 1 pairs: give more of them." in result.stderr
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 not all of it")
+    with pytest.raises(RequestError, match=r"model\.keras cannot be read"):
+        translate.train(TINY, sides, tmp_path, resume=True)
+
+
 def test_a_network_learns_messages_by_heart(tmp_path):
     """The shortest ones of a real catalogue, placeholders and all."""
     package = pytest.importorskip("jupyterlab_language_pack_fr_FR")
