@@ -243,7 +243,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the text.")] = 4,
     length: Annotated[
         int, typer.Option(min=1, help="Characters of the text.")
-    ] = 400_000,
+    ] = 1_000_000,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every random choice.")] = 0,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path(
         "runs/characters"
