@@ -175,19 +175,35 @@ class AttentionMechanism(Declared, Cell):
 
     def step(self, x: jax.Array, states: Tree, constants: Tree) -> tuple[Any, Tree]:
         """Look into the memory."""
+        alignments = self.shares(x, states, constants)
+        found = self.find(alignments, constants["values"])
+        return found, self.after(alignments, states)
+
+    def shares(self, x: jax.Array, states: Tree, constants: Tree) -> jax.Array:
+        """The alignments of a query that went through its layer."""
         x = x.astype(self.state_dtype)
         score = self.score(x, constants["keys"].astype(x.dtype), states)
         mask = constants["mask"]
-        if mask is not None:
-            axes = tuple(range(1, score.ndim - 1))  # heads
-            mask = jnp.broadcast_to(jnp.expand_dims(mask, axes), score.shape)
-            lowest = jnp.full_like(score, jnp.finfo(score.dtype).min)
-            score = jnp.where(mask, score, lowest)
-        alignments = self.align(score, states, constants)
-        if mask is not None:
-            alignments = jnp.where(mask, alignments, jnp.zeros_like(alignments))
-        found = self.find(alignments, constants["values"])
-        return found, self.after(alignments, states)
+        if mask is None:
+            return self.align(score, states, constants)
+        axes = tuple(range(1, score.ndim - 1))  # heads
+        mask = jnp.broadcast_to(jnp.expand_dims(mask, axes), score.shape)
+        return self.align_masked(score, mask, states, constants)
+
+    def align_masked(
+        self, score: jax.Array, mask: jax.Array, states: Tree, constants: Tree
+    ) -> jax.Array:
+        """The share of each entry, none of those that do not count.
+
+        Args:
+            score: ``(B, S)``.
+            mask: ``[B, S]``, true where an entry counts.
+            states: before the step.
+            constants: of the sequence.
+        """
+        lowest = jnp.full_like(score, jnp.finfo(score.dtype).min)
+        alignments = self.align(jnp.where(mask, score, lowest), states, constants)
+        return jnp.where(mask, alignments, jnp.zeros_like(alignments))
 
     def score(self, query: jax.Array, keys: jax.Array, states: Tree) -> jax.Array:
         """How well each entry of the memory answers the query.

@@ -87,7 +87,7 @@ def go_on(
     """
     rows, width, vocabulary = scores.shape
     if width == 1:
-        return None, _likeliest(scores)
+        return None, likeliest(scores)
     size = width // groups
     used = jnp.zeros((rows, 1, vocabulary), scores.dtype)
     parents, tokens = [], []
@@ -141,7 +141,7 @@ def best(scores: jax.Array, count: int) -> jax.Array:
     return jnp.take_along_axis(places, lax.top_k(left, count)[1], axis=1)
 
 
-def _likeliest(scores: jax.Array) -> jax.Array:
+def likeliest(scores: jax.Array) -> jax.Array:
     """The first place of the largest, by two plain reductions.
 
     For 64 rows of 8,000 on a CPU that takes .27 ms, XLA's `argmax` 2.2 (measured).

@@ -1,12 +1,12 @@
 """The old names of TensorFlow 1 (``tf.nn``, ``tf.contrib.rnn``) over ours.
 
-``from unrolled import tf1`` in place of both; ``tf1.crf`` and ``tf1.legacy_seq2seq`` in
-place of ``tf.contrib``'s; see "Coming from TensorFlow 1".
+``from unrolled import tf1`` in place of both; ``tf1.crf``, ``tf1.legacy_seq2seq`` and
+``tf1.seq2seq`` in place of ``tf.contrib``'s; see "Coming from TensorFlow 1".
 """
 
 from typing import Any
 
-from . import crf, legacy_seq2seq
+from . import crf, legacy_seq2seq, seq2seq
 from .base import LSTMStateTuple, RNNCell
 from .candidates import (
     log_uniform_candidate_sampler,
@@ -163,6 +163,7 @@ __all__ = [
     "nce_loss",
     "raw_rnn",
     "sampled_softmax_loss",
+    "seq2seq",
     "stack_bidirectional_dynamic_rnn",
     "stack_bidirectional_rnn",
     "state_saving_rnn",

@@ -18,6 +18,7 @@ from .._borrowed import no_automatic_dependency_tracking
 from ..arguments import Declared
 from ..cells.base import Cell, is_dims
 from ..cells.built import build_cell
+from ..cells.signatures import takes
 from ..cells.states import initial_states, zeros
 from ..checks import require
 from ..layers.checks import check_float64
@@ -308,10 +309,14 @@ class Adapter(Declared, Cell):
             return jax.tree.leaves(self.cell.zero_state(batch_size, self.state_dtype))
         return zeros(self.state_size, batch_size, self.state_dtype)
 
+    def get_constants(self, batch_size: int, training: bool) -> dict[str, Any]:
+        """Whether dropout is on, for a `call` that names it."""
+        del batch_size
+        return {"training": training} if takes(self.cell.call, "training") else {}
+
     def step(self, x: Tree, states: Tree, constants: Tree) -> tuple[Tree, Tree]:
         """The user's `call`."""
-        del constants
-        output, state = self.cell(x, self.cell.to_old(states))
+        output, state = self.cell(x, self.cell.to_old(states), **constants)
         return output, self.cell.from_old(state)
 
 

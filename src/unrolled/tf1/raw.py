@@ -20,16 +20,39 @@ from .drivers import below_scope, ready
 from .raw_loop import array_of, whole
 
 
+@jax.tree_util.register_pytree_node_class
 class TensorArray:
-    """What `raw_rnn` emitted: an array for each step.
+    """What a loop wrote, such as what `raw_rnn` emitted: an array for each step.
 
     Args:
-        values: ``(T, B, ...)``.
-        steps: how many of them were emitted; zeros come after.
+        values: ``(T, B, ...)``; None for nothing yet.
+        steps: how many of them were written; zeros come after. Default: all.
     """
 
-    def __init__(self, values: Any, steps: Any) -> None:
+    def __init__(self, values: Any = None, steps: Any = None) -> None:
         self._values, self._steps = values, steps
+
+    def tree_flatten(self) -> tuple[tuple, None]:
+        """Its arrays, for JAX."""
+        return (self._values, self._steps), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, parts: tuple) -> "TensorArray":
+        """The inverse."""
+        return cls(*parts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written."""
+        return self._values is None
+
+    def write(self, index: Any, value: Any) -> "TensorArray":
+        """One more; written behind the others, whatever the index."""
+        del index
+        value = jnp.asarray(value)[None]
+        if self._values is not None:
+            value = jnp.concatenate([self._values, value.astype(self._values.dtype)])
+        return TensorArray(value)
 
     def stack(self) -> Any:
         """All of them, ``(T, B, ...)``."""
@@ -44,8 +67,10 @@ class TensorArray:
         return keras.ops.reshape(self._values, (-1, *self._values.shape[2:]))
 
     def size(self) -> Any:
-        """How many steps emitted one."""
-        return self._steps
+        """How many steps wrote one."""
+        if self._steps is not None:
+            return self._steps
+        return 0 if self._values is None else self._values.shape[0]
 
 
 def raw_rnn(
