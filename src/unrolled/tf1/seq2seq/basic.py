@@ -6,6 +6,9 @@ from typing import Any, NamedTuple, overload
 import jax
 import keras
 
+from ..._borrowed import get_keras_mask
+from ...cells.signatures import takes
+from ...cells.states import plain
 from ...checks import require
 from . import stepping
 from .decoder import BaseDecoder
@@ -151,14 +154,18 @@ class BasicDecoder(BaseDecoder):
             if initial_state is None:
                 initial_state = self.held.state
         else:
+            mask = get_keras_mask(inputs)
+            takes_mask = takes(self.sampler.initialize, "mask")
+            if mask is not None and takes_mask and "sequence_length" not in kwargs:
+                kwargs.setdefault("mask", mask)
             finished, first = self.sampler.initialize(inputs, **kwargs)
         first = stepping.arrays(first)
         stepping.prepare(self.cell, first)
         rows = jax.tree.leaves(first)[0].shape[0]
         if initial_state is None:
             initial_state = stepping.fresh(self.cell, rows, None)
-        state = stepping.arrays(stepping.plain_tree(initial_state))
-        found = [a.shape[0] for a in jax.tree.leaves(state) if a.ndim]
+        state = stepping.arrays(plain(initial_state))
+        found = stepping.rows_of(state)
         require(
             all(n == rows for n in found),
             "initial_state",

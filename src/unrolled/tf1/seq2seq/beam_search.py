@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ...cells.affine import check_positive
+from ...cells.states import plain
 from ...checks import require
 from ..raw import TensorArray
 from . import stepping
@@ -203,12 +204,12 @@ class BeamSearchDecoder(BaseDecoder):
 
     def _split(self, tree: Tree) -> Tree:
         shape = (self.batch_size, self.beam_width)
-        return jax.tree.map(
+        return stepping.map_arrays(
             lambda a: a.reshape(*shape, *a.shape[1:]) if a.ndim else a, tree
         )
 
     def _merged(self, tree: Tree) -> Tree:
-        return jax.tree.map(
+        return stepping.map_arrays(
             lambda a: a.reshape(-1, *a.shape[2:]) if a.ndim > 1 else a, tree
         )
 
@@ -238,8 +239,8 @@ class BeamSearchDecoder(BaseDecoder):
         self._look_up = lookup(None, look_up)
         self.start_tokens, self.end_token = tokens_of(start_tokens, end_token)
         rows, width = self.batch_size, self.beam_width
-        state = stepping.arrays(stepping.plain_tree(initial_state))
-        found = [a.shape[0] for a in jax.tree.leaves(state) if a.ndim]
+        state = stepping.arrays(plain(initial_state))
+        found = stepping.rows_of(state)
         require(
             bool(found) and all(n == rows * width for n in found),
             "initial_state",

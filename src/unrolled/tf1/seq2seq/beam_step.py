@@ -13,6 +13,7 @@ from jax import numpy as jnp
 
 from ...checks import require
 from ...decoding.hypotheses import pick
+from .stepping import map_arrays
 from .wrapper import AttentionWrapperState
 
 Tree = Any
@@ -75,7 +76,7 @@ def beam_step(
     """
     rows, width, vocabulary = logits.shape
     done, dtype = before.finished, before.log_probs.dtype
-    ends = jnp.arange(vocabulary) == end_token
+    ends = jnp.arange(vocabulary, dtype="int32") == end_token
     log_probs = jax.nn.log_softmax(logits).astype(dtype)
     only = jnp.where(ends, 0, jnp.finfo(dtype).min).astype(dtype)
     over = jnp.broadcast_to(done[..., None], logits.shape)
@@ -98,7 +99,7 @@ def beam_step(
     done = pick(done, parents)
     lengths = pick(before.lengths, parents)
     after = BeamSearchDecoderState(
-        cell_state=jax.tree.map(
+        cell_state=map_arrays(
             lambda a: pick(a, parents) if a.ndim > 1 else a, cell_state
         ),
         log_probs=chosen,

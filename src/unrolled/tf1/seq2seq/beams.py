@@ -109,7 +109,9 @@ def gather_tree(
         "pass the longest beam's length of each row",
     )
     lengths = jnp.minimum(lengths, steps)
-    there = jnp.arange(steps)[:, None] < jnp.broadcast_to(lengths, (steps, rows))
+    there = jnp.arange(steps, dtype="int32")[:, None] < jnp.broadcast_to(
+        lengths, (steps, rows)
+    )
     there = jnp.broadcast_to(there[..., None], ids.shape)
     parents = jnp.where(there, parents, 0)
     if not isinstance(parents, Tracer):
@@ -158,7 +160,7 @@ def gather_tree_from_array(t: Any, parent_ids: Any, sequence_length: Any) -> jax
     steps, _, width = parents.shape
     places = jnp.broadcast_to(jnp.arange(width, dtype="int32"), parents.shape)
     found = gather_tree(places, parents, lengths.max(axis=1), width + 1)
-    time = jnp.arange(steps)[:, None, None]
+    time = jnp.arange(steps, dtype="int32")[:, None, None]
     there = jnp.broadcast_to(time, parents.shape) < jnp.broadcast_to(
         lengths, parents.shape
     )

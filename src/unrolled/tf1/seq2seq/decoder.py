@@ -1,18 +1,19 @@
 """The old decoders' base, and the loop that runs them: compiled, with our own loops."""
 
 import abc
+import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import keras
+import numpy as np
 from jax import numpy as jnp
 
 from ..._borrowed import Tracer
-from ...cells.signatures import takes
+from ...cells.states import plain
 from ...checks import require
-from ...engine import stopping
-from ...engine.pure import Pure, purify
-from ..raw import TensorArray
+from .loop import is_array_of_steps, run
 from .stepping import arrays
 
 Tree = Any
@@ -94,8 +95,43 @@ class BaseDecoder(keras.layers.Layer):
             impute_finished,
         )
         self.maximum_iterations = maximum_iterations
+        # Between a call and `call`; no attribute that Keras would look into.
+        self.aside = SimpleNamespace(state=None)
+        # A mask is read, and goes no further: what comes past an end counts in a loss.
+        self.supports_masking = True
         # What is inside is built by the first call.
         self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `call`, in a form that Keras takes: arrays alone.
+
+        Numbers become arrays, and a state that holds a `TensorArray` is a list until
+        `call` puts it together again.
+        """
+        names = list(inspect.signature(self.call).parameters)
+        kwargs |= dict(zip(names[1:], args[1:], strict=False))
+        kwargs = {name: _array(value) for name, value in kwargs.items()}
+        state = plain(kwargs.get("initial_state"))
+        leaves, form = jax.tree.flatten(state, is_leaf=is_array_of_steps)
+        written = [leaf if is_array_of_steps(leaf) else None for leaf in leaves]
+        self.aside.state = (written, form) if any(written) else None
+        if any(written):
+            pairs = zip(leaves, written, strict=True)
+            kwargs["initial_state"] = [leaf for leaf, own in pairs if own is None]
+        return super().__call__(*args[:1], **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None."""
+        del inputs, previous_mask
+
+    def _whole(self, initial_state: Tree) -> Tree:
+        """The state that this was called with."""
+        if self.aside.state is None:
+            return initial_state
+        written, form = self.aside.state
+        arrays = iter(initial_state)
+        leaves = [next(arrays) if own is None else own for own in written]
+        return jax.tree.unflatten(form, leaves)
 
     def call(
         self,
@@ -112,7 +148,10 @@ class BaseDecoder(keras.layers.Layer):
             maximum_iterations=self.maximum_iterations,
             training=training,
             decoder_init_input=inputs,
-            decoder_init_kwargs={"initial_state": initial_state, **kwargs},
+            decoder_init_kwargs={
+                "initial_state": self._whole(initial_state),
+                **kwargs,
+            },
         )
 
     def initialize(
@@ -129,6 +168,14 @@ class BaseDecoder(keras.layers.Layer):
 
     finalize = Decoder.finalize
     tracks_own_finished = Decoder.tracks_own_finished
+
+
+def _array(value: Any) -> Any:
+    """Numbers and lists of numbers as arrays; what else there is as it is."""
+    each = value if isinstance(value, list) else [value]
+    numbers = all(isinstance(n, (int, float, np.number)) for n in each)
+    is_flag = isinstance(value, bool)
+    return np.asarray(value) if numbers and each and not is_flag else value
 
 
 def dynamic_decode(
@@ -200,7 +247,7 @@ def dynamic_decode(
         begun = decoder.initialize(decoder_init_input, **(decoder_init_kwargs or {}))
     finished, inputs, state = begun
     known = [each for each in (most, decoder.most_steps) if each is not None]
-    outputs, state, lengths = _run(
+    outputs, state, lengths = run(
         decoder,
         jnp.asarray(finished).astype(bool),
         arrays(inputs),
@@ -243,159 +290,3 @@ def _most(given: Any) -> int | None:
 
 def _batch_first(array: jax.Array) -> jax.Array:
     return jnp.swapaxes(array, 0, 1) if array.ndim > 1 else array
-
-
-def _run(
-    decoder: Any,
-    finished: jax.Array,
-    inputs: Tree,
-    state: Tree,
-    most: int | None,
-    impute: bool,
-    training: Any,
-) -> tuple[Tree, Tree, jax.Array]:
-    """Outputs, time first, the state, and the lengths."""
-    before, state = _taken(state)
-    named = {"training": training} if takes(decoder.step, "training") else {}
-
-    def one(read: tuple, state: Tree) -> tuple[Tree, Tree]:
-        time, inputs = read
-        returned = decoder.step(time, inputs, state, **named)
-        outputs, after, following, done = returned
-        written, after = _taken(after)
-        after = _like(state, after, "state", decoder)
-        following = _like(inputs, following, "inputs", decoder)
-        return (outputs, following, done, written), after
-
-    time = jnp.zeros((), "int32")
-    spec = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (time, inputs)
-    )
-    pure = purify(one, decoder, spec, state)
-    step = _Step(decoder, pure, impute)
-    carry = {
-        "time": time,
-        "state": state,
-        "inputs": inputs,
-        "finished": finished,
-        "lengths": jnp.zeros(finished.shape, "int32"),
-        "variables": pure.variables,
-    }
-    stop = lambda carry: jnp.all(carry["finished"])  # noqa: E731
-    if most is None:
-        require(
-            not stopping.is_traced(step, carry),
-            "maximum_iterations",
-            "must be given where decoding is differentiated or compiled (grad, jit, "
-            "fit): a loop that stops on data has no gradient, and its outputs no size",
-            "None",
-            "pass the most steps there can be",
-        )
-        last, emitted, count = stopping.until(step, stop, carry)
-    else:
-        last, emitted, count = stopping.at_most(step, stop, carry, most)
-        if not isinstance(count, Tracer):
-            taken = int(count)
-            emitted = jax.tree.map(lambda a: a[:taken], emitted)
-    pure.finish(last["variables"])
-    outputs, written = emitted
-    return outputs, _put_back(last["state"], before, written), last["lengths"]
-
-
-class _Step:
-    """One step of a decoder: ``carry -> (carry, (outputs, what was written))``."""
-
-    def __init__(self, decoder: Any, pure: Pure, impute: bool) -> None:
-        self.decoder, self.pure, self.impute = decoder, pure, impute
-
-    def __call__(self, carry: Tree) -> tuple[Tree, Tree]:
-        time, done, lengths = carry["time"], carry["finished"], carry["lengths"]
-        read = time, carry["inputs"]
-        found, state, variables = self.pure.step(
-            read, carry["state"], carry["variables"]
-        )
-        outputs, inputs, finished, written = found
-        finished = jnp.asarray(finished).astype(bool)
-        require(
-            finished.shape == done.shape,
-            "finished",
-            f"must have shape {done.shape}, as initialize gave it",
-            finished.shape,
-            f"return it so from step of {type(self.decoder).__name__}",
-        )
-        own = getattr(state, "lengths", None)
-        if not self.decoder.tracks_own_finished:
-            own, finished = None, jnp.logical_or(finished, done)
-        if own is None:
-            lengths = jnp.where(done, lengths, jnp.broadcast_to(time + 1, done.shape))
-        else:
-            lengths = own.astype("int32")
-        if self.impute:
-            nothing = jax.tree.map(jnp.zeros_like, outputs)
-            outputs = jax.tree.map(lambda a, b: _where(done, a, b), nothing, outputs)
-            old = carry["state"]
-            state = jax.tree.map(lambda a, b: _where(done, a, b), old, state)
-        new = {
-            "time": time + 1,
-            "state": state,
-            "inputs": inputs,
-            "finished": finished,
-            "lengths": lengths,
-            "variables": variables,
-        }
-        return new, (outputs, written)
-
-
-def _where(rows: jax.Array, yes: jax.Array, no: jax.Array) -> jax.Array:
-    """`yes` in some rows; a number for all rows is the new one."""
-    if not no.ndim:
-        return no
-    rows = rows.reshape(rows.shape + (1,) * (no.ndim - rows.ndim))
-    return jnp.where(jnp.broadcast_to(rows, no.shape), yes, no)
-
-
-def _is_array_of_steps(node: Any) -> bool:
-    return isinstance(node, TensorArray)
-
-
-def _taken(state: Tree) -> tuple[list[Any], Tree]:
-    """What `TensorArray`s in a state hold, and the state with empty ones.
-
-    A loop's state has one form; what grows with time is emitted.
-    """
-    leaves, form = jax.tree.flatten(state, is_leaf=_is_array_of_steps)
-    held = [leaf for leaf in leaves if _is_array_of_steps(leaf)]
-    empty = [TensorArray() if _is_array_of_steps(leaf) else leaf for leaf in leaves]
-    values = [None if each.is_empty else each.stack() for each in held]
-    return values, jax.tree.unflatten(form, empty)
-
-
-def _put_back(state: Tree, before: list[Any], written: list[Any]) -> Tree:
-    """The state with its `TensorArray`s: what they held, and what each step wrote."""
-    leaves, form = jax.tree.flatten(state, is_leaf=_is_array_of_steps)
-    pairs = iter(zip(before, written, strict=True))
-
-    def whole() -> TensorArray:
-        old, new = next(pairs)
-        if new is None:
-            return TensorArray(old)
-        # Of each step one: without the axis of those that a step wrote.
-        new = new.reshape(-1, *new.shape[2:])
-        return TensorArray(new if old is None else jnp.concatenate([old, new]))
-
-    return jax.tree.unflatten(
-        form, [whole() if _is_array_of_steps(leaf) else leaf for leaf in leaves]
-    )
-
-
-def _like(old: Tree, new: Tree, name: str, decoder: Any) -> Tree:
-    """What a step returned, if it has the form that it had before."""
-    shapes = [jax.tree.map(jnp.shape, tree) for tree in (old, new)]
-    require(
-        jax.tree.structure(old) == jax.tree.structure(new) and shapes[0] == shapes[1],
-        name,
-        f"must keep its form in step of {type(decoder).__name__}, {shapes[0]}",
-        shapes[1],
-        "return the structure and shapes that initialize gave",
-    )
-    return jax.tree.map(lambda a, b: jnp.asarray(b).astype(a.dtype), old, new)

@@ -259,7 +259,7 @@ class AttentionMechanism(keras.layers.Layer):
 
 def _up_to(lengths: Any, shape: tuple[int, ...]) -> jax.Array:
     """A mask ``[B, S]`` of lengths."""
-    lengths = jnp.asarray(lengths)
+    lengths = jnp.asarray(lengths, "int32")
     require(
         lengths.shape == shape[:1],
         "memory_sequence_length",
@@ -276,7 +276,7 @@ def _up_to(lengths: Any, shape: tuple[int, ...]) -> jax.Array:
             least,
             "pass memory_mask, with which a row may have no entry that counts",
         )
-    time = jnp.broadcast_to(jnp.arange(shape[1]), shape[:2])
+    time = jnp.broadcast_to(jnp.arange(shape[1], dtype="int32"), shape[:2])
     return time < jnp.broadcast_to(lengths[:, None], shape[:2])
 
 

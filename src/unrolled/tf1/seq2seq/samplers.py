@@ -156,8 +156,7 @@ class TrainingSampler(Sampler):
         """The first step's inputs."""
         inputs = arrays(inputs)
         self.inputs = inputs
-        steps = self._by_time(inputs)
-        shapes = {a.shape[:2] for a in jax.tree.leaves(steps)}
+        shapes = {a.shape[:2] for a in jax.tree.leaves(inputs)}
         require(
             len(shapes) == 1 and all(len(shape) == 2 for shape in shapes),
             "inputs",
@@ -165,7 +164,8 @@ class TrainingSampler(Sampler):
             [a.shape for a in jax.tree.leaves(inputs)],
             "pass embedded tokens; time_major=True where time comes first",
         )
-        (most, rows), *_ = shapes
+        steps = self._by_time(inputs)
+        most, rows = jax.tree.leaves(steps)[0].shape[:2]
         self._steps, self.most_steps, self._batch_size = steps, most, rows
         require(
             sequence_length is None or mask is None,
@@ -177,7 +177,7 @@ class TrainingSampler(Sampler):
         if mask is not None:
             lengths = _lengths_of(mask, rows, most, self.time_major)
         elif sequence_length is not None:
-            lengths = jnp.asarray(sequence_length)
+            lengths = jnp.asarray(sequence_length, "int32")
             _check_lengths(lengths, rows, most)
         else:
             lengths = jnp.full((rows,), most, "int32")
@@ -243,7 +243,7 @@ def _lengths_of(mask: Any, rows: int, most: int, time_major: bool) -> jax.Array:
         f"{mask.dtype} of shape {mask.shape}",
         "pass True where a step counts",
     )
-    lengths = jnp.sum(mask.astype("int32"), axis=1)
+    lengths = jnp.sum(mask.astype("int32"), axis=1, dtype="int32")
     if not isinstance(mask, Tracer):
         time = np.broadcast_to(np.arange(most), (rows, most))
         padded = time < np.asarray(lengths)[:, None]

@@ -4,6 +4,7 @@ States are in the form that the cell's owner knows: an LSTM's is ``(c, h)`` for 
 cell, and ``[h, c]`` for the others.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,8 +20,7 @@ from ...cells.states import initial_states, plain
 from ...checks import require
 from ..base import OldCell, RNNCell
 from ..drivers import ready
-
-__all__ = ["arrays", "check", "fresh", "prepare", "step", "width"]
+from ..raw import TensorArray
 
 
 def check(cell: Any) -> None:
@@ -51,6 +51,23 @@ def arrays(tree: Tree) -> Tree:
         return jnp.asarray(leaf)
 
     return jax.tree.map(one, tree)
+
+
+def map_arrays(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Of each array; a `TensorArray` stays as it is."""
+    is_written = lambda leaf: isinstance(leaf, TensorArray)  # noqa: E731
+    return jax.tree.map(
+        lambda leaf: leaf if is_written(leaf) else function(leaf),
+        tree,
+        is_leaf=is_written,
+    )
+
+
+def rows_of(state: Tree) -> list[int]:
+    """How many rows each array of a state has."""
+    found: list[int] = []
+    map_arrays(lambda a: found.append(a.shape[0]) if a.ndim else None, state)
+    return found
 
 
 def prepare(cell: Any, x: Tree) -> None:
@@ -100,7 +117,7 @@ def step(cell: Any, x: Tree, state: Tree, training: Any = None) -> tuple[Tree, T
         states = cell.from_old(state)
     else:
         form = jax.tree.structure(view.state_shapes)
-        leaves = jax.tree.leaves(plain_tree(state))
+        leaves = jax.tree.leaves(plain(state))
         require(
             len(leaves) == form.num_leaves,
             "initial_state",
@@ -115,10 +132,5 @@ def step(cell: Any, x: Tree, state: Tree, training: Any = None) -> tuple[Tree, T
     output, after = step_of(inner, projected, states, constants)
     if isinstance(cell, OldCell):
         return output, cell.to_old(after)
-    form = jax.tree.structure(plain_tree(state))
+    form = jax.tree.structure(plain(state))
     return output, jax.tree.unflatten(form, jax.tree.leaves(after))
-
-
-def plain_tree(state: Tree) -> Tree:
-    """Without the lists that Keras tracks."""
-    return plain(state)
