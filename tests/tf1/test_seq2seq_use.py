@@ -301,6 +301,17 @@ def test_a_translator_is_trained():
     assert len(model.trainable_variables) == 1 + 3 + 3 + 3 + 1 + 2
 
 
+def test_a_decoder_is_a_layer_of_a_models_graph(dense):
+    sampler = seq2seq.TrainingSampler()
+    decoder = seq2seq.BasicDecoder(unrolled.GRUCell(U), sampler, dense)
+    x, h = keras.Input((T, E)), keras.Input((U,))
+    outputs, _, _ = decoder(x, initial_state=h)
+    model = keras.Model([x, h], outputs.rnn_output)
+    assert len(model.trainable_variables) == 3 + 2
+    found = decoder(X, initial_state=H)[0].rnn_output
+    assert max_relative(model.predict([X, H], verbose=0), found) < 1e-6
+
+
 # --- mistakes ---
 
 
