@@ -11,11 +11,10 @@ import tensorflow_addons as tfa
 
 from cases import Decoding
 from peers import THREADS, Ready
-from peers.decoder import END, START, arrays
+from peers.decoder import END, SHOWN, START, arrays
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-SHOWN = ("query", "recurrent_0", "output")
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from cases import Decoding
 
 START, END = 1, 2
+SHOWN = ("query", "recurrent_0", "output")  # whose gradients are compared
 
 
 def arrays(case: Decoding) -> dict[str, np.ndarray]:
@@ -61,7 +62,6 @@ def products(case: Decoding) -> list[tuple[int, int, int, int]]:
     training = case.mode == "training"
     at_once = rows * steps if training else rows * width
     often = 1 if training else steps
-    # Of each: m, k, n, and how often; then all rows of a sequence together.
     found = [
         (1, rows * memory, units, units),  # keys
         (often, at_once, units, 4 * units),  # of the embedded tokens

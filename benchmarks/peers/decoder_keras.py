@@ -9,9 +9,7 @@ from keras import ops
 
 from cases import Decoding
 from peers import Ready, UnsupportedError
-from peers.decoder import START, WEIGHTS, arrays
-
-SHOWN = ("query", "recurrent_0", "output")
+from peers.decoder import SHOWN, START, WEIGHTS, arrays
 
 
 class Attending(keras.layers.Layer):

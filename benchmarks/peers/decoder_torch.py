@@ -10,9 +10,7 @@ import torch
 
 from cases import Decoding
 from peers import OPTION, Ready
-from peers.decoder import END, START, arrays, products, weights
-
-SHOWN = ("query", "recurrent_0", "output")
+from peers.decoder import END, SHOWN, START, arrays, products, weights
 
 
 class Decoder:

@@ -10,9 +10,7 @@ import numpy as np
 
 from cases import Decoding
 from peers import Ready
-from peers.decoder import END, START, WEIGHTS, arrays
-
-SHOWN = ("query", "recurrent_0", "output")  # whose gradients are compared
+from peers.decoder import END, SHOWN, START, WEIGHTS, arrays
 
 
 def build_decoding(case: Decoding) -> Ready:
