@@ -181,7 +181,7 @@ def test_tags_to_choose_from(rng):
 
 def test_a_model_learns_is_saved_and_loaded(rng, tmp_path):
     """A tag that depends on the one before: a step alone does not show it."""
-    words = rng.integers(1, 5, size=(32, 6))
+    words = rng.integers(1, 5, size=(32, 6)).astype("int32")
     tags = np.zeros_like(words)
     for step in range(1, 6):
         tags[:, step] = (tags[:, step - 1] + (words[:, step] > 2)) % 2

@@ -134,7 +134,7 @@ def test_in_a_model_with_a_mask_and_weights(rng, tmp_path):
         [keras.layers.Embedding(6, 4, mask_zero=True), keras.layers.Dense(V)]
     )
     model.compile("sgd", loss)
-    x, y = rng.integers(1, 6, size=(B, T)), rng.integers(V, size=(B, T))
+    x, y = (rng.integers(1, n, size=(B, T)).astype("int32") for n in (6, V))
     x[1, 1:] = x[2] = 0
     rows, steps = np.array([1.0, 2.0, 1.0, 0.5]), rng.uniform(size=(B, T))
     logits = np.asarray(model(x))

@@ -216,7 +216,7 @@ def test_a_model_trains_evaluates_and_is_saved(rng, tmp_path):
         ]
     )
     model.compile(keras.optimizers.Adam(0.05), unrolled.SampledSoftmaxLoss())
-    x = rng.integers(1, 30, size=(16, 4))
+    x = rng.integers(1, 30, size=(16, 4)).astype("int32")
     x[:8, 2:] = 0
     logits = np.float64(model(x))
     want = losses.cross_entropy(logits, x)[x > 0].mean()

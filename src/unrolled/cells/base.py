@@ -9,6 +9,7 @@ at once, and random masks are drawn once a sequence.
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import jax
@@ -250,8 +251,7 @@ class Cell(keras.layers.Layer):
         alone = not is_tree(states)
         states = [states] if alone else states
         like = jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct((batch_size, *s.sizes), self.state_dtype),
-            self.state_shapes,
+            lambda s: SimpleNamespace(shape=(batch_size, *s.sizes)), self.state_shapes
         )
         states = pack(states, like, names_of(self), "states")
         output, after = self.step(x, states, constants)

@@ -15,6 +15,7 @@ ARITHMETIC = frozenset(
         *("add", "sub", "mul", "neg", "max", "min", "select_n", "convert_element_type"),
         *("broadcast_in_dim", "concatenate", "reshape", "squeeze"),
         *("eq", "ge", "gt", "le", "lt", "ne"),
+        "one_minus_square",  # of JAX 0.12, in what tanh has for a gradient
     ]
 )
 # And what costs more.

@@ -185,3 +185,16 @@ class Nearest(unrolled.AttentionMechanism):
 )
 def test_the_score_of_each_mechanism_in_symbols(mechanism, score):
     assert attention.formula(mechanism)[2] == score
+
+
+def test_a_translator_is_given_a_dict():
+    """A model of its own class declares no inputs: names and ids go to it as given."""
+    pairs = [("1 2", "2 1"), ("3 4 5", "5 4 3")]
+    model = unrolled.Seq2Seq.from_texts(pairs, units=4, num_layers=1)
+    data = unrolled.Pairs(pairs, model.tokenizer, batch_size=2, shuffle=False)
+    inputs, _ = data[0]
+    facts = describe(model, inputs)
+    names = [row["name"] for row in facts["inputs"]]
+    assert names == ["source", "target"]
+    cells = [row["cell_class"] for row in facts["layers"]]
+    assert cells == ["LSTMCell", "LSTMCell", "AttentionCell"]

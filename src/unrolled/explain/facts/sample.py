@@ -23,6 +23,7 @@ class Sample:
     declared: list[list[Any] | None]
     synthetic: bool
     notes: list[str] = field(default_factory=list)
+    by_name: bool = False  # the model declares nothing, and was given a dict
 
 
 def declared_inputs(model: Any) -> list[tuple[str, list[Any], str]]:
@@ -129,15 +130,19 @@ def fit(model: Any, sample: Any) -> Sample:
     arrays = []
     for number, array in enumerate(given):
         shape, dtype = declared[number][1:] if declared else (None, "")
-        arrays.append(_fit_one(_narrowed(array, dtype), shape, notes))
+        # Where nothing is declared, integers are tokens if the model embeds any.
+        tokens = array.dtype.kind in "iu" and _vocabulary(model) is not None
+        narrow = _narrowed(array, dtype)
+        arrays.append(_fit_one(narrow, shape, 2 if tokens else 3, notes))
     if not all(np.isfinite(one).all() for one in arrays):
         notes.append("the sample holds NaN or infinity, which go wherever they reach")
-    names = [name for name, _, _ in declared] or [
-        f"input {n}" for n in range(len(arrays))
-    ]
+    by_name = isinstance(sample, dict) and not declared
+    names = [name for name, _, _ in declared] or (
+        list(sample) if by_name else [f"input {n}" for n in range(len(arrays))]
+    )
     shapes: list[list[Any] | None] = [s for _, s, _ in declared]
     shapes = shapes or [None] * len(arrays)
-    return Sample(arrays, names, shapes, False, sorted(set(notes)))
+    return Sample(arrays, names, shapes, False, sorted(set(notes)), by_name)
 
 
 def _check_numbers(shape: list[int]) -> None:
@@ -172,10 +177,10 @@ def _narrowed(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _fit_one(
-    array: np.ndarray, shape: list[Any] | None, notes: list[str]
+    array: np.ndarray, shape: list[Any] | None, undeclared: int, notes: list[str]
 ) -> np.ndarray:
     given = array.shape
-    rank = len(shape) if shape else 3
+    rank = len(shape) if shape else undeclared
     if array.ndim == rank - 1:
         array = array[None]
     fits = array.ndim == rank and 0 not in array.shape

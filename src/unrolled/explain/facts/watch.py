@@ -115,6 +115,9 @@ def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
 def run(model: Any, sample: Sample) -> Any:
     """Call the model on the sample, outside training."""
     arrays = sample.arrays
+    if sample.by_name:
+        given = dict(zip(sample.names, arrays, strict=True))
+        return model(given, training=False) if _trains(model) else model(given)
     if len(arrays) == 1:
         return model(arrays[0], training=False) if _trains(model) else model(arrays[0])
     structure = getattr(model, "_inputs_struct", None)
