@@ -23,7 +23,7 @@ class Sample:
     declared: list[list[Any] | None]
     synthetic: bool
     notes: list[str] = field(default_factory=list)
-    by_name: bool = False  # the model declares nothing, and was given a dict
+    keyed: bool = False  # handed on as the dict that it came as
 
 
 def declared_inputs(model: Any) -> list[tuple[str, list[Any], str]]:
@@ -108,6 +108,8 @@ def _waves(random: np.random.Generator, shape: list[int]) -> np.ndarray:
 def fit(model: Any, sample: Any) -> Sample:
     """The user's sample as arrays with a batch axis, checked against the model."""
     declared = declared_inputs(model)
+    # A model that declares no inputs is called with the dict itself: it is a batch.
+    keyed = isinstance(sample, dict) and not declared
     if isinstance(sample, dict):
         order = [name for name, _, _ in declared] or list(sample)
         if sorted(order) != sorted(sample):
@@ -130,19 +132,17 @@ def fit(model: Any, sample: Any) -> Sample:
     arrays = []
     for number, array in enumerate(given):
         shape, dtype = declared[number][1:] if declared else (None, "")
-        # Where nothing is declared, integers are tokens if the model embeds any.
-        tokens = array.dtype.kind in "iu" and _vocabulary(model) is not None
-        narrow = _narrowed(array, dtype)
-        arrays.append(_fit_one(narrow, shape, 2 if tokens else 3, notes))
+        if keyed:
+            shape = [None] * max(array.ndim, 2)
+        arrays.append(_fit_one(_narrowed(array, dtype), shape, notes))
     if not all(np.isfinite(one).all() for one in arrays):
         notes.append("the sample holds NaN or infinity, which go wherever they reach")
-    by_name = isinstance(sample, dict) and not declared
     names = [name for name, _, _ in declared] or (
-        list(sample) if by_name else [f"input {n}" for n in range(len(arrays))]
+        list(sample) if keyed else [f"input {n}" for n in range(len(arrays))]
     )
     shapes: list[list[Any] | None] = [s for _, s, _ in declared]
     shapes = shapes or [None] * len(arrays)
-    return Sample(arrays, names, shapes, False, sorted(set(notes)), by_name)
+    return Sample(arrays, names, shapes, False, sorted(set(notes)), keyed)
 
 
 def _check_numbers(shape: list[int]) -> None:
@@ -177,10 +177,10 @@ def _narrowed(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _fit_one(
-    array: np.ndarray, shape: list[Any] | None, undeclared: int, notes: list[str]
+    array: np.ndarray, shape: list[Any] | None, notes: list[str]
 ) -> np.ndarray:
     given = array.shape
-    rank = len(shape) if shape else undeclared
+    rank = len(shape) if shape else 3
     if array.ndim == rank - 1:
         array = array[None]
     fits = array.ndim == rank and 0 not in array.shape

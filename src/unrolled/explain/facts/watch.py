@@ -115,9 +115,8 @@ def watched(layers: list[Any]) -> Iterator[dict[int, list[Call]]]:
 def run(model: Any, sample: Sample) -> Any:
     """Call the model on the sample, outside training."""
     arrays = sample.arrays
-    if sample.by_name:
-        given = dict(zip(sample.names, arrays, strict=True))
-        return model(given, training=False) if _trains(model) else model(given)
+    if sample.keyed:
+        return model(dict(zip(sample.names, arrays, strict=True)), training=False)
     if len(arrays) == 1:
         return model(arrays[0], training=False) if _trains(model) else model(arrays[0])
     structure = getattr(model, "_inputs_struct", None)
