@@ -317,6 +317,10 @@ ERRORS = {
         lambda: unrolled.AttentionCell(unrolled.GRUCell(U), unrolled.LuongAttention),
         "mechanism must look into a memory",
     ),
+    "a name": (
+        lambda: unrolled.AttentionCell(unrolled.GRUCell(U), "luong"),
+        "mechanism must look into a memory.* Got 'luong'",
+    ),
     "two layers": (
         lambda: _attending(attention_layer_size=2, attention_layer=jnp.tanh),
         "attention_layer stands in place of attention_layer_size",

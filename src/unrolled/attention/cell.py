@@ -85,6 +85,7 @@ class AttentionCell(CellWrapper):
         for mechanism in self.mechanisms:
             require(
                 not isinstance(mechanism, type)
+                and hasattr(mechanism, "call")
                 and as_cell(mechanism).reads_memory != "no",
                 "mechanism",
                 "must look into a memory, as an AttentionMechanism does",
