@@ -43,6 +43,17 @@ def test_every_step_counts_alike(masked, weighted, rng):
     np.testing.assert_allclose(perplexity.result(), np.exp(entropy / total), rtol=1e-5)
 
 
+def test_targets_may_be_probabilities(rng):
+    targets, logits, _ = _batch(rng, 2, 3, masked=False)
+    for kind in (unrolled.TokenAccuracy, unrolled.Perplexity):
+        ids, probabilities = kind(), kind()
+        ids.update_state(targets, logits)
+        probabilities.update_state(np.eye(V, dtype="float32")[targets], logits)
+        np.testing.assert_allclose(probabilities.result(), ids.result(), rtol=1e-6)
+        with pytest.raises(ValueError, match=r"targets must have shape \(2, 3\) for"):
+            ids.update_state(targets[:, :2], logits)
+
+
 def test_they_are_saved_by_name():
     for metric in (unrolled.TokenAccuracy(), unrolled.Perplexity(name="p")):
         config = keras.saving.serialize_keras_object(metric)

@@ -91,16 +91,7 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 0.0) -> ja
         ValueError: if the shapes do not fit.
     """
     logits, targets = precise(logits), jnp.asarray(targets)
-    ids = targets.shape == logits.shape[:-1]
-    require(
-        ids or targets.shape == logits.shape,
-        "targets",
-        f"must have shape {logits.shape[:-1]} for ids, or {logits.shape} for "
-        "probabilities",
-        targets.shape,
-        "pass an id for each step of the logits",
-    )
-    if ids:
+    if are_ids(targets, logits):
         ids = targets.astype("int32")[..., None]
         wanted = jnp.take_along_axis(logits, ids, axis=-1)[..., 0]
         whole = jnp.ones((), logits.dtype)
@@ -112,6 +103,24 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 0.0) -> ja
         even = jnp.mean(logits, axis=-1) * whole
         wanted = (1 - label_smoothing) * wanted + label_smoothing * even
     return whole * jax.nn.logsumexp(logits, axis=-1) - wanted
+
+
+def are_ids(targets: jax.Array, logits: jax.Array) -> bool:
+    """Whether targets are ids, and not probabilities.
+
+    Raises:
+        ValueError: if the shapes fit neither.
+    """
+    ids = targets.shape == logits.shape[:-1]
+    require(
+        ids or targets.shape == logits.shape,
+        "targets",
+        f"must have shape {logits.shape[:-1]} for ids, or {logits.shape} for "
+        "probabilities",
+        targets.shape,
+        "pass an id for each step of the logits",
+    )
+    return ids
 
 
 def precise(array: Any) -> jax.Array:

@@ -6,11 +6,13 @@ import keras
 from jax import numpy as jnp
 
 from .._borrowed import get_keras_mask
-from .losses import as_weights, cross_entropy, fitted
+from .losses import are_ids, as_weights, cross_entropy, fitted
 
 
 class StepMetric(keras.metrics.Mean):
     """Base of means over steps: of each ``values(targets, logits)``, ``(B, T)``.
+
+    Targets are ids ``(B, T)`` or probabilities ``(B, T, V)``, as for `SequenceLoss`.
 
     Weights are the mask of the predictions times ``sample_weight``, whatever the
     batches are: a step of a short batch counts as one of a long one. In ``fit`` Keras
@@ -58,7 +60,8 @@ class TokenAccuracy(StepMetric):
         super().__init__(name=name, dtype=dtype)
 
     def values(self, targets: Any, logits: Any) -> Any:
-        """1 where the likeliest is right."""
+        """1 where the likeliest is right; of probabilities, the likeliest of them."""
+        targets = targets if are_ids(targets, logits) else targets.argmax(-1)
         return (logits.argmax(-1).astype(targets.dtype) == targets).astype("float32")
 
 
