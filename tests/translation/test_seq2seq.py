@@ -328,5 +328,13 @@ def test_calls_that_do_not_fit(untaught):
         untaught(np.ones((2, 3), "int32"))
     with pytest.raises(ValueError, match=r"pairs\[0\] must be two texts"):
         untaught.fit(["one", "two"])
+    with pytest.raises(ValueError, match=r"pairs\[0\] must be two texts"):
+        untaught.evaluate(np.array(["one", "two"]))
+    with pytest.raises(ValueError, match="validation_split cuts arrays, not pairs"):
+        untaught.fit(np.array(PAIRS), validation_split=0.5)
+    for texts in (["one"], PAIRS, np.array(["one"])):
+        with pytest.raises(ValueError, match=r"x must be ids.* translate writes"):
+            untaught.predict(texts)
+    assert repr(untaught.tokenizer).startswith("Tokenizer(vocabulary_size=")
     assert untaught.translate([]) == []
     assert untaught.translate(["", " \n"]) == ["", ""]

@@ -182,7 +182,7 @@ def check_pairs(pairs: Any) -> tuple[Sequence[str], Sequence[str]]:
     Raises:
         ValueError: if these are no pairs of texts.
     """
-    pairs = list(pairs)
+    pairs = pairs.tolist() if isinstance(pairs, np.ndarray) else list(pairs)
     require(
         bool(pairs),
         "pairs",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from jax import numpy as jnp
 
 from .._borrowed import set_keras_mask
@@ -241,6 +242,13 @@ class Seq2Seq(Declared, keras.Model):
         x = self._batches(x, batch_size, shuffle=options.get("shuffle", True))
         validation = self._batches(validation_data, batch_size, shuffle=False)
         if isinstance(x, Pairs):
+            require(
+                not options.get("validation_split"),
+                "validation_split",
+                "cuts arrays, not pairs of texts",
+                options.get("validation_split"),
+                "pass validation_data=pairs[:100], say, and fit pairs[100:]",
+            )
             # Pairs have an order of their own, which can be resumed.
             options["shuffle"] = False
             follow = Follow(x)
@@ -270,6 +278,17 @@ class Seq2Seq(Declared, keras.Model):
         batch_size = None if isinstance(x, Pairs) else batch_size
         return super().evaluate(x, y, batch_size, **options)
 
+    def predict(self, x: Any, *given: Any, **options: Any) -> Any:
+        """As of any Keras model: the logits for ids, as `Pairs` makes them."""
+        require(
+            not _hold_text(x),
+            "x",
+            "must be ids, as unrolled.Pairs makes them",
+            "texts",
+            "predict gives logits; translate writes a text for each text",
+        )
+        return super().predict(x, *given, **options)
+
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> Any:
@@ -279,7 +298,7 @@ class Seq2Seq(Declared, keras.Model):
 
     def _batches(self, data: Any, batch_size: int | None, shuffle: bool) -> Any:
         """Batches of pairs of texts; anything else as it is."""
-        if not isinstance(data, (list, tuple)) or not _hold_text(data):
+        if not _hold_text(data):
             return data
         return Pairs(
             data,
@@ -345,7 +364,11 @@ class Seq2Seq(Declared, keras.Model):
 
 
 def _hold_text(data: Any) -> bool:
-    """Whether there are texts among what is no arrays."""
+    """Whether these are texts, or pairs of them, and no numbers."""
+    if isinstance(data, np.ndarray):
+        data = data[:1].tolist()
+    if not isinstance(data, (list, tuple)):
+        return False
     first = data[0] if data else None
     first = first[0] if isinstance(first, (list, tuple)) and first else first
     return isinstance(first, str)

@@ -99,6 +99,9 @@ class Tokenizer:
         """V, how many ids there are."""
         return _FIRST + self._pieces.get_vocab_size()
 
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocabulary_size={self.vocabulary_size})"
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start and end.
 
@@ -148,7 +151,7 @@ def check_texts(texts: Any, argument: str = "texts") -> Sequence[str]:
             f"{argument}[{place}]",
             "must be a text, str",
             f"{type(text).__name__} {repr(text)[:40]}",
-            "bytes become text with .decode()",
+            "bytes become text with .decode(), numbers with str()",
         )
         require(
             not any("\ud800" <= letter <= "\udfff" for letter in text),
