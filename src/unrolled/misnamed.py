@@ -90,13 +90,19 @@ _OF_KERAS = (
 )
 
 
-def check(kind: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+def check(
+    kind: str,
+    given: Mapping[str, Any],
+    known: Iterable[str],
+    meant: Mapping[str, str] = _MEANT,
+) -> None:
     """Check the names of arguments.
 
     Args:
         kind: the name of the class.
         given: arguments by name.
         known: the names that it takes.
+        meant: what to do in place of other names. Default: of layers and cells.
 
     Raises:
         ValueError: naming the argument that is meant.
@@ -106,7 +112,7 @@ def check(kind: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
         if name in known or name in _OF_KERAS:
             continue
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        advice = _MEANT.get(name) or (f"pass {close[0]}=..." if close else None)
+        advice = meant.get(name) or (f"pass {close[0]}=..." if close else None)
         require(
             advice is None,
             name,

@@ -277,14 +277,12 @@ def test_coverage_reads_alignments_by_name_and_the_memory_mask(rng):
     memory = rng.normal(size=(B, S, U)).astype("float32")
     mask = np.arange(S)[None] < np.array([[S], [2], [3]])
     given = {"memory": memory, "memory_mask": mask, "end": END, "max_steps": T}
-    alignments = lambda states: states["alignments"]  # noqa: E731
     found = decoder.generate(
         1,
         beam_width=2,
         coverage_penalty=0.7,
         length_penalty=0.4,
-        alignments=alignments,
-        record=alignments,
+        record=lambda states: states["alignments"],
         **given,
     )
     for b in range(B):
@@ -520,7 +518,11 @@ def test_parts_that_do_not_fit(given, said):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"start": np.ones((B, F), "int32")}, "start must hold values"),
+        ({"start": np.ones((B, F), "int32")}, "start must hold values.*astype"),
+        ({"start": np.ones(B, "float32")}, "start must hold values.*start\\[:, None"),
+        ({"start": np.ones((B, T, F), "float32")}, "start must.*the last step alone"),
+        ({"known": None}, "known must have 3 numbers at each step.*none: pass known"),
+        ({"known": np.ones((B, T, 1), "float32")}, "known must have 3 numbers"),
         ({"max_steps": 1.5}, "max_steps must be a positive integer"),
         ({"known": np.ones((B, T + 1, C), "float32")}, "known must have shape"),
         ({"sampler": lambda out, key: out[:, :1]}, "sampler must give values like"),
@@ -532,6 +534,57 @@ def test_forecasts_that_do_not_fit(given, said, rng):
     decoder, start, known = _forecasts(rng)
     with pytest.raises(ValueError, match=said):
         decoder.forecast(**({"start": start, "max_steps": T, "known": known} | given))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("values", {}, "embedding must be given where tokens are fed back.*forecast"),
+        (
+            "tokens",
+            {"start": np.ones((B, 1), "int32")},
+            "start must be a token.*prefix",
+        ),
+        ("tokens", {"start": 1.5}, "start must be a token, a whole number"),
+        ("tokens", {"start": V}, f"start must be a token of .*, from 0 to {V - 1}"),
+        ("tokens", {"start": [1, -1]}, "start must be a token of the embedding"),
+        ("tokens", {"num_beams": 2}, "num_beams is no argument of generate.*beam_wid"),
+        ("tokens", {"beam_with": 2}, "beam_with is no argument of generate.*beam_wid"),
+        ("tokens", {"top_k": 2}, r"top_k is no .*sampler=unrolled.sampler"),
+        ("tokens", {"known": np.ones((B, T, C))}, "known must have 0 .*leave it out"),
+        ("tokens", {"coverage_penalty": 0.2}, "alignments must be given for a cover"),
+    ],
+)
+def test_what_is_not_generated(kind, given, said):
+    given = {"start": 1, "max_steps": T, "batch_size": B} | given
+    with pytest.raises(ValueError, match=said):
+        _decoder(kind).generate(**given)
+
+
+def test_tokens_that_are_given_can_be_read():
+    """The end alone is never read."""
+    parts = (unrolled.GRUCell(2), keras.layers.Dense(V + 1))
+    decoder = unrolled.Decoder(keras.layers.Embedding(V, E), *parts)
+    given = {"max_steps": 2, "batch_size": 1}
+    found = decoder.generate(1, end=V, **given)
+    assert np.isfinite(found.scores).all()
+    with pytest.raises(ValueError, match=f"output_layer must give .*{V} tokens. Got 7"):
+        decoder.generate(1, end=2, **given)
+
+
+def test_a_known_width_is_that_of_the_file():
+    """Also where the decoder is built from shapes alone."""
+    decoder = _decoder("values")
+    again = unrolled.Decoder.from_config(decoder.get_config())
+    again.build_from_config(decoder.get_build_config())
+    assert (decoder.known_width, again.known_width) == (C, C)
+
+
+def test_tokens_are_not_forecast():
+    with pytest.raises(
+        ValueError, match=r"embedding must not be an Embedding.*generate"
+    ):
+        _decoder("tokens").forecast(np.ones((B, 1), "float32"), max_steps=T)
 
 
 def test_coverage_has_one_mask():

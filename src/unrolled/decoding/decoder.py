@@ -1,5 +1,6 @@
 """Embedding, cell and output layer: taught with given inputs, then fed its own."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ from .samplers import Sampler
 from .search import Found, key_of, search
 
 Tree = Any
+
+_OPTIONS = tuple(inspect.signature(search).parameters)
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -110,6 +113,7 @@ class Decoder(Declared, keras.layers.Layer):
         self.rnn = RNN(self.cell, return_sequences=True, dtype=self.dtype_policy)
         self.cell = self.rnn.cell
         self.supports_masking = True
+        self.known_width = 0  # C, once this is built
         self.fed: Any = None
         self.probability: Any = None
         if p is None:
@@ -149,6 +153,7 @@ class Decoder(Declared, keras.layers.Layer):
     ) -> None:
         """Build all parts."""
         del initial_state_shape
+        self.known_width = 0 if known_shape is None else known_shape[-1]
         if self.embedding is not None and not self.embedding.built:
             self.embedding.build(inputs_shape)
         shape = self._below(inputs_shape, known_shape)
@@ -206,6 +211,7 @@ class Decoder(Declared, keras.layers.Layer):
         training: bool = False,
     ) -> Any:
         """Read the given inputs; see the class."""
+        checks.known(self.known_width, known)
         mask = self.compute_mask(inputs, mask)
         x = inputs if self.embedding is None else self.embedding(inputs)
         given = {"mask": mask, "memory": memory, "memory_mask": memory_mask}
@@ -262,7 +268,8 @@ class Decoder(Declared, keras.layers.Layer):
             batch_size: B, where nothing else says it.
             given: what `search` takes: ``beam_width``, ``sampler``, ``seed`` and so on.
                 ``alignments`` and ``record`` are handed the states by name:
-                ``{"h": h}``.
+                ``{"h": h}``. Default of ``alignments``: the cell's state of that
+                name, of several heads the mean.
 
         Returns:
             What `search` returns; ``states`` in the form that the cell's have.
@@ -270,11 +277,15 @@ class Decoder(Declared, keras.layers.Layer):
         Raises:
             ValueError: if an argument does not fit.
         """
+        checks.options(given, _OPTIONS)
+        checks.tokens_read(self, start)
         rows = free.rows(start, initial_state, memory, batch_size)
         start = jnp.broadcast_to(jnp.asarray(start), (rows,))
+        names = names_of(as_cell(self.cell))
         if given.get("coverage_penalty"):
             given["memory_mask"] = free.covered(memory, memory_mask)
-        names = names_of(as_cell(self.cell))
+            if "alignments" in by_name(names, names):
+                given.setdefault("alignments", free.alignments)
         for name in ("alignments", "record"):
             function = given.get(name)
             if function is not None:
@@ -283,8 +294,14 @@ class Decoder(Declared, keras.layers.Layer):
             step, states = free.stepped(
                 self, start, initial_state, memory, memory_mask, known, max_steps
             )
+
+            def checked(tokens: jax.Array, states: Tree, _: None) -> tuple:
+                logits, states = step(tokens, states)
+                checks.tokens_given(self.embedding, logits, end)
+                return logits, states
+
             found = search(
-                lambda tokens, states, _: step(tokens, states),
+                checked,
                 states,
                 start=start,
                 end=end,
@@ -338,13 +355,7 @@ class Decoder(Declared, keras.layers.Layer):
             (2, 24, 1)
         """
         start = jnp.asarray(start)
-        require(
-            start.ndim == 2 and jnp.issubdtype(start.dtype, jnp.floating),
-            "start",
-            "must hold values (batch, features)",
-            f"{start.dtype} of shape {start.shape}",
-            "for tokens use generate",
-        )
+        checks.values_read(self.embedding, start)
         checks.max_steps(max_steps)
         sampler = self.sampler if sampler is None else sampler
         with free.scope(self):

@@ -13,6 +13,7 @@ from ..cells.checked import step_of
 from ..cells.keras_style import as_cell
 from ..checks import require, sizes
 from ..engine.pure import purify
+from . import checks
 from .feedback import beside
 
 Tree = Any
@@ -32,6 +33,8 @@ def stepped(
     The states are the cell's, and of each row how many steps it has taken.
     """
     count = len(start)
+    if decoder.built:
+        checks.known(decoder.known_width, known)
     if known is not None:
         known = jnp.asarray(known)
         require(
@@ -97,6 +100,12 @@ def scope(decoder: Any) -> Any:
     if decoder.compute_dtype == decoder.variable_dtype:
         return contextlib.nullcontext()
     return AutocastScope(decoder.compute_dtype)
+
+
+def alignments(states: dict[str, Any]) -> Any:
+    """Shares ``(B, S)`` among the states by name; of several heads the mean."""
+    shares = states["alignments"]
+    return shares.mean(tuple(range(1, shares.ndim - 1)))
 
 
 def covered(memory: Tree, memory_mask: Tree) -> Any:

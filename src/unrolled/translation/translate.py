@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..checks import require
+from ..decoding import free
 from ..decoding.search import key_of
 from .pairs import doubled
 from .tokenizer import END, PAD, START, check_texts
@@ -60,7 +61,7 @@ def _search(
     """A pure function of weights, ids and a key."""
     recorded = options.pop("return_alignments")
     looks = options["coverage_penalty"] or recorded
-    alignments = _alignments if looks else None
+    alignments = free.alignments if looks else None
 
     def run(values: list[Any], source: Any, key: Any) -> tuple[Any, ...]:
         with keras.StatelessScope(state_mapping=[*zip(variables, values, strict=True)]):
@@ -80,12 +81,6 @@ def _search(
         return found.tokens[:, 0], found.lengths[:, 0], found.scores[:, 0], records
 
     return run
-
-
-def _alignments(states: dict[str, Any]) -> Any:
-    """Shares ``(B, S)``; of several heads the mean."""
-    shares = states["alignments"]
-    return shares.mean(tuple(range(1, shares.ndim - 1)))
 
 
 def translate(
