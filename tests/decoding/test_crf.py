@@ -117,6 +117,16 @@ def test_errors(kind):
         unrolled.crf_log_norm(*given)
 
 
+@pytest.mark.parametrize("tag", [-1, V])
+def test_what_is_no_tag_has_no_number(tag):
+    potentials, tags = (
+        np.zeros((2, 3, V), "float32"),
+        np.array([[0, tag, 1], [0, 1, 1]]),
+    )
+    found = unrolled.crf_score(potentials, tags, np.zeros((V, V), "float32"))
+    assert np.isnan(found).tolist() == [True, False]
+
+
 def test_errors_of_the_others():
     potentials, transitions = np.zeros((1, 2, 3)), np.zeros((3, 3))
     with pytest.raises(ValueError, match=r"tags must be ids of shape \(1, 2\). Got"):

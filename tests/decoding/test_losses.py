@@ -85,6 +85,17 @@ def test_nothing_is_read_where_the_weight_is_zero(rng):
     assert nothing == 0
 
 
+@pytest.mark.parametrize("target", [-1, V])
+def test_a_target_that_is_no_id_has_no_number(target, rng):
+    """Not the last id's, as if it were counted from behind."""
+    logits, targets, weights = _draw(rng)
+    targets[0, 0] = target
+    weights = np.ones_like(weights)
+    given = {"over_time": None, "over_batch": None}
+    found = unrolled.sequence_loss(logits, targets, weights, **given)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [0]
+
+
 def test_low_precision_is_summed_in_float32(rng):
     logits, targets, weights = _draw(rng)
     low = jnp.asarray(logits, "bfloat16")
@@ -94,6 +105,7 @@ def test_low_precision_is_summed_in_float32(rng):
 
 BAD = {
     "logits": ({"logits": np.zeros((2, 3))}, r"logits must have shape"),
+    "tags": ({"logits": np.zeros((B, T, V), int)}, "logits must be floating-point"),
     "targets": (
         {"targets": np.zeros((B, 2), int)},
         r"targets must have shape \(4, 3\)",

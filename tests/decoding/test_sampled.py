@@ -56,6 +56,26 @@ def test_losses(rng, kind, true, removed):
         assert max_relative(gradient, vjp(cotangent)) <= LIMIT
 
 
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("target", [-1, V])
+def test_a_target_that_is_no_id(rng, kind, target):
+    """Has no number; without weight it changes no gradient, and no other row's loss."""
+    labels, ids, counts, weights = _draw(rng)
+    counts = np.float32(counts[0]), np.float32(counts[1])
+    weights = [np.float32(w) for w in weights]
+    wrong = labels.copy()
+    wrong[0] = target
+
+    def loss(weights, labels):
+        found = unrolled.Candidates(ids, counts[0] * np.sign(labels + 0.5), counts[1])
+        return LOSSES[kind](*weights[:2], labels, weights[2], found)
+
+    assert np.isnan(loss(weights, wrong)).tolist() == [True, False, False, False]
+    rest = jax.grad(lambda w, labels: loss(w, labels)[1:].sum())
+    for ours, want in zip(rest(weights, wrong), rest(weights, labels), strict=True):
+        np.testing.assert_array_equal(ours, want)
+
+
 @pytest.mark.usefixtures("float64")
 def test_sequences_are_rows_and_defaults_are_as_there(rng):
     labels, ids, (true, counts), (kernel, bias, inputs) = _draw(rng)

@@ -233,7 +233,9 @@ def _traced_once(function: Any) -> Any:
 @_traced_once
 def _score(potentials: Any, tags: Any, transitions: Any, mask: Any) -> jax.Array:
     tags = jnp.where(mask, tags, 0)
-    own = jnp.take_along_axis(potentials, tags[..., None], axis=-1)[..., 0]
+    # Of what is no tag there is no number; below 0 one would count from behind.
+    ids = jnp.where(tags < 0, potentials.shape[-1], tags)[..., None]
+    own = jnp.take_along_axis(potentials, ids, axis=-1)[..., 0]
     # The step that counts before each one, if there is one.
     steps = jnp.broadcast_to(jnp.arange(mask.shape[1])[None], mask.shape)
     before = jax.lax.cummax(jnp.where(mask, steps, -1), axis=1)[:, :-1]

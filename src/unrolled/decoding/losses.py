@@ -40,7 +40,8 @@ def sequence_loss(
     ==========  ===========  ======================================  =======
 
     Nothing is divided by zero: what has no weight is 0. What logits and targets say at
-    a step of weight 0 is not read, so any number may stand for padding there.
+    a step of weight 0 is not read, so any number may stand for padding there; where a
+    step counts whose target is no id, the loss is NaN.
 
     Args:
         logits: ``(B, T, V)``.
@@ -90,9 +91,13 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 0.0) -> ja
     Raises:
         ValueError: if the shapes do not fit.
     """
-    logits, targets = precise(logits), jnp.asarray(targets)
-    if are_ids(targets, logits):
+    logits, targets = jnp.asarray(logits), jnp.asarray(targets)
+    ids = are_ids(targets, logits)
+    logits = precise(logits)
+    if ids:
         ids = targets.astype("int32")[..., None]
+        # Beyond the vocabulary there is no number; below 0 one would count from behind.
+        ids = jnp.where(ids < 0, logits.shape[-1], ids)
         wanted = jnp.take_along_axis(logits, ids, axis=-1)[..., 0]
         whole = jnp.ones((), logits.dtype)
     else:
@@ -109,8 +114,16 @@ def are_ids(targets: jax.Array, logits: jax.Array) -> bool:
     """Whether targets are ids, and not probabilities.
 
     Raises:
-        ValueError: if the shapes fit neither.
+        ValueError: if the shapes fit neither, or these are no logits.
     """
+    require(
+        bool(jnp.issubdtype(logits.dtype, jnp.floating)),
+        "logits",
+        "must be floating-point numbers, one for each token",
+        f"{logits.dtype} of shape {logits.shape}",
+        "let a Dense be the last layer; where a CRF is, which gives tags, the loss is "
+        "CRFLoss and the metric keras.metrics.Accuracy()",
+    )
     ids = targets.shape == logits.shape[:-1]
     require(
         ids or targets.shape == logits.shape,

@@ -150,7 +150,7 @@ def sampled_softmax_loss(
             True.
 
     Returns:
-        The loss of each row, ``(...)``.
+        The loss of each row, ``(...)``; NaN where a target is no id.
 
     Raises:
         ValueError: if shapes do not fit.
@@ -166,10 +166,10 @@ def sampled_softmax_loss(
 
     Source: Jean et al., 2014, arXiv:1412.2007; ``tf.nn.sampled_softmax_loss``.
     """
-    true, sampled = _logits(
+    true, sampled, known = _logits(
         kernel, bias, targets, inputs, candidates, remove_accidental_hits
     )
-    return softmax_among(true, sampled)
+    return jnp.where(known, softmax_among(true, sampled), jnp.nan)
 
 
 def nce_loss(
@@ -196,7 +196,7 @@ def nce_loss(
             False.
 
     Returns:
-        The loss of each row, ``(...)``.
+        The loss of each row, ``(...)``; NaN where a target is no id.
 
     Raises:
         ValueError: if shapes do not fit.
@@ -212,10 +212,10 @@ def nce_loss(
     Source: Gutmann and Hyvarinen, 2010; Mnih and Teh, 2012, arXiv:1206.6426;
     ``tf.nn.nce_loss``.
     """
-    true, sampled = _logits(
+    true, sampled, known = _logits(
         kernel, bias, targets, inputs, candidates, remove_accidental_hits
     )
-    return logistic_among(true, sampled)
+    return jnp.where(known, logistic_among(true, sampled), jnp.nan)
 
 
 def softmax_among(true: jax.Array, sampled: jax.Array) -> jax.Array:
@@ -232,7 +232,8 @@ def logistic_among(true: jax.Array, sampled: jax.Array) -> jax.Array:
 
 def _logits(
     kernel: Any, bias: Any, targets: Any, inputs: Any, candidates: Any, removed: bool
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """As `sampled_logits`, checked; and in which rows ``(...)`` all targets are ids."""
     kernel, bias, targets, inputs = map(jnp.asarray, (kernel, bias, targets, inputs))
     candidates = Candidates(*map(jnp.asarray, candidates))
     require(
@@ -264,8 +265,15 @@ def _logits(
         targets = targets[..., None]
         counts = candidates.true_expected[..., None]
         candidates = candidates._replace(true_expected=counts)
+    # What is no id is looked up as 0, so that where it has no weight gradients are
+    # numbers; its loss is none.
+    known = jnp.logical_and(targets >= 0, targets < len(kernel))
+    targets = jnp.where(known, targets, 0)
+    counts = jnp.where(known, candidates.true_expected, 1)
+    candidates = candidates._replace(true_expected=counts)
     hits = accidental_hits(targets, candidates.ids) if removed else None
-    return sampled_logits(kernel, bias, targets, inputs, candidates, hits)
+    made = sampled_logits(kernel, bias, targets, inputs, candidates, hits)
+    return *made, jnp.all(known, axis=-1)
 
 
 def accidental_hits(targets: jax.Array, ids: jax.Array) -> jax.Array:
