@@ -287,7 +287,7 @@ def tokens_read(decoder: Any, start: Any) -> None:
         _kind(start),
         "it is what the first step reads; tokens that must come first are a prefix",
     )
-    embedding = decoder.embedding
+    embedding: Any = decoder.embedding
     if not isinstance(embedding, keras.layers.Embedding):
         return
     most = embedding.input_dim
