@@ -28,6 +28,9 @@ def children(layer: Any) -> list[Any]:
     inner = getattr(layer, "layers", None)
     if not isinstance(inner, (list, tuple)):
         inner = layer._flatten_layers(include_self=False, recursive=False)
+    # A cell that is kept beside the layer which runs it: the layer stands there.
+    runs = {id(one.cell): one for one in inner if kinds.is_recurrent(one)}
+    inner = dict.fromkeys(runs.get(id(one), one) for one in inner)
     return [one for one in inner if hasattr(one, "call")]
 
 
