@@ -572,6 +572,14 @@ def test_tokens_that_are_given_can_be_read():
         decoder.generate(1, end=2, **given)
 
 
+def test_a_cell_may_embed_tokens_itself():
+    cell = unrolled.EmbeddingWrapper(unrolled.GRUCell(2), V, E)
+    decoder = unrolled.Decoder(None, cell, keras.layers.Dense(V))
+    logits = decoder(np.ones((B, 1), "int32"))
+    found = decoder.generate(1, max_steps=1, batch_size=B)
+    np.testing.assert_array_equal(found.tokens[:, 0], logits.argmax(-1))
+
+
 def test_a_known_width_is_that_of_the_file():
     """Also where the decoder is built from shapes alone."""
     decoder = _decoder("values")
