@@ -215,9 +215,9 @@ def run(settings: Settings, folder: Path, out: Path, resume: bool) -> None:
     minutes = sum(row["seconds"] for row in history) / 60
     head = (
         f"# English to {settings.data or settings.language}\n\n{said}\n\n"
-        f"{model.count_params():,} weights: {settings.layers} layers of "
-        f"{settings.units} units, {model.tokenizer.vocabulary_size:,} ids. "
-        f"{len(history)} epochs in {minutes:.1f} minutes.\n\n"
+        f"{model.count_params():,} weights; layers of each side: {settings.layers}, "
+        f"units: {settings.units}, ids: {model.tokenizer.vocabulary_size:,}. "
+        f"Epochs: {len(history)}, in {minutes:.1f} minutes.\n\n"
     )
     found = judge.ways(model.translate, sides.train, sides.test, settings.beam)
     report = head + judge.report(found, sides.test)
