@@ -105,6 +105,8 @@ def test_forbidden_transitions_and_large_numbers_stay_finite():
 
 BAD = {
     "potentials": ((np.zeros((2, 3)), np.zeros((3, 3))), "potentials must have shape"),
+    "no_step": ((np.zeros((1, 0, 3)), np.zeros((3, 3))), "with one step and one tag"),
+    "no_tag": ((np.zeros((1, 2, 0)), np.zeros((0, 0))), "with one step and one tag"),
     "transitions": ((np.zeros((1, 2, 3)), np.zeros((2, 2))), "transitions must have"),
     "mask": ((np.zeros((1, 2, 3)), np.zeros((3, 3)), np.ones(2)), "mask must have"),
 }

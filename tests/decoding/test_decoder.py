@@ -526,6 +526,12 @@ def test_parts_that_do_not_fit(given, said):
         ({"max_steps": 1.5}, "max_steps must be a positive integer"),
         ({"known": np.ones((B, T + 1, C), "float32")}, "known must have shape"),
         ({"sampler": lambda out, key: out[:, :1]}, "sampler must give values like"),
+        ({"sampler": lambda out, key: None}, "sampler must give .* Got NoneType"),
+        ({"sampler": 3}, "sampler must be a function. Got 3"),
+        ({"until": 3}, "until must be a function. Got 3"),
+        ({"until": lambda v, out: v}, r"until must return truth values \(batch,\)"),
+        ({"until": lambda v, out: v[:, 0]}, "until must return .* Got float32"),
+        ({"until": lambda v, out: None}, "until must return .* Got NoneType"),
         ({"initial_state": np.ones((B, U + 1))}, "initial_state\\[0\\] .* must have"),
         ({"memory": np.ones((B, 2))}, "memory can only go to a cell that reads one"),
     ],
@@ -610,8 +616,24 @@ def test_coverage_has_one_mask():
 
 
 def test_a_generator_needs_rows():
-    with pytest.raises(ValueError, match="batch_size must be given where there is"):
-        _decoder("tokens").generate(1, max_steps=T)
+    decoder = _decoder("tokens")
+    with pytest.raises(ValueError, match=r"batch_size must be a positive .* Got None"):
+        decoder.generate(1, max_steps=T)
+    with pytest.raises(ValueError, match=r"batch_size must be .* Got 2.5"):
+        decoder.generate(1, max_steps=T, batch_size=2.5)
+    with pytest.raises(ValueError, match=r"batch_size must be that of start.*, 2. Got"):
+        decoder.generate([1, 2], max_steps=T, batch_size=3)
+    with pytest.raises(ValueError, match=r"start must be a token.* Got 'a'"):
+        decoder.generate("a", max_steps=T, batch_size=3)
+    with pytest.raises(ValueError, match="record must be a function"):
+        decoder.generate(1, max_steps=T, batch_size=3, record="h")
+
+
+def test_what_is_known_is_known_of_every_step():
+    decoder = _decoder("tokens")
+    known = np.ones((B, T - 1, C), "float32")
+    with pytest.raises(ValueError, match=r"known must have shape \(batch, time, C\)"):
+        decoder(np.ones((B, T), "int32"), known=known)
 
 
 def test_what_is_fed_back_is_as_wide_as_what_is_read(rng):

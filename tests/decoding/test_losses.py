@@ -77,23 +77,26 @@ def test_nothing_is_read_where_the_weight_is_zero(rng):
     logits, targets, weights = _draw(rng)
     logits, weights = np.float32(logits), np.float32(weights)
     want = unrolled.sequence_loss(logits, targets, weights)
+    slopes = jax.grad(lambda z: unrolled.sequence_loss(z, targets, weights))(logits)
     targets = np.where(weights > 0, targets, -100)
+    logits = np.where(weights[..., None] > 0, logits, np.nan)
     grad = jax.grad(lambda z: unrolled.sequence_loss(z, targets, weights))
     assert unrolled.sequence_loss(logits, targets, weights) == want
-    assert np.isfinite(grad(logits)).all()
+    np.testing.assert_array_equal(grad(logits), slopes)
     nothing = unrolled.sequence_loss(logits, targets, np.zeros((B, T), "float32"))
     assert nothing == 0
 
 
-@pytest.mark.parametrize("target", [-1, V])
-def test_a_target_that_is_no_id_has_no_number(target, rng):
-    """Not the last id's, as if it were counted from behind."""
-    logits, targets, weights = _draw(rng)
-    targets[0, 0] = target
-    weights = np.ones_like(weights)
-    given = {"over_time": None, "over_batch": None}
-    found = unrolled.sequence_loss(logits, targets, weights, **given)
-    assert np.flatnonzero(np.isnan(found)).tolist() == [0]
+@pytest.mark.parametrize("wrong", [-1, V, 0.5])
+def test_what_is_no_id_has_no_loss(rng, wrong):
+    """-1 is not the last of them."""
+    logits, targets, _ = _draw(rng)
+    targets = targets.astype(type(wrong))
+    targets[1, 0] = wrong
+    found = unrolled.sequence_loss(logits, targets, over_time="sum", over_batch=None)
+    assert np.isnan(found).tolist() == [row == 1 for row in range(B)]
+    score = unrolled.crf_score(logits, targets, np.zeros((V, V)))
+    assert np.isnan(score).tolist() == [row == 1 for row in range(B)]
 
 
 def test_low_precision_is_summed_in_float32(rng):
@@ -120,6 +123,7 @@ BAD = {
     ),
     "over_batch": ({"over_batch": True}, "over_batch must be one of"),
     "label_smoothing": ({"label_smoothing": 1.0}, "label_smoothing must be at least 0"),
+    "smoothing_text": ({"label_smoothing": "a"}, "label_smoothing must be at least 0"),
 }
 
 

@@ -160,6 +160,7 @@ BAD = {
     "bias": ({"bias": np.zeros(3)}, r"kernel, bias must have shapes \(V, D\)"),
     "inputs": ({"inputs": np.zeros((B, 2))}, r"inputs, targets must have shapes"),
     "targets": ({"targets": np.zeros((2, 1), int)}, r"inputs, targets must have"),
+    "ids": ({"targets": np.zeros(B)}, "targets, candidates must hold ids"),
     "candidates": (
         {"candidates": (np.zeros(N, int), np.ones(3), np.ones(N))},
         "candidates must have ids",
@@ -181,11 +182,27 @@ def test_errors(kind):
         unrolled.nce_loss(**{**given, **changed})
 
 
+@pytest.mark.parametrize("loss", [unrolled.nce_loss, unrolled.sampled_softmax_loss])
+def test_what_is_no_id_has_no_loss(loss):
+    found = loss(
+        np.zeros((V, D), "float32"),
+        np.zeros(V, "float32"),
+        np.array([0, -1, V]),
+        np.zeros((3, D), "float32"),
+        (np.zeros(N, int), np.ones(3, "float32"), np.ones(N, "float32")),
+    )
+    assert np.isnan(found).tolist() == [False, True, True]
+
+
 def test_errors_of_sizes():
     with pytest.raises(ValueError, match="at least 1 and at most the vocabulary, 4"):
         unrolled.log_uniform_candidates(0, [0], 5, 4)
-    with pytest.raises(ValueError, match="num_sampled must be in 1"):
-        unrolled.SampledDense(4, 5)
+    for given in ((0, [0], 2.5, 4), (0, [0], 1, 0), ("a", [0], 1, 4)):
+        with pytest.raises(ValueError, match=r"^(num_sampled|vocabulary|seed) must be"):
+            unrolled.log_uniform_candidates(*given)
+    for sizes in ((4, 5), (4, 2.0), ("4", 2), (0, 0)):
+        with pytest.raises(ValueError, match=r"^(num_sampled|vocabulary) must be a"):
+            unrolled.SampledDense(*sizes)
     with pytest.raises(ValueError, match=r"unrolled.SampledDense returned"):
         unrolled.NCELoss()(np.zeros((1, 2), int), jnp.zeros((1, 2, 3)))
 

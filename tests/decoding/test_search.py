@@ -230,6 +230,25 @@ def test_logits_that_are_no_numbers_end_their_row(case, width):
     assert (found.tokens[1, :, 2:] == END).all()
 
 
+@pytest.mark.parametrize("token", [-1, 3])
+def test_what_is_no_token_ends_its_row(case, token):
+    """Not the last token of the vocabulary, as a place counted from behind."""
+    draw = lambda logits, key: jnp.array([0, token])  # noqa: E731
+    found = case(sampler=draw, seed=0, end=None)
+    assert np.isfinite(found.scores[0]).all()
+    assert np.isnan(found.scores[1]).all()
+    assert found.lengths[:, 0].tolist() == [T, 0]
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_alignments_that_are_no_numbers_end_their_row(case, width):
+    looks = lambda s: jnp.where(jnp.arange(2)[:, None] == 1, jnp.nan, s[0][:, :2])  # noqa: E731
+    found = case(beam_width=width, coverage_penalty=0.1, alignments=looks)
+    assert np.isfinite(found.scores[0]).any()
+    assert np.isnan(found.scores[1]).all()
+    assert (found.tokens < 3).all()
+
+
 def test_what_is_never_looked_at_stays_finite(case):
     """Coverage of nothing at all is the smallest number, not minus infinity."""
     step = case.step
@@ -368,6 +387,7 @@ def test_a_draw_is_jax_s_own_of_what_is_left():
 def test_every_kind_of_seed(case):
     draw = lambda seed: case(sampler=unrolled.sampler(), seed=seed).tokens.tolist()  # noqa: E731
     assert draw(5) == draw(jax.random.key(5)) == draw(jnp.array(5))
+    assert draw(5) == draw(jax.random.PRNGKey(5)) == draw(np.int64(5))
     generator = keras.random.SeedGenerator(5)
     assert [draw(generator) for _ in range(6)] != [draw(generator)] * 6
     keras.utils.set_random_seed(1)
@@ -401,9 +421,47 @@ def test_every_kind_of_seed(case):
         ({"diversity_penalty": 1.0}, "diversity_penalty must be positive, and needs"),
         ({"length_penalty": "1"}, "length_penalty must be a number"),
         ({"coverage_penalty": 0.1}, "alignments must be given for a coverage_penalty"),
-        ({"repetition_penalty": 0}, "repetition_penalty must be positive"),
+        ({"repetition_penalty": 0}, "repetition_penalty must be a positive number"),
         ({"sampler": lambda logits, key: logits, "seed": 0}, "sampler must return"),
         ({"adjust_logits": lambda *a: a[0][:, :2]}, "adjust_logits must return"),
+        ({"adjust_logits": lambda *a: a[0] > 0}, "adjust_logits must return .* bool"),
+        ({"adjust_logits": lambda *a: (a[0], 1)}, "adjust_logits must .* Got tuple"),
+        ({"adjust_logits": 3}, "adjust_logits must be a function. Got 3"),
+        ({"record": "h"}, "record must be a function"),
+        ({"record": lambda s: 1.0}, r"record must return arrays \(batch, ...\). Got"),
+        ({"record": lambda s: s[0][:1]}, "record must return .* with a batch of 2"),
+        ({"alignments": 3, "coverage_penalty": 0.1}, "alignments must be a function"),
+        (
+            {"alignments": lambda s: s[0][:, 0], "coverage_penalty": 0.1},
+            r"alignments must return one array \(batch, memory steps\)",
+        ),
+        (
+            {
+                "alignments": lambda s: s[0][:, :2],
+                "coverage_penalty": 0.1,
+                "memory_mask": np.ones((2, 9), bool),
+            },
+            "alignments must return .*, of 9 steps as memory_mask has them",
+        ),
+        ({"memory_mask": 3}, r"memory_mask must have shape \[batch, memory steps\]"),
+        ({"sampler": lambda *_: None, "seed": 0}, "sampler must .* Got NoneType"),
+        ({"sampler": lambda *_: 1, "seed": 0}, "sampler must return .* Got int"),
+        ({"sampler": unrolled.sampler(), "seed": "a"}, "seed must be a whole number"),
+        ({"sampler": unrolled.sampler(), "seed": 1.5}, "seed must be a whole number"),
+        (
+            {"sampler": unrolled.sampler(), "seed": np.array([1, 2])},
+            "seed must be a whole number, one key of JAX",
+        ),
+        ({"prefix": [[0], [1, 2]]}, r"prefix must hold tokens .* Got \[\[0\], \["),
+        ({"prefix": [[0], [3]]}, "prefix must hold tokens below the .* 3. Got 3"),
+        ({"min_length": True}, "min_length must be a whole number from 0"),
+        ({"repetition_penalty": None}, "repetition_penalty must be a positive number"),
+        ({"diversity_penalty": "1"}, "diversity_penalty must be positive"),
+        (
+            {"diversity_penalty": np.inf, "groups": 2, "beam_width": 2},
+            "diversity_penalty must be positive.*inf",
+        ),
+        ({"length_penalty": [0.5]}, "length_penalty must be a number"),
     ],
     ids=lambda each: "-".join(each) if isinstance(each, dict) else "",
 )
@@ -419,6 +477,8 @@ def test_arguments_that_do_not_fit(case, given, said):
         (lambda t, s, m: (jnp.zeros((2, 1, 3)), s), "step must return logits"),
         (lambda t, s, m: (jnp.zeros((2, 3), "int32"), s), "step must return logits"),
         (lambda t, s, m: (jnp.zeros((2, 3)), s[:, :1]), "step must return states like"),
+        (lambda t, s, m: (jnp.zeros((2, 0)), s), "step must return logits"),
+        (7, "step must be a function. Got 7"),
     ],
 )
 def test_steps_that_do_not_fit(step, said):
@@ -427,7 +487,18 @@ def test_steps_that_do_not_fit(step, said):
 
 
 @pytest.mark.parametrize(
-    "given", [{"temperature": 0.0}, {"top_k": 0}, {"top_p": 0}, {"min_p": 1.5}], ids=str
+    "given",
+    [
+        {"temperature": 0.0},
+        {"temperature": None},
+        {"top_k": 0},
+        {"top_k": True},
+        {"top_p": 0},
+        {"top_p": "1"},
+        {"min_p": 1.5},
+        {"min_p": [0.1]},
+    ],
+    ids=str,
 )
 def test_samplers_that_do_not_fit(given):
     with pytest.raises(ValueError, match=f"^{next(iter(given))} must be"):
@@ -443,6 +514,8 @@ def test_chance_inside_jit_is_handed_in(case):
     run = jax.jit(lambda start: case(start=start, sampler=unrolled.sampler()).tokens)
     with pytest.raises(ValueError, match="seed must be given inside jit"):
         run(jnp.zeros(B, "int32"))
+    with pytest.raises(ValueError, match="end must be a token, a whole number"):
+        jax.jit(lambda end: case(end=end).tokens)(1)
 
 
 @pytest.mark.parametrize("size", [640, 1000])

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 
 from ..checks import require
 from ..engine.loop import unroll
-from .losses import precise
+from .losses import of_ids, precise
 
 
 def crf_log_likelihood(
@@ -30,7 +30,8 @@ def crf_log_likelihood(
         mask: bool ``(B, T)``, of any pattern. Default: all steps count.
 
     Returns:
-        ``(B,)``; 0 for a row that is masked wholly.
+        ``(B,)``; 0 for a row that is masked wholly, NaN for one with a tag that is not
+        among 0 ... V - 1.
 
     Raises:
         ValueError: if shapes do not fit.
@@ -73,7 +74,7 @@ def crf_score(
         tags.shape,
         "pass the id of one tag for each step",
     )
-    return _score(potentials, tags.astype("int32"), transitions, mask)
+    return _score(potentials, tags, transitions, mask)
 
 
 def crf_log_norm(potentials: Any, transitions: Any, mask: Any = None) -> jax.Array:
@@ -169,9 +170,9 @@ def checked(potentials: Any, transitions: Any, mask: Any) -> tuple[jax.Array, ..
     """
     potentials, transitions = precise(potentials), jnp.asarray(transitions)
     require(
-        potentials.ndim == 3,
+        potentials.ndim == 3 and potentials.shape[1] > 0 and potentials.shape[2] > 0,
         "potentials",
-        "must have shape (batch, time, tags)",
+        "must have shape (batch, time, tags), with one step and one tag or more",
         potentials.shape,
         "add the axis that is missing, potentials[None] for one sequence",
     )
@@ -233,9 +234,8 @@ def _traced_once(function: Any) -> Any:
 @_traced_once
 def _score(potentials: Any, tags: Any, transitions: Any, mask: Any) -> jax.Array:
     tags = jnp.where(mask, tags, 0)
-    # Of what is no tag there is no number; below 0 one would count from behind.
-    ids = jnp.where(tags < 0, potentials.shape[-1], tags)[..., None]
-    own = jnp.take_along_axis(potentials, ids, axis=-1)[..., 0]
+    own = of_ids(potentials, tags)
+    tags = tags.astype("int32")
     # The step that counts before each one, if there is one.
     steps = jnp.broadcast_to(jnp.arange(mask.shape[1])[None], mask.shape)
     before = jax.lax.cummax(jnp.where(mask, steps, -1), axis=1)[:, :-1]

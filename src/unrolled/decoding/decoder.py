@@ -14,13 +14,14 @@ from ..cells.base import is_dims
 from ..cells.built import shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import by_name, names_of
-from ..checks import require
+from ..checks import fits, require
 from ..layers import RNN, masks
 from . import checks, forecast, free
 from .feedback import Feedback, beside
 from .forecast import Forecast
+from .keys import key_of
 from .samplers import Sampler
-from .search import Found, key_of, search
+from .search import Found, search
 
 Tree = Any
 
@@ -110,6 +111,8 @@ class Decoder(Declared, keras.layers.Layer):
                 repr(layer),
                 "for example keras.layers.Dense(10)",
             )
+        if not isinstance(self.sampler, dict):  # as out of a file one of no name is
+            checks.functions(sampler=self.sampler)
         self.rnn = RNN(self.cell, return_sequences=True, dtype=self.dtype_policy)
         self.cell = self.rnn.cell
         self.supports_masking = True
@@ -214,6 +217,14 @@ class Decoder(Declared, keras.layers.Layer):
         checks.known(self.known_width, known)
         mask = self.compute_mask(inputs, mask)
         x = inputs if self.embedding is None else self.embedding(inputs)
+        shape = () if known is None else known.shape
+        require(
+            known is None or (len(shape) == 3 and fits(shape[:2], x.shape[:2])),
+            "known",
+            f"must have shape (batch, time, C) = {(*x.shape[:2], 'C')}",
+            shape,
+            "what is known of each step that is read",
+        )
         given = {"mask": mask, "memory": memory, "memory_mask": memory_mask}
         if self.fed is None or not training:
             given |= {"initial_state": initial_state, "training": training}
@@ -279,6 +290,7 @@ class Decoder(Declared, keras.layers.Layer):
         """
         checks.options(given, _OPTIONS)
         checks.tokens_read(self, start)
+        checks.functions(**{n: given.get(n) for n in ("alignments", "record")})
         rows = free.rows(start, initial_state, memory, batch_size)
         start = jnp.broadcast_to(jnp.asarray(start), (rows,))
         names = names_of(as_cell(self.cell))
@@ -354,6 +366,7 @@ class Decoder(Declared, keras.layers.Layer):
             >>> decoder.forecast(keras.ops.ones((2, 1)), max_steps=24).values.shape
             (2, 24, 1)
         """
+        checks.functions(until=until, sampler=sampler)
         start = jnp.asarray(start)
         checks.values_read(self.embedding, start)
         checks.max_steps(max_steps)

@@ -14,7 +14,7 @@ from ..cells.checked import step_of
 from ..cells.keras_style import as_cell
 from ..cells.states import Shape, initial_states, names_of
 from ..checks import require
-from .search import key_of
+from .keys import key_of
 
 
 class Feedback(Cell):
@@ -132,7 +132,13 @@ def embedded(embedding: Any, inputs: Any, width: Any) -> jax.Array:
     Raises:
         ValueError: if that is not so wide as what is read otherwise.
     """
-    inputs = jnp.asarray(inputs)
+    require(
+        hasattr(inputs, "shape"),
+        "sampler",
+        "must make inputs of outputs",
+        type(inputs).__name__,
+        "give tokens (batch,), or values like those that the decoder is called with",
+    )
     soft = jnp.issubdtype(inputs.dtype, jnp.floating)
     if isinstance(embedding, keras.layers.Embedding) and soft:
         table = jnp.asarray(embedding.embeddings, inputs.dtype)

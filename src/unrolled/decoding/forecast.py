@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jax import random
 
@@ -65,7 +66,7 @@ def run(
         lengths = lengths + jnp.where(done, 0, 1)
         over = done
         if until is not None:
-            over = done | jnp.broadcast_to(jnp.asarray(until(drawn, outputs)), (rows,))
+            over = done | _told(until(drawn, outputs), rows)
         return (count + 1, drawn, states, over, lengths), told
 
     def stop(carry: tuple) -> Any:
@@ -82,14 +83,28 @@ def _of(key: Any, count: jax.Array) -> jax.Array:
     return random.fold_in(key, count)
 
 
+def _told(ends: Any, rows: int) -> jax.Array:
+    """Whether a row is done: what `until` gave, if it says that."""
+    ends = np.asarray(ends) if isinstance(ends, bool) else ends
+    shape, dtype = getattr(ends, "shape", None), getattr(ends, "dtype", None)
+    require(
+        shape in ((), (rows,)) and dtype == "bool",
+        "until",
+        f"must return truth values (batch,) = {(rows,)}",
+        type(ends).__name__ if shape is None else f"{dtype} of shape {shape}",
+        "for example lambda values, outputs: values[:, 0] > 1",
+    )
+    return jnp.broadcast_to(jnp.asarray(ends), (rows,))
+
+
 def _like(values: Any, before: jax.Array) -> jax.Array:
     """What is fed back, in the dtype of what is read."""
-    values = jnp.asarray(values)
+    shape = getattr(values, "shape", None)
     require(
-        values.shape == before.shape,
+        shape == before.shape,
         "sampler",
         f"must give values like those that are read, {tuple(before.shape)}",
-        f"shape {tuple(values.shape)}",
+        type(values).__name__ if shape is None else f"shape {tuple(shape)}",
         "where the output layer gives the parameters of a distribution, pass a sampler "
         "that draws values from it",
     )

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from .._borrowed import AutocastScope, get_keras_mask
 from ..cells.base import narrowed
 from ..cells.checked import step_of
 from ..cells.keras_style import as_cell
-from ..checks import require, sizes
+from ..checks import is_count, require, sizes
 from ..engine.pure import purify
 from . import checks
 from .feedback import beside
@@ -81,16 +82,23 @@ def stepped(
 
 def rows(start: Any, initial_state: Any, memory: Tree, batch_size: int | None) -> int:
     """B, from the first of these that says it."""
-    if jnp.ndim(start):
-        return jnp.shape(start)[0]
     leaves = [*jax.tree.leaves(initial_state), *jax.tree.leaves(memory)]
-    count = leaves[0].shape[0] if leaves else batch_size
+    shapes = [np.shape(array)[:1] for array in (start, *leaves)]
+    known = [shape[0] for shape in shapes if shape]
+    count = known[0] if known else batch_size
     require(
-        count is not None,
+        bool(known) or is_count(batch_size),
         "batch_size",
-        "must be given where there is neither initial_state nor memory",
-        "None",
+        "must be a positive integer where there is neither initial_state nor memory",
+        repr(batch_size),
         "or pass a start token for each row",
+    )
+    require(
+        batch_size in (None, count),
+        "batch_size",
+        f"must be that of start, initial_state and memory, {count}",
+        repr(batch_size),
+        "leave it out: they say it",
     )
     return int(count)  # pyright: ignore[reportArgumentType]
 

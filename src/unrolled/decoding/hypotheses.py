@@ -129,9 +129,7 @@ def _step(parts: Parts, now: Hypotheses, end: int | None) -> Hypotheses:
     stop = end or 0  # what stands after the end
     done = now.finished
     log_probs, states = parts.propose(now)
-    # Logits that are no numbers leave nothing to choose by: the row ends, and says so.
     broken = jnp.logical_and(jnp.isnan(log_probs).any(-1), jnp.logical_not(done))
-    broken = jnp.broadcast_to(broken.any(1, keepdims=True), done.shape)
     only = jnp.where(jnp.arange(log_probs.shape[-1]) == stop, 0.0, -jnp.inf)
     only = jnp.broadcast_to(only.astype(log_probs.dtype), log_probs.shape)
     log_probs = jnp.where(done[..., None], only, log_probs)
@@ -153,10 +151,16 @@ def _step(parts: Parts, now: Hypotheses, end: int | None) -> Hypotheses:
 
     def chosen(candidates: jax.Array) -> jax.Array:
         of_token = jnp.take_along_axis(kept(candidates), tokens[..., None], axis=-1)
-        return jnp.where(broken, jnp.nan, of_token[..., 0])
+        return of_token[..., 0]
 
     done, lengths = kept((done, now.lengths))
     total, scores = chosen(total), chosen(scores)
+    # What is no number leaves nothing to choose by, and what is no token cannot be
+    # chosen: the row ends, and says so.
+    outside = jnp.logical_or(tokens < 0, tokens >= log_probs.shape[-1])
+    broken = broken | jnp.isnan(scores) | outside
+    broken = jnp.broadcast_to(broken.any(1, keepdims=True), done.shape)
+    total, scores = (jnp.where(broken, jnp.nan, a) for a in (total, scores))
     # Without a possible token a hypothesis is over, too.
     over = done | broken | (total == -jnp.inf)
     tokens = jnp.where(over, stop, tokens).astype("int32")

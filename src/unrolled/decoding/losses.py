@@ -7,7 +7,7 @@ import keras
 from jax import numpy as jnp
 
 from .._borrowed import get_keras_mask
-from ..checks import require
+from ..checks import is_number, require
 
 REDUCTIONS = ("mean", "sum")
 
@@ -76,6 +76,11 @@ def sequence_loss(
         logits.shape,
         "add the axis that is missing, logits[:, None] for one step",
     )
+    if weights is not None:
+        weights = as_weights(weights, precise(logits[..., 0]))
+        # Chosen before, or what is no number would come back in the gradient.
+        counted = jnp.broadcast_to((weights != 0)[..., None], logits.shape)
+        logits = jnp.where(counted, logits, jnp.zeros_like(logits))
     values = cross_entropy(logits, targets, label_smoothing)
     return reduced(values, as_weights(weights, values), over_time, over_batch)
 
@@ -95,10 +100,7 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 0.0) -> ja
     ids = are_ids(targets, logits)
     logits = precise(logits)
     if ids:
-        ids = targets.astype("int32")[..., None]
-        # Beyond the vocabulary there is no number; below 0 one would count from behind.
-        ids = jnp.where(ids < 0, logits.shape[-1], ids)
-        wanted = jnp.take_along_axis(logits, ids, axis=-1)[..., 0]
+        wanted = of_ids(logits, targets)
         whole = jnp.ones((), logits.dtype)
     else:
         targets = targets.astype(logits.dtype)
@@ -134,6 +136,22 @@ def are_ids(targets: jax.Array, logits: jax.Array) -> bool:
         "pass an id for each step of the logits",
     )
     return ids
+
+
+def as_ids(targets: Any, count: int) -> jax.Array:
+    """Ids as whole numbers; what is none of 0 ... V - 1 becomes V."""
+    ids = targets.astype("int32")
+    wrong = (ids < 0) | (ids >= count) | (ids.astype(targets.dtype) != targets)
+    return jnp.where(wrong, count, ids)
+
+
+def of_ids(values: jax.Array, targets: Any) -> jax.Array:
+    """Of ``(..., V)`` what the id ``(...)`` has; NaN where there is no such id."""
+    ids = as_ids(targets, values.shape[-1])[..., None]
+    found = jnp.take_along_axis(
+        values, ids, axis=-1, mode="fill", fill_value=float("nan")
+    )
+    return found[..., 0]
 
 
 def precise(array: Any) -> jax.Array:
@@ -204,10 +222,10 @@ def check_reductions(over_time: Any, over_batch: Any, allowed: tuple) -> None:
 
 def _check_smoothing(given: Any) -> None:
     require(
-        0 <= given < 1,
+        is_number(given) and 0 <= given < 1,
         "label_smoothing",
         "must be at least 0 and less than 1",
-        given,
+        repr(given),
         "pass 0.1, or 0 for none",
     )
 

@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 import jax
-import keras
 from jax import numpy as jnp
 
-from ..checks import require
+from ..checks import is_count, require
+from .keys import key_of
 from .losses import precise
 
 
@@ -61,15 +61,23 @@ def log_uniform_candidates(
 
     Source: ``tf.random.log_uniform_candidate_sampler``.
     """
+    require(
+        is_count(vocabulary),
+        "vocabulary",
+        "must be a positive integer, how many ids there are",
+        repr(vocabulary),
+        "for example vocabulary=len(bias)",
+    )
     most = f" and at most the vocabulary, {vocabulary}" if unique else ""
     require(
-        num_sampled >= 1 and (num_sampled <= vocabulary or not unique),
+        is_count(num_sampled) and (num_sampled <= vocabulary or not unique),
         "num_sampled",
-        f"must be at least 1{most}",
-        num_sampled,
+        f"must be a whole number of at least 1{most}",
+        repr(num_sampled),
         "pass a few hundred for a vocabulary of tens of thousands",
     )
-    draw_key, tries_key = jax.random.split(_key(seed))
+    vocabulary, num_sampled = int(vocabulary), int(num_sampled)
+    draw_key, tries_key = jax.random.split(key_of(seed, targets))
     every = jnp.arange(vocabulary)
     if unique:
         # The order in which ids come first, if one draws on and on, is that of the
@@ -115,12 +123,6 @@ def _tries(key: Any, ids: jax.Array, vocabulary: int) -> jax.Array:
     seen_again = jnp.log1p(-jnp.minimum(new[1:], 1.0))
     uniform = jax.random.uniform(key, seen_again.shape, minval=1e-20)
     return len(ids) + jnp.sum(jnp.floor(jnp.log(uniform) / seen_again))
-
-
-def _key(seed: Any) -> Any:
-    if isinstance(seed, keras.random.SeedGenerator):
-        return seed.next()
-    return jax.random.key(seed) if isinstance(seed, int) else seed
 
 
 def sampled_softmax_loss(
@@ -265,6 +267,13 @@ def _logits(
         targets = targets[..., None]
         counts = candidates.true_expected[..., None]
         candidates = candidates._replace(true_expected=counts)
+    require(
+        all(jnp.issubdtype(a.dtype, jnp.integer) for a in (targets, candidates.ids)),
+        "targets, candidates",
+        "must hold ids, whole numbers",
+        f"{targets.dtype} and {candidates.ids.dtype}",
+        'cast them with .astype("int32")',
+    )
     # What is no id is looked up as 0, so that where it has no weight gradients are
     # numbers; its loss is none.
     known = jnp.logical_and(targets >= 0, targets < len(kernel))

@@ -7,9 +7,9 @@ import keras
 from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, Constraint, Declared, Initializer, Regularizer
-from ..checks import require
+from ..checks import is_count, require
 from . import sampled
-from .losses import StepLoss, cross_entropy, fitted, precise
+from .losses import StepLoss, as_ids, cross_entropy, fitted, of_ids, precise
 from .origin import origin_of, set_origin
 
 
@@ -77,10 +77,17 @@ class SampledDense(Declared, keras.layers.Layer):
     def __post_init__(self) -> None:
         """Check the sizes."""
         require(
-            1 <= self.num_sampled <= self.vocabulary,
+            is_count(self.vocabulary),
+            "vocabulary",
+            "must be a positive integer, how many ids there are",
+            repr(self.vocabulary),
+            "pass the V of the targets",
+        )
+        require(
+            is_count(self.num_sampled) and self.num_sampled <= self.vocabulary,
             "num_sampled",
-            f"must be in 1 ... {self.vocabulary}, the vocabulary",
-            self.num_sampled,
+            f"must be a whole number in 1 ... {self.vocabulary}, the vocabulary",
+            repr(self.num_sampled),
             "pass a few hundred, or use keras.layers.Dense for a small vocabulary",
         )
         self.supports_masking = True
@@ -117,10 +124,11 @@ class _Sampled(StepLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> jax.Array:
         """Of each row of the inputs."""
-        targets = fitted(y_true, y_pred.shape[:-1]).astype("int32")
+        targets = fitted(y_true, y_pred.shape[:-1])
         found = origin_of(y_pred, Logits, "unrolled.SampledDense")
         if found is None or found.seed is None:
             return self.of_all(targets, y_pred)
+        targets = as_ids(targets, len(found.bias))
         candidates = sampled.log_uniform_candidates(
             found.seed, targets, found.num_sampled, len(found.bias)
         )
@@ -195,7 +203,7 @@ class NCELoss(_Sampled):
     def of_all(self, targets: Any, logits: Any) -> jax.Array:
         """Logistic losses over V."""
         logits = precise(logits)
-        wanted = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+        wanted = of_ids(logits, targets)
         return jnp.sum(jax.nn.softplus(logits), axis=-1) - wanted
 
     def of_sample(self, *args: Any) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from ..checks import require
+from ..checks import is_count, is_number, require
 
 Sampler = Callable[[jax.Array, jax.Array], Any]
 
@@ -50,14 +50,14 @@ def sampler(
     min-p of Nguyen et al., 2024; in the order and with the bounds of ``transformers``.
     """
     require(
-        temperature > 0,
+        is_number(temperature) and temperature > 0,
         "temperature",
-        "must be positive",
-        temperature,
+        "must be a positive number",
+        repr(temperature),
         "for the likeliest token leave the sampler out",
     )
     require(
-        top_k is None or (isinstance(top_k, int) and top_k > 0),
+        top_k is None or is_count(top_k),
         "top_k",
         "must be a positive integer, the number of tokens that are left",
         top_k,
@@ -65,10 +65,10 @@ def sampler(
     )
     for name, share in (("top_p", top_p), ("min_p", min_p)):
         require(
-            share is None or 0 < share <= 1,
+            share is None or (is_number(share) and 0 < share <= 1),
             name,
             "must be a probability, above 0 and at most 1",
-            share,
+            repr(share),
             "leave it out to draw from all",
         )
 

@@ -1,17 +1,16 @@
 """Greedy decoding, sampling and beam search with a step of the user's own."""
 
-import random as python_random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import keras
 from jax import numpy as jnp
 from jax import random
 
 from . import checks
 from .beam import gnmt, go_on
 from .hypotheses import Hypotheses, Parts, begin, decode, in_order
+from .keys import key_of
 from .samplers import Sampler, repeated_less
 
 Tree = Any
@@ -110,7 +109,8 @@ def search(
         and ``log_probs`` ``(B, K)``, ``states`` ``(B, K, ...)`` and ``records``
         ``(B, K, T, ...)``; hypotheses are in the order of their scores, best first.
         Where there are fewer than K, or all tokens were forbidden, the score is
-        ``-inf``; a row whose logits were NaN ends there, with scores NaN.
+        ``-inf``; a row whose logits or alignments were NaN, or whose sampler gave what
+        is no token, ends there, with scores NaN.
 
     Raises:
         ValueError: if an argument does not fit the others, or what `step` gives.
@@ -131,13 +131,18 @@ def search(
 
     Source: GNMT, Wu et al., 2016; diverse groups of Vijayakumar et al., 2016.
     """
+    checks.functions(
+        step=step, alignments=alignments, adjust_logits=adjust_logits, record=record
+    )
     checks.lengths(start, end, max_steps, min_length, prefix)
     checks.chosen(beam_width, sampler, groups, diversity_penalty)
     checks.penalties(length_penalty, coverage_penalty, alignments, repetition_penalty)
     states = jax.tree.map(jnp.asarray, states)
     rows = checks.rows(states, start, prefix, memory_mask)
     start = jnp.broadcast_to(jnp.asarray(start, "int32"), (rows,))
-    logits = checks.step(step, start, states, memory, end)
+    logits = checks.step(step, start, states, memory, end, prefix)
+    alignments = alignments if coverage_penalty else None
+    checks.of_states(record, alignments, states, rows, memory_mask)
     prefix = None if prefix is None else jnp.asarray(prefix, "int32")
     memory_mask = None if memory_mask is None else jnp.asarray(memory_mask).astype(bool)
     key = None if sampler is None else key_of(seed, (start, states))
@@ -149,22 +154,28 @@ def search(
             logits = repeated_less(logits, seen, repetition_penalty)
         logits = jax.nn.log_softmax(logits.astype(_wide(logits.dtype)))
         if adjust_logits is not None:
-            adjusted = _hypotheses_of(adjust_logits)(logits, now.tokens, now.count)
-            logits = checks.adjusted(adjusted, logits)
+            logits = _hypotheses_of(adjust)(logits, now.tokens, now.count)
         return _allowed(logits, now.count, end, min_length, prefix), states
 
     def choose(scores: jax.Array, logits: jax.Array, now: Hypotheses) -> tuple:
         if sampler is None or key is None:
             return go_on(scores, now.finished, groups, diversity_penalty)
         keys = random.split(random.fold_in(key, now.count), beam_width)
-        drawn = jax.vmap(sampler, in_axes=(1, 0), out_axes=1)(logits, keys)
-        return None, checks.drawn(drawn, now.finished.shape)
+        return None, jax.vmap(draw, in_axes=(1, 0), out_axes=1)(logits, keys)
+
+    def adjust(logits: jax.Array, tokens: jax.Array, count: jax.Array) -> jax.Array:
+        given: Any = adjust_logits
+        return checks.adjusted(given(logits, tokens, count), logits)
+
+    def draw(logits: jax.Array, key: jax.Array) -> jax.Array:
+        given: Any = sampler
+        return checks.drawn(given(logits, key), rows)
 
     parts = Parts(
         propose,
         gnmt(length_penalty, coverage_penalty, memory_mask),
         choose,
-        _each(alignments) if coverage_penalty else None,
+        _each(alignments) if alignments is not None else None,
         _each(record) if record is not None else None,
     )
     apart = sampler is not None
@@ -184,22 +195,6 @@ def search(
     if groups > 1:
         last = in_order(last, jnp.argsort(-last.scores, axis=1))
     return Found(*(getattr(last, name) for name in Found._fields))
-
-
-def key_of(seed: Any, arrays: Tree = ()) -> jax.Array:
-    """A key of JAX, of whatever says what is drawn; see `search`.
-
-    Raises:
-        ValueError: if it says nothing, and what is called is being compiled.
-    """
-    if isinstance(seed, keras.random.SeedGenerator):
-        return random.wrap_key_data(jnp.asarray(seed.next()), impl="threefry2x32")
-    if seed is None:
-        checks.not_compiled(arrays)
-        seed = python_random.getrandbits(31)
-    if jnp.issubdtype(getattr(seed, "dtype", "int32"), jax.dtypes.prng_key):
-        return seed
-    return random.key(seed)
 
 
 def _hypotheses_of(function: Callable[..., Any]) -> Any:
