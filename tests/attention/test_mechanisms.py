@@ -231,6 +231,52 @@ def test_parts_can_be_replaced(rng):
     close(found, np.einsum("bs,bsm->bm", shares, memory))
 
 
+class Pairwise(unrolled.AttentionMechanism):
+    """Gives a number for each feature."""
+
+    def score(self, query, keys, states):
+        """Not a number for each entry."""
+        del states
+        return query[:, None] * keys
+
+
+def _look(mechanism, memory=None, mask=None):
+    """One step of a query of ones."""
+    memory = np.ones((1, 3, 2), "float32") if memory is None else memory
+    mechanism.build((None, 2), (None, None, 2))
+    constants = mechanism.get_constants(1, False, memory, mask)
+    states = mechanism.get_initial_state(1, memory.shape)
+    query = mechanism.project_inputs(jnp.ones((1, 2)), constants)
+    return mechanism.step(query, states, constants)
+
+
+def test_entries_that_do_not_count_change_no_sparse_shares():
+    memory = np.array([[[0.1, 0.2], [9, 9], [0.3, 0.1], [7, 7]]], "float32")
+    mask = np.array([[True, False, True, False]])
+    make = lambda: unrolled.DotAttention(probability_fn="sparsemax")  # noqa: E731
+    # Keras's own mixes dtypes and ranks.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        context, (shares,) = _look(make(), memory, mask)
+        alone, (few,) = _look(make(), memory[:, ::2])
+        none, _ = _look(make(), memory, np.zeros((1, 4), bool))
+    assert (few > 0).all()
+    np.testing.assert_allclose(context, alone, rtol=1e-6)
+    np.testing.assert_allclose(shares[:, ::2], few, rtol=1e-6)
+    np.testing.assert_array_equal(none, 0)
+
+
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        lambda: unrolled.DotAttention(probability_fn="hardmax"),
+        lambda: unrolled.MultiHeadAttention(2, 3, use_bias=False),
+    ],
+)
+def test_of_an_empty_memory_nothing_is_found(mechanism):
+    context, _ = _look(mechanism(), np.ones((1, 0, 2), "float32"))
+    np.testing.assert_array_equal(context, np.zeros((1, 2)))
+
+
 ERRORS = {
     "units": (lambda: unrolled.BahdanauAttention(0), "units must be a positive"),
     "mode": (
@@ -267,6 +313,36 @@ ERRORS = {
     "query": (
         lambda: unrolled.BahdanauAttention(4).build((None, 3, 3), (None, 2, 4)),
         "query must have shape .batch, features.",
+    ),
+    "no_layer": (
+        lambda: unrolled.BahdanauAttention(4, query_layer=3),
+        "query_layer must be a Keras layer, or None. Got 3",
+    ),
+    "no_function": (
+        lambda: unrolled.DotAttention(probability_fn=None),
+        "probability_fn must be a function",
+    ),
+    "short": (
+        lambda: _look(unrolled.DotAttention(probability_fn=lambda s: s[:, :1])),
+        r"probability_fn of DotAttention must return \(1, 3\).* Got \(1, 1\)",
+    ),
+    "two": (
+        lambda: _look(unrolled.DotAttention(probability_fn=lambda s: (s, s))),
+        "probability_fn of DotAttention must return .* Got tuple",
+    ),
+    "score": (
+        lambda: _look(Pairwise()),
+        r"score of Pairwise must return \(1, 3\).* Got \(1, 3, 2\)",
+    ),
+    "no_mechanism": (
+        lambda: unrolled.AttentionCell(unrolled.GRUCell(2), "luong"),
+        "mechanism must look into a memory.* Got 'luong'",
+    ),
+    "no_attention_layer": (
+        lambda: unrolled.AttentionCell(
+            unrolled.GRUCell(2), unrolled.DotAttention(), attention_layer=3
+        ),
+        "attention_layer must be a Keras layer or a function. Got 3",
     ),
     "steps": (
         lambda: unrolled.BahdanauAttention(4).get_initial_state(2, (2, None, 4)),

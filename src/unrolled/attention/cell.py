@@ -84,8 +84,7 @@ class AttentionCell(CellWrapper):
         super().__post_init__()
         for mechanism in self.mechanisms:
             require(
-                not isinstance(mechanism, type)
-                and hasattr(mechanism, "call")
+                isinstance(mechanism, keras.layers.Layer)
                 and as_cell(mechanism).reads_memory != "no",
                 "mechanism",
                 "must look into a memory, as an AttentionMechanism does",
@@ -104,6 +103,14 @@ class AttentionCell(CellWrapper):
         check_positive(**{f"attention_layer_size[{n}]": s for n, s in sizes.items()})
         own = {n: dense(self, s, "attention_layer") for n, s in sizes.items()}
         given = self._for_each("attention_layer", layer)
+        for each in given.values():
+            require(
+                each is None or callable(each),
+                "attention_layer",
+                "must be a Keras layer or a function",
+                repr(each),
+                "for example keras.layers.Dense(64), or attention_layer_size=64",
+            )
         self.attention_layers = [
             own.get(n, given.get(n)) for n in range(len(self.mechanisms))
         ]

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from ..arguments import KW_ONLY, Declared
 from ..cells.base import Cell, Tree, is_dims
-from ..checks import require
+from ..checks import fits, require
 from .probability import hardmax
 
 
@@ -62,6 +62,24 @@ class AttentionMechanism(Declared, Cell):
     state_names: ClassVar[Any] = ("alignments",)
     # Width of an entry of the memory, once that is known.
     width = None
+
+    def __post_init__(self) -> None:
+        for name in ("query_layer", "memory_layer"):
+            layer = getattr(self, name, None)
+            require(
+                layer is None or isinstance(layer, keras.layers.Layer),
+                name,
+                "must be a Keras layer, or None",
+                repr(layer),
+                "for example keras.layers.Dense(64, use_bias=False)",
+            )
+        require(
+            callable(getattr(self, "probability_fn", callable)),
+            "probability_fn",
+            "must be a function, or the name of one",
+            "None",
+            'leave it out for "softmax"',
+        )
 
     def convert(self, name: str, value: Any) -> Any:
         """Keras knows no hardmax."""
@@ -183,12 +201,16 @@ class AttentionMechanism(Declared, Cell):
         """The alignments of a query that went through its layer."""
         x = x.astype(self.state_dtype)
         score = self.score(x, constants["keys"].astype(x.dtype), states)
+        self._check(score, "score", states)
         mask = constants["mask"]
         if mask is None:
-            return self.align(score, states, constants)
-        axes = tuple(range(1, score.ndim - 1))  # heads
-        mask = jnp.broadcast_to(jnp.expand_dims(mask, axes), score.shape)
-        return self.align_masked(score, mask, states, constants)
+            alignments = self.align(score, states, constants)
+        else:
+            axes = tuple(range(1, score.ndim - 1))  # heads
+            mask = jnp.broadcast_to(jnp.expand_dims(mask, axes), score.shape)
+            alignments = self.align_masked(score, mask, states, constants)
+        self._check(alignments, "probability_fn", states)
+        return alignments
 
     def align_masked(
         self, score: jax.Array, mask: jax.Array, states: Tree, constants: Tree
@@ -201,9 +223,22 @@ class AttentionMechanism(Declared, Cell):
             states: before the step.
             constants: of the sequence.
         """
-        lowest = jnp.full_like(score, jnp.finfo(score.dtype).min)
+        # Not the lowest of all: sums of it, as sparsemax has, would overflow.
+        lowest = jnp.full_like(score, max(jnp.finfo(score.dtype).min, -1e30))
         alignments = self.align(jnp.where(mask, score, lowest), states, constants)
         return jnp.where(mask, alignments, jnp.zeros_like(alignments))
+
+    def _check(self, found: Any, name: str, states: Tree) -> None:
+        """Raise unless there is a number for each share."""
+        shape = getattr(found, "shape", None)
+        require(
+            shape is not None and fits(shape, states[0].shape),
+            name,
+            f"of {type(self).__name__} must return {tuple(states[0].shape)}, a number "
+            "for each entry of the memory",
+            type(found).__name__ if shape is None else tuple(shape),
+            "see AttentionMechanism",
+        )
 
     def score(self, query: jax.Array, keys: jax.Array, states: Tree) -> jax.Array:
         """How well each entry of the memory answers the query.

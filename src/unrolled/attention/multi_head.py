@@ -113,15 +113,16 @@ class MultiHeadAttention(AttentionMechanism):
     def prepare(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Keys ``(B, H, S, K)`` and values ``(B, H, S, V)``."""
         batch, steps, width = memory.shape
+        sizes = {"key": self.key_dim, "value": self.value_dim or self.key_dim}
         keys, values = (
             jnp.swapaxes(
                 self._projected(name, memory, width).reshape(
-                    batch, steps, self.num_heads, -1
+                    batch, steps, self.num_heads, size
                 ),
                 1,
                 2,
             )
-            for name in ("key", "value")
+            for name, size in sizes.items()
         )
         return keys, values
 

@@ -11,5 +11,7 @@ def hardmax(scores: jax.Array) -> jax.Array:
 
     Source: ``hardmax`` of TensorFlow Addons 0.23.
     """
+    if not scores.shape[-1]:  # no entry, no share
+        return scores
     best = jnp.argmax(scores, axis=-1)
     return jax.nn.one_hot(best, scores.shape[-1], dtype=scores.dtype)
