@@ -83,6 +83,15 @@ def test_what_is_too_long_is_told_of():
     assert sorted(_read(pairs)) == sorted(PAIRS[:10])
 
 
+def test_pairs_may_be_rows_of_an_array():
+    """And sizes numbers of NumPy."""
+    rows = np.array(PAIRS[:4])
+    pairs = unrolled.Pairs(
+        rows, tokenizer(), np.int64(2), buckets=[(np.int64(6), 6)], shuffle=False
+    )
+    assert _read(pairs) == PAIRS[:4]
+
+
 def test_an_empty_text_is_the_end_alone():
     (x, wanted), *_ = unrolled.Pairs([("", "")], tokenizer())
     assert x["source"].tolist() == [[2]]
@@ -97,6 +106,17 @@ def test_an_empty_text_is_the_end_alone():
         ({"pairs": ["ab"]}, r"pairs\[0\] must be two texts.*zip\(sources, targets\)"),
         ({"pairs": [("a", "b", "c")]}, r"pairs\[0\] must be two texts"),
         ({"pairs": [("a", 7)]}, r"targets\[0\] must be a text, str. Got int 7"),
+        ({"pairs": (["a", "b"], ["c", "d"])}, "pairs must be a list of pairs, not"),
+        ({"pairs": None}, "pairs must be a list of pairs of texts. Got None"),
+        ({"pairs": "text"}, "pairs must be a list of pairs of texts. Got 'text'"),
+        ({"tokenizer": None}, "tokenizer must be a Tokenizer. Got None"),
+        ({"target_tokenizer": 3}, "target_tokenizer must be a Tokenizer. Got 3"),
+        ({"seed": None}, "seed must be a whole number, at least 0. Got None"),
+        ({"seed": -1}, "seed must be a whole number, at least 0. Got -1"),
+        ({"workers": 2.5}, "workers must be a positive integer"),
+        ({"buckets": 5}, "buckets must hold pairs of positive integers.* Got 5"),
+        ({"buckets": [5, 6]}, r"buckets must hold pairs .* Got \[5, 6\]"),
+        ({"batch_size": True}, "batch_size must be a positive integer. Got True"),
         ({"batch_size": 0}, "batch_size must be a positive integer"),
         ({"max_length": 0.5}, "max_length must be a positive integer"),
         ({"buckets": [(3, 0)]}, r"buckets must hold pairs of positive integers"),

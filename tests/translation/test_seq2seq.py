@@ -316,11 +316,33 @@ def untaught():
         ),
         (["a"], {"max_length": 0}, "max_length must be a positive integer"),
         (["a"], {"batch_size": 1.5}, "batch_size must be a positive integer"),
+        (["a"], {"batch_size": True}, "batch_size must be a positive integer"),
+        (["a"], {"beam_width": [2]}, "beam_width must be a positive integer"),
+        (["a"], {"length_penalty": [1]}, "length_penalty must be a number"),
+        (["a"], {"coverage_penalty": "1"}, "coverage_penalty must be a number"),
+        (["a"], {"sampler": [1]}, "sampler must be a function"),
+        (["a"], {"seed": "a"}, "seed must be a whole number"),
     ],
 )
 def test_texts_that_are_not_translated(untaught, texts, given, said):
     with pytest.raises(ValueError, match=said):
         untaught.translate(texts, **given)
+
+
+def test_batches_of_a_generator_are_all_read(untaught):
+    """The first too, which was looked at."""
+    batches = [untaught._batches(iter([x]), None, False) for x in (1, 2)]
+    assert [list(each) for each in batches] == [[1], [2]]
+    again = untaught._batches((n for n in range(3)), None, False)
+    assert list(again) == [0, 1, 2]
+
+
+def test_weights_that_fit_has(untaught, monkeypatch):
+    """While it runs Keras leaves none in the model, for another thread too."""
+    for name in ("_value", "_initializer"):
+        monkeypatch.setattr(untaught.encoder.embedding.embeddings, name, None)
+    with pytest.raises(ValueError, match=r"the model must have its weights. Got none"):
+        untaught.translate(["1"])
 
 
 def test_calls_that_do_not_fit(untaught):
@@ -336,5 +358,22 @@ def test_calls_that_do_not_fit(untaught):
         with pytest.raises(ValueError, match=r"x must be ids.* translate writes"):
             untaught.predict(texts)
     assert repr(untaught.tokenizer).startswith("Tokenizer(vocabulary_size=")
+        untaught.fit(np.array(["one", "two"]))
+    with pytest.raises(ValueError, match="batch_size must be a positive integer"):
+        untaught.fit([("a", "b")], batch_size=0)
+    for x, got in (
+        ([], "nothing"),
+        (zip("ab", "cd", strict=True), "zip"),
+        ("text", "str"),
+        ((pair for pair in [("a", "b")]), "generator"),
+    ):
+        with pytest.raises(ValueError, match=rf"x must be a list .* Got {got}"):
+            untaught.fit(x)
+    with pytest.raises(ValueError, match=r"x must be a list .* Got nothing"):
+        untaught.evaluate([])
+    with pytest.raises(ValueError, match="embedding_size must be a positive integer"):
+        unrolled.Seq2Seq(tokenizer(), 4, embedding_size=0)
+    with pytest.raises(ValueError, match="mechanism must look into a memory"):
+        unrolled.Seq2Seq(tokenizer(), 4, mechanism="luong")
     assert untaught.translate([]) == []
     assert untaught.translate(["", " \n"]) == ["", ""]

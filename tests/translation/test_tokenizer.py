@@ -46,6 +46,18 @@ def test_pieces_are_learnt_and_shown():
     assert small.vocabulary_size == 260
 
 
+def test_no_room_is_made_for_more_pieces_than_there_may_be():
+    """The package would ask for all of it, and end the process."""
+    own = unrolled.Tokenizer.train(TEXTS, 10**12)
+    assert own.json == unrolled.Tokenizer.train(TEXTS, 400).json
+
+
+def test_ids_that_are_no_text_are_passed_over():
+    own = tokenizer()
+    assert own.decode([-4, 2**40, 0, *own.encode("7"), 10**6]) == "7"
+    assert own.decode([]) == ""
+
+
 def test_configuration_is_all_of_it():
     config = keras.saving.serialize_keras_object(tokenizer())
     again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
@@ -67,6 +79,11 @@ def test_configuration_is_all_of_it():
             lambda t: tokenizer().encode("\ud800"),
             r"texts\[0\] must have a form in UTF-8",
         ),
+        (lambda t: t.train(["a"], True), "vocabulary_size must be .* Got True"),
+        (lambda t: tokenizer().decode("ab"), "ids must be whole numbers.* Got 'ab'"),
+        (lambda t: tokenizer().decode(None), "ids must be whole numbers.* Got None"),
+        (lambda t: tokenizer().decode([3.5]), r"ids must be whole .* Got \[3.5\]"),
+        (lambda t: tokenizer().pieces([[5]]), r"ids must be whole .* Got \[\[5\]\]"),
         (lambda t: t("{}"), "json must be what a tokenizer .* the file is damaged"),
     ],
 )

@@ -214,7 +214,6 @@ class Decoder(Declared, keras.layers.Layer):
         training: bool = False,
     ) -> Any:
         """Read the given inputs; see the class."""
-        checks.known(self.known_width, known)
         mask = self.compute_mask(inputs, mask)
         x = inputs if self.embedding is None else self.embedding(inputs)
         shape = () if known is None else known.shape
@@ -225,6 +224,7 @@ class Decoder(Declared, keras.layers.Layer):
             shape,
             "what is known of each step that is read",
         )
+        checks.known(self.known_width, known)
         given = {"mask": mask, "memory": memory, "memory_mask": memory_mask}
         if self.fed is None or not training:
             given |= {"initial_state": initial_state, "training": training}

@@ -1,13 +1,13 @@
 """Pairs of texts in batches of few shapes, for `fit`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from ..checks import require
+from ..checks import is_count, require
 from .tokenizer import END, PAD, START, Tokenizer, check_texts
 
 # Steps of the shortest bucket, and how many buckets there are to each doubling: with
@@ -70,16 +70,35 @@ class Pairs(keras.utils.PyDataset):
         workers: int = 1,
     ) -> None:
         super().__init__(workers=workers)
-        for name, count in (("batch_size", batch_size), ("max_length", max_length)):
+        counts = {"batch_size": batch_size, "max_length": max_length}
+        for name, count in {**counts, "workers": workers}.items():
             require(
-                isinstance(count, int) and count > 0,
+                is_count(count),
                 name,
                 "must be a positive integer",
                 repr(count),
                 f"leave {name} out for the default",
             )
+        require(
+            is_count(seed) or (seed == 0 and not isinstance(seed, bool)),
+            "seed",
+            "must be a whole number, at least 0",
+            repr(seed),
+            "leave it out for 0",
+        )
         sources, targets = check_pairs(pairs)
-        target_tokenizer = target_tokenizer or tokenizer
+        target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
+        for name, given in (
+            ("tokenizer", tokenizer),
+            ("target_tokenizer", target_tokenizer),
+        ):
+            require(
+                isinstance(given, Tokenizer),
+                name,
+                "must be a Tokenizer",
+                repr(given)[:60],
+                "Tokenizer.train(texts) makes one",
+            )
         ids = [
             (tokenizer.encode(source), target_tokenizer.encode(target))
             for source, target in zip(sources, targets, strict=True)
@@ -182,6 +201,21 @@ def check_pairs(pairs: Any) -> tuple[Sequence[str], Sequence[str]]:
     Raises:
         ValueError: if these are no pairs of texts.
     """
+    require(
+        isinstance(pairs, Iterable) and not isinstance(pairs, (str, bytes)),
+        "pairs",
+        "must be a list of pairs of texts",
+        repr(pairs)[:60],
+        'for example [("two words", "deux mots")]',
+    )
+    columns = isinstance(pairs, tuple) and list(map(type, pairs)) == [list, list]
+    require(
+        not columns,
+        "pairs",
+        "must be a list of pairs, not a pair of lists",
+        "two lists in a tuple",
+        "list(zip(sources, targets)) makes pairs of them",
+    )
     pairs = pairs.tolist() if isinstance(pairs, np.ndarray) else list(pairs)
     require(
         bool(pairs),
@@ -192,7 +226,7 @@ def check_pairs(pairs: Any) -> tuple[Sequence[str], Sequence[str]]:
     )
     for place, pair in enumerate(pairs):
         require(
-            isinstance(pair, (list, tuple)) and len(pair) == 2,
+            isinstance(pair, (list, tuple, np.ndarray)) and len(pair) == 2,
             f"pairs[{place}]",
             "must be two texts, (source, target)",
             repr(pair)[:60],
@@ -208,19 +242,21 @@ def _check_buckets(buckets: Any) -> list[tuple[int, int]]:
     Raises:
         ValueError: if they are none.
     """
-    buckets = [tuple(each) for each in buckets]
+    found = list(buckets) if isinstance(buckets, Iterable) else []
     require(
-        bool(buckets)
+        bool(found)
         and all(
-            len(each) == 2 and all(isinstance(n, int) and n > 0 for n in each)
-            for each in buckets
+            isinstance(each, (list, tuple))
+            and len(each) == 2
+            and all(map(is_count, each))
+            for each in found
         ),
         "buckets",
         "must hold pairs of positive integers, (S, T)",
-        buckets,
+        repr(buckets)[:60],
         "for example [(10, 15), (40, 50)]",
     )
-    return sorted(buckets)
+    return sorted((int(s), int(t)) for s, t in found)
 
 
 def _doublings(lengths: Any, parts: int = 1) -> Any:

@@ -1,6 +1,7 @@
 """A Keras model that reads a text and writes another."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -98,7 +99,7 @@ class Seq2Seq(Declared, keras.Model):
                 repr(given)[:60],
                 "Seq2Seq.from_texts makes one, or Tokenizer.train(texts)",
             )
-        embedding = self.embedding_size or self.units
+        embedding = self.units if self.embedding_size is None else self.embedding_size
         check_positive(
             units=self.units,
             embedding_size=embedding,
@@ -298,12 +299,27 @@ class Seq2Seq(Declared, keras.Model):
 
     def _batches(self, data: Any, batch_size: int | None, shuffle: bool) -> Any:
         """Batches of pairs of texts; anything else as it is."""
-        if not _hold_text(data):
+        held, once = data, isinstance(data, Iterator)
+        if isinstance(data, Generator):
+            held = [*itertools.islice(data, 1)]
+            data = _again(held, data)
+        elif not isinstance(data, (list, tuple, np.ndarray)):
+            held = None
+        empty, texts = held is not None and not len(held), _hold_text(held)
+        require(
+            not (empty or (once and texts) or isinstance(data, (zip, map, str))),
+            "x",
+            "must be a list of pairs of texts, Pairs, or batches of ids",
+            "nothing" if empty else type(data).__name__,
+            "what is read once becomes a list with list(zip(sources, targets))",
+        )
+        if not texts:
             return data
+        pairs: Any = data
         return Pairs(
-            data,
+            pairs,
             self.tokenizer,
-            batch_size or 64,
+            64 if batch_size is None else batch_size,
             target_tokenizer=self.target_tokenizer,
             max_length=self.max_length,
             shuffle=shuffle,
@@ -365,10 +381,15 @@ class Seq2Seq(Declared, keras.Model):
 
 def _hold_text(data: Any) -> bool:
     """Whether these are texts, or pairs of them, and no numbers."""
-    if isinstance(data, np.ndarray):
-        data = data[:1].tolist()
-    if not isinstance(data, (list, tuple)):
+    if not isinstance(data, (list, tuple, np.ndarray)) or not len(data):
         return False
-    first = data[0] if data else None
-    first = first[0] if isinstance(first, (list, tuple)) and first else first
-    return isinstance(first, str)
+    first = data[0]
+    if isinstance(first, (list, tuple, np.ndarray)) and len(first):
+        first = first[0]
+    return isinstance(first, (str, bytes))
+
+
+def _again(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    """A generator of which the first was looked at."""
+    yield from first
+    yield from rest

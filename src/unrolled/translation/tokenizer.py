@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from ..checks import require
+from ..checks import is_count, require
 
 # Ids that stand for no text; pieces of text come after them.
 PAD, START, END = 0, 1, 2
@@ -72,7 +73,7 @@ class Tokenizer:
         """
         least = _FIRST + _BYTES
         require(
-            isinstance(vocabulary_size, int) and vocabulary_size >= least,
+            is_count(vocabulary_size) and vocabulary_size >= least,
             "vocabulary_size",
             f"must be a whole number, at least {least}: {_FIRST} ids that are no text "
             f"and {_BYTES} bytes",
@@ -81,12 +82,15 @@ class Tokenizer:
         )
         texts = check_texts(texts)
         package = _package()
+        # It makes room for all pieces before it looks for any, and there are no more
+        # than there are bytes.
+        most = _BYTES + sum(len(text.encode()) for text in texts)
         learnt = package.Tokenizer(package.models.BPE())
         byte_level = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
         learnt.pre_tokenizer = byte_level
         learnt.decoder = package.decoders.ByteLevel()
         trainer = package.trainers.BpeTrainer(
-            vocab_size=vocabulary_size - _FIRST,
+            vocab_size=min(int(vocabulary_size) - _FIRST, most),
             min_frequency=2,
             initial_alphabet=byte_level.alphabet(),
             show_progress=False,
@@ -113,13 +117,18 @@ class Tokenizer:
         return [_FIRST + n for n in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids; those that are no text are passed over."""
-        own = [int(n) - _FIRST for n in ids if n >= _FIRST]
+        """The text of ids; those that are no text are passed over.
+
+        Raises:
+            ValueError: if these are no ids.
+        """
+        most = self.vocabulary_size
+        own = [n - _FIRST for n in _check_ids(ids) if _FIRST <= n < most]
         return self._pieces.decode(own, skip_special_tokens=False)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for, to be shown; a byte alone may be no character."""
-        return [_SPECIAL.get(int(n)) or self.decode([n]) for n in ids]
+        return [_SPECIAL.get(n) or self.decode([n]) for n in _check_ids(ids)]
 
     def get_config(self) -> dict[str, Any]:
         """All of it, so that a model's file needs no other."""
@@ -161,6 +170,23 @@ def check_texts(texts: Any, argument: str = "texts") -> Sequence[str]:
             "read the file that it is from with its own encoding",
         )
     return texts
+
+
+def _check_ids(ids: Any) -> list[int]:
+    """Whole numbers in a row, as a list.
+
+    Raises:
+        ValueError: if they are none.
+    """
+    array = np.asarray(list(ids) if isinstance(ids, Iterable) else ids)
+    require(
+        array.ndim == 1 and (array.size == 0 or array.dtype.kind in "iu"),
+        "ids",
+        "must be whole numbers, those of one text",
+        repr(ids)[:60],
+        "of several texts decode one after the other",
+    )
+    return array.tolist()
 
 
 def _package() -> Any:

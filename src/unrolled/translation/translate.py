@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
-from ..checks import require
-from ..decoding import free
-from ..decoding.search import key_of
+from ..checks import is_count, require
+from ..decoding import checks, free
+from ..decoding.keys import key_of
 from .pairs import doubled
 from .tokenizer import END, PAD, START, check_texts
 
@@ -43,7 +43,13 @@ class Searches:
 
     def __call__(self, source: Any, key: Any, **options: Any) -> Any:
         """What is found for ids ``(B, S)``: the best of each row."""
-        values = [variable.value for variable in self._variables]
+        try:
+            values = [variable.value for variable in self._variables]
+        except TypeError as error:  # as Keras says that there is none
+            raise ValueError(
+                "the model must have its weights. Got none: fit has them until an "
+                "epoch ends; translate with a callback's self.model, or a copy."
+            ) from error
         return self._made(**options)(values, source, key)
 
     @property
@@ -97,12 +103,19 @@ def translate(
     texts = check_texts(texts)
     for name, count in (("batch_size", batch_size), ("max_length", max_length)):
         require(
-            isinstance(count, int) and count > 0,
+            is_count(count),
             name,
             "must be a positive integer",
             repr(count),
             f"leave {name} out for the default",
         )
+    beam_width, sampler = options["beam_width"], options["sampler"]
+    checks.chosen(beam_width, sampler, groups=1, diversity=0.0)
+    penalties = {name: options[f"{name}_penalty"] for name in ("length", "coverage")}
+    checks.penalties(**penalties, alignments=_alignments, repeated=1.0)
+    # Programs are kept by these.
+    options |= {f"{name}_penalty": float(given) for name, given in penalties.items()}
+    options["beam_width"] = int(beam_width)
     ids = [model.tokenizer.encode(text) if text.strip() else [] for text in texts]
     for place, own in enumerate(ids):
         require(
@@ -112,7 +125,7 @@ def translate(
             f"{len(own)} tokens in {len(texts[place]):,} characters",
             "cut it into sentences, or make the model with a larger max_length",
         )
-    options |= {"max_steps": max_length, "return_alignments": return_alignments}
+    options |= {"max_steps": int(max_length), "return_alignments": return_alignments}
     key = key_of(seed)
     target = model.target_tokenizer or model.tokenizer
     written = [""] * len(texts)
