@@ -358,7 +358,6 @@ def test_calls_that_do_not_fit(untaught):
         with pytest.raises(ValueError, match=r"x must be ids.* translate writes"):
             untaught.predict(texts)
     assert repr(untaught.tokenizer).startswith("Tokenizer(vocabulary_size=")
-        untaught.fit(np.array(["one", "two"]))
     with pytest.raises(ValueError, match="batch_size must be a positive integer"):
         untaught.fit([("a", "b")], batch_size=0)
     for x, got in (

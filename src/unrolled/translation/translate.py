@@ -112,7 +112,7 @@ def translate(
     beam_width, sampler = options["beam_width"], options["sampler"]
     checks.chosen(beam_width, sampler, groups=1, diversity=0.0)
     penalties = {name: options[f"{name}_penalty"] for name in ("length", "coverage")}
-    checks.penalties(**penalties, alignments=_alignments, repeated=1.0)
+    checks.penalties(**penalties, alignments=free.alignments, repeated=1.0)
     # Programs are kept by these.
     options |= {f"{name}_penalty": float(given) for name, given in penalties.items()}
     options["beam_width"] = int(beam_width)
