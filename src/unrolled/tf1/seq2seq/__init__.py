@@ -3,6 +3,8 @@
 ``from unrolled.tf1 import seq2seq`` in place of ``tf.contrib.seq2seq`` or
 ``tfa.seq2seq``. Both took much the same; where a class took other arguments, both forms
 are there, and the class says so.
+
+Now: an `unrolled.AttentionCell` in an `unrolled.Decoder`, or an `unrolled.Seq2Seq`.
 """
 
 from ..raw import TensorArray
