@@ -14,9 +14,9 @@ from ..cells.base import is_dims
 from ..cells.built import shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import by_name, names_of
-from ..checks import fits, require
+from ..checks import require
 from ..layers import RNN, masks
-from . import checks, forecast, free
+from . import checks, forecast, free, reading
 from .feedback import Feedback, beside
 from .forecast import Forecast
 from .keys import key_of
@@ -216,15 +216,7 @@ class Decoder(Declared, keras.layers.Layer):
         """Read the given inputs; see the class."""
         mask = self.compute_mask(inputs, mask)
         x = inputs if self.embedding is None else self.embedding(inputs)
-        shape = () if known is None else known.shape
-        require(
-            known is None or (len(shape) == 3 and fits(shape[:2], x.shape[:2])),
-            "known",
-            f"must have shape (batch, time, C) = {(*x.shape[:2], 'C')}",
-            shape,
-            "what is known of each step that is read",
-        )
-        checks.known(self.known_width, known)
+        reading.known(known, x.shape[:2], self.known_width)
         given = {"mask": mask, "memory": memory, "memory_mask": memory_mask}
         if self.fed is None or not training:
             given |= {"initial_state": initial_state, "training": training}
@@ -288,8 +280,8 @@ class Decoder(Declared, keras.layers.Layer):
         Raises:
             ValueError: if an argument does not fit.
         """
-        checks.options(given, _OPTIONS)
-        checks.tokens_read(self, start)
+        reading.options(given, _OPTIONS)
+        reading.tokens_read(self, start)
         checks.functions(**{n: given.get(n) for n in ("alignments", "record")})
         rows = free.rows(start, initial_state, memory, batch_size)
         start = jnp.broadcast_to(jnp.asarray(start), (rows,))
@@ -309,7 +301,7 @@ class Decoder(Declared, keras.layers.Layer):
 
             def checked(tokens: jax.Array, states: Tree, _: None) -> tuple:
                 logits, states = step(tokens, states)
-                checks.tokens_given(self.embedding, logits, end)
+                reading.tokens_given(self.embedding, logits, end)
                 return logits, states
 
             found = search(
@@ -368,7 +360,7 @@ class Decoder(Declared, keras.layers.Layer):
         """
         checks.functions(until=until, sampler=sampler)
         start = jnp.asarray(start)
-        checks.values_read(self.embedding, start)
+        reading.values_read(self.embedding, start)
         checks.max_steps(max_steps)
         sampler = self.sampler if sampler is None else sampler
         with free.scope(self):

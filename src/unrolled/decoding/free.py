@@ -14,7 +14,7 @@ from ..cells.checked import step_of
 from ..cells.keras_style import as_cell
 from ..checks import is_count, require, sizes
 from ..engine.pure import purify
-from . import checks
+from . import reading
 from .feedback import beside
 
 Tree = Any
@@ -34,17 +34,8 @@ def stepped(
     The states are the cell's, and of each row how many steps it has taken.
     """
     count = len(start)
-    if decoder.built:
-        checks.known(decoder.known_width, known)
-    if known is not None:
-        known = jnp.asarray(known)
-        require(
-            known.ndim == 3 and known.shape[:2] == (count, most),
-            "known",
-            f"must have shape (batch, max_steps, C) = ({count}, {most}, C)",
-            known.shape,
-            "what is known of each step that is to come",
-        )
+    reading.known(known, (count, most), decoder.known_width if decoder.built else None)
+    known = None if known is None else jnp.asarray(known)
     if not decoder.built:
         shapes = {
             "memory_shape": jax.tree.map(lambda a: sizes(a.shape), memory),
