@@ -11,8 +11,8 @@ from ..cells.base import Tree, constants_of
 from ..cells.checked import in_words, step_of
 from ..cells.keras_style import as_cell
 from ..checks import require
-from ..engine import stopping
 from ..engine.pure import purify
+from . import finishing
 
 
 def whole(
@@ -43,21 +43,7 @@ def whole(
         else jax.tree.map(array_of, loop_state),
         "variables": step.pure.variables,
     }
-    stop = lambda carry: jnp.all(carry["finished"])  # noqa: E731
-    if most is None:
-        require(
-            not stopping.is_traced(step, carry),
-            "maximum_iterations",
-            "must be given where raw_rnn is differentiated or compiled (grad, jit, "
-            "vmap, fit): a loop that stops on data has no gradient, and what it emits "
-            "no size",
-            "None",
-            "pass the most steps there can be",
-        )
-        last, emitted, steps = stopping.until(step, stop, carry)
-    else:
-        last, emitted, steps = stopping.at_most(step, stop, carry, most)
-    step.pure.finish(last["variables"])
+    last, emitted, steps = finishing.run(step, carry, most, "raw_rnn")
     after = None if loop_state is None else last["loop_state"]
     return emitted, steps, last["state"], after
 

@@ -8,8 +8,8 @@ from jax import numpy as jnp
 from ..._borrowed import Tracer
 from ...cells.signatures import takes
 from ...checks import require
-from ...engine import stopping
 from ...engine.pure import Pure, purify
+from .. import finishing
 from ..raw import TensorArray
 
 Tree = Any
@@ -67,23 +67,10 @@ def run(
         "lengths": jnp.zeros(finished.shape, "int32"),
         "variables": pure.variables,
     }
-    stop = lambda carry: jnp.all(carry["finished"])  # noqa: E731
-    if most is None:
-        require(
-            not stopping.is_traced(step, carry),
-            "maximum_iterations",
-            "must be given where decoding is differentiated or compiled (grad, jit, "
-            "fit): a loop that stops on data has no gradient, and its outputs no size",
-            "None",
-            "pass the most steps there can be",
-        )
-        last, emitted, count = stopping.until(step, stop, carry)
-    else:
-        last, emitted, count = stopping.at_most(step, stop, carry, most)
-        if not isinstance(count, Tracer):
-            taken = int(count)
-            emitted = jax.tree.map(lambda a: a[:taken], emitted)
-    pure.finish(last["variables"])
+    last, emitted, count = finishing.run(step, carry, most, "decoding")
+    if most is not None and not isinstance(count, Tracer):
+        taken = int(count)
+        emitted = jax.tree.map(lambda a: a[:taken], emitted)
     outputs, written = emitted
     return outputs, _put_back(last["state"], before, written), last["lengths"]
 
