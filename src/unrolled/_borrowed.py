@@ -50,6 +50,9 @@ from jax.extend.core import Literal, Primitive
 # register_lowering.
 from jax.interpreters import ad, batching, mlir
 
+# Public, but its flags were not declared as its attributes until after 0.10.
+config: Any = jax.config
+
 # The two halves of the function that Keras's LSTM calls on a GPU.
 lstm_fwd: Any = rnn.lstm_fwd
 lstm_bwd: Any = rnn.lstm_bwd
@@ -266,6 +269,7 @@ __all__ = [
     "batching",
     "call_context",
     "compute_output_spec",
+    "config",
     "custom_partitioning",
     "custom_vmap",
     "eval_jaxpr",

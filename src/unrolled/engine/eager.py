@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from .._borrowed import Tracer, eval_jaxpr
+from .._borrowed import Tracer, config, eval_jaxpr
 
 Tree = Any
 # As many compiled programs are kept; the least recently called goes first.
@@ -32,7 +32,7 @@ def run(function: Callable[..., Tree], *args: Tree) -> Tree:
     """
     leaves, structure = jax.tree.flatten(args)
     traced = any(isinstance(leaf, Tracer) for leaf in leaves)
-    if traced or jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+    if traced or config.jax_disable_jit:
         return function(*args)
     flat = lambda *leaves: function(*structure.unflatten(leaves))  # noqa: E731
     closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)

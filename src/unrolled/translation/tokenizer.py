@@ -186,7 +186,7 @@ def _check_ids(ids: Any) -> list[int]:
         repr(ids)[:60],
         "of several texts decode one after the other",
     )
-    return array.tolist()
+    return [int(number) for number in array.tolist()]
 
 
 def _package() -> Any:
