@@ -4,8 +4,12 @@
 
 PYTHON ?= python3
 # Another Python (`make test PYTHON=python3.13`) has an environment of its own.
-VENV   := .venv$(if $(filter-out python3,$(PYTHON)),-$(shell \
-  $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+OTHER  :=
+ifneq ($(PYTHON),python3)
+OTHER  := $(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])')
+$(if $(OTHER),,$(error there is no Python that runs as $(PYTHON): give its whole path))
+endif
+VENV   := .venv$(OTHER)
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
