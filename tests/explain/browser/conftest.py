@@ -24,6 +24,15 @@ FLAGS = [
     "--force-color-profile=srgb",
 ]
 READY = "performance.getEntriesByName('unrolled:ready').length"
+# Two frames for what comes into view to be noticed, and then whatever is under way:
+# some views draw once they have decoded weights, which a busy machine does late.
+SETTLE = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
+  await new Promise(done => setTimeout(done, 60));
+  while (!unrolled.idle()) await frame();
+}"""
 AGAIN = """async () => {
   document.activeElement.blur();
   scrollTo(0, 0);
@@ -159,8 +168,5 @@ def look(tab, name):
 
 
 def settle(tab):
-    """Wait until every pending frame has been drawn."""
-    tab.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => "
-        "requestAnimationFrame(() => setTimeout(done, 60))))"
-    )
+    """Wait until everything that can be seen has been drawn."""
+    tab.evaluate(SETTLE)

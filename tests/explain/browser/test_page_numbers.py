@@ -12,6 +12,8 @@ import pytest
 
 from conftest import quick
 
+from .conftest import SETTLE
+
 pytestmark = pytest.mark.keras_ranks
 T, D, U = 6, 3, 4
 KINDS = {
@@ -73,17 +75,16 @@ READ = """async index => {
   return {traced, runs, formula, precision: L.arrays.h.precision};
 }"""
 LEDGER = """async ([unit, steps, gate]) => {
-  const frame = () => new Promise(done =>
-    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))));
+  const settle = SETTLE;
   const number = node => Number(node.textContent.replace('\u2212', '-'));
   const shown = id => number(document.getElementById(id));
   const L = unrolled.layer, {key} = L.facts.gates[gate], found = [];
   document.getElementById('ledger').scrollIntoView();
   for (const step of steps) {
     unrolled.select({unit, step, example: 0});
-    await frame();
+    await settle();
     document.querySelectorAll('#ledger-tabs button')[gate].click();
-    await frame();
+    await settle();
     const [traced, precision] = L.value(key, 0, unit, step);
     const rows = [...document.querySelectorAll('.terms tbody tr')];
     const terms = rows.map(row => number([...row.querySelectorAll('td.num')].pop()));
@@ -91,7 +92,7 @@ LEDGER = """async ([unit, steps, gate]) => {
     found.push({sum, value, traced, precision, terms});
   }
   return found;
-}"""
+}""".replace("SETTLE", SETTLE)
 
 
 @pytest.fixture(params=[False, True], ids=["unmasked", "masked"])

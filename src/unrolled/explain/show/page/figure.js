@@ -5,8 +5,12 @@ function setZoom(zoom) {
   const radio = byId(`zoom-${chosen.zoom}`), from = document.activeElement;
   if (!radio) return;
   radio.checked = true;
+  offerFlags();
   if (from.name === radio.name) radio.focus({ preventScroll: true }); // the tabs keep the focus
 }
+
+// At once, not when it is drawn: what is hidden cannot be focused.
+function offerFlags() { byId("flags").hidden = chosen.zoom > 2 || !L?.facts.returns; }
 
 view("zoom", "unit step example zoom flags", () => {
   for (let k = 1; k < 5; k++) on(byId(`zoom-${k}`), "change", () => setZoom(k));
@@ -19,7 +23,7 @@ view("zoom", "unit step example zoom flags", () => {
     update(zoom, flags.outputs());
     fill(stage, { "aria-label": `Zoom ${zoom}: unit ${unit + 1}, step ${step + 1}` });
     say(caption, L.facts.captions[zoom - 1]);
-    if (["layer", "zoom", "flags"].some(key => changed.has(key))) flags.update(zoom <= 2);
+    if (["layer", "zoom", "flags"].some(key => changed.has(key))) flags.update();
     put(numbers, zoom === 4 && L.drawn ? unitSums() : []);
   };
 });
@@ -27,14 +31,13 @@ view("zoom", "unit step example zoom flags", () => {
 // return_sequences and its friends, over the executed table.
 function returnFlags() {
   const keys = ["return_sequences", "return_state", "stateful"];
-  const boxes = keys.map(key => byId(`flag-${key}`)), line = byId("returned"), node = byId("flags");
+  const boxes = keys.map(key => byId(`flag-${key}`)), line = byId("returned");
   for (const box of boxes) on(box, "change", () => refresh("flags"));
-  resets.push(() => keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }));
+  resets.push(offerFlags, () => keys.forEach((key, k) => { boxes[k].checked = !!L.facts.config[key]; }));
   const row = () => ((L.facts.returns || {}).rows || []).find(one => keys.every((key, k) => one[key] === boxes[k].checked));
   return {
     outputs: () => ({ all: boxes[0].checked, state: boxes[1].checked }),
-    update: shown => {
-      node.hidden = !shown || !L.facts.returns;
+    update: () => {
       const found = row();
       if (!found) { say(line, ""); return; }
       say(line, found.ran ? `Ran it: returns ${found.text.map((text, k) => `${found.meaning[k]} ${text}`).join(", ")}`

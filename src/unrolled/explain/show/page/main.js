@@ -39,7 +39,7 @@ async function start() {
 }
 const ids = []; // the token ids of each input
 // Read-only access for those who look underneath, and for the tests.
-window.unrolled = { selection: chosen, select, setZoom, useLayer, get layer() { return L; }, baseline, csv };
+window.unrolled = { selection: chosen, select, setZoom, useLayer, idle, get layer() { return L; }, baseline, csv };
 start().catch(error => {
   document.documentElement.classList.remove("live");
   const found = staticFigure();

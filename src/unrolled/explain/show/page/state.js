@@ -5,7 +5,7 @@ const chosen = { layer: 0, unit: 0, step: 0, example: 0, zoom: 2 };
 let L = null; // the data of the selected layer (layer.js)
 const views = [], resets = []; // resets: controls that start anew with a layer
 const ALWAYS = ["layer", "theme", "size"];
-let due = false;
+let due = false, drawing = 0; // a frame that is asked for; views that still compute
 
 function view(id, follows, build) {
   const root = byId(id);
@@ -39,11 +39,14 @@ function frame() {
   if (L) for (const entry of views) if (entry.seen) draw(entry);
 }
 
-function draw(entry) {
+async function draw(entry) {
   const changed = entry.why;
   entry.why = new Set();
-  if (changed.size) entry.update(changed);
+  if (!changed.size) return;
+  drawing++;
+  try { await entry.update(changed); } finally { drawing--; }
 }
+const idle = () => !due && !drawing;
 
 // Change the chosen; values are brought into range, so callers need not.
 function select(change, quiet) {
