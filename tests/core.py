@@ -30,9 +30,10 @@ def _start(code, environment):
     # Programs of this size run once: compiled as in the tests themselves.
     quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     flags = " ".join(each.get("XLA_FLAGS", "") for each in (os.environ, environment))
+    # Of a blank alone XLA thinks that it names a file.
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **quick, **environment, "XLA_FLAGS": flags},
+        env={**os.environ, **quick, **environment, "XLA_FLAGS": flags.strip()},
         capture_output=True,
         text=True,
         timeout=300,
