@@ -31,7 +31,10 @@ SETTLE = """async () => {
   await frame();
   await frame();
   await new Promise(done => setTimeout(done, 60));
-  while (!unrolled.idle()) await frame();
+  for (let n = 0; !unrolled.idle(); n++) {
+    if (n > 900) throw new Error('the page never comes to rest');
+    await frame();
+  }
 }"""
 AGAIN = """async () => {
   document.activeElement.blur();
