@@ -327,6 +327,24 @@ def constants_of(
     return cell.get_constants(batch_size, bool(training), **given)
 
 
+def shapes_of_constants(
+    cell: Any, rows: int, training: Any, memory: Tree = None, memory_mask: Tree = None
+) -> Tree:
+    """The shapes of what `constants_of` gives, with another number of rows.
+
+    Nothing is drawn for it.
+    """
+
+    def with_rows(array: Any) -> Any:
+        return jax.ShapeDtypeStruct((rows, *array.shape[1:]), array.dtype)
+
+    given = jax.tree.map(with_rows, (memory, memory_mask))
+    with keras.StatelessScope():
+        return jax.eval_shape(
+            lambda memory, mask: constants_of(cell, rows, training, memory, mask), *given
+        )
+
+
 def check_built(cell: Any, input_shape: Any, memory_shape: Any = None) -> None:
     """Check that a cell was built for steps of this shape.
 

@@ -177,7 +177,22 @@ def _transformable(
         out = function(*operands, layers=np.array(layers, np.int64).reshape(-1))
         return [o for o, shape in zip(out, asked, strict=True) if shape is not None]
 
-    sharded = partitioned(plain, axes_in, axes_out)
+    return by_rows(plain, axes_in, axes_out)
+
+
+def by_rows(
+    function: Callable[..., list[Any]],
+    axes_in: Sequence[int | None],
+    axes_out: Sequence[int | None],
+) -> Callable[..., list[Any]]:
+    """`function` of arrays, with rules for vmap and for arrays sharded by batch.
+
+    Args:
+        function: of any number of rows; the first array has its batch axis at 0.
+        axes_in: the batch axis of each argument; None: it has none.
+        axes_out: the same of each result; None: a sum over the batch.
+    """
+    sharded = partitioned(function, axes_in, axes_out)
     shared_out = all(axis is not None for axis in axes_out)
 
     @custom_vmap
@@ -207,13 +222,8 @@ def _transformable(
             a = jnp.moveaxis(a, 0, axis)
             folded.append(a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :]))
         batch = arrays[0].shape[1 if mapped[0] else 0]
-        shapes = tuple(
-            None if s is None else with_batch(s, axis, batch * size)
-            for s, axis in zip(asked, batch_out, strict=True)
-        )
-        wide = _transformable(layout, specs, flags, present, shapes)
         out = []
-        results: Any = zip(wide(*folded), axes_out, strict=True)
+        results: Any = zip(call(*folded), axes_out, strict=True)
         for a, axis in results:
             a = a.reshape(*a.shape[:axis], size, batch, *a.shape[axis + 1 :])
             out.append(jnp.moveaxis(a, axis, 0))

@@ -5,6 +5,7 @@ Every path that runs a recurrent layer (this scan, a fused kernel) means exactly
 what is written here.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,14 @@ class Steps(NamedTuple):
     inputs: Tree
     mask: jax.Array | None
     resets: jax.Array | None
+
+
+class Still(NamedTuple):
+    """What is the same at all steps, and belongs to rows of the batch as states do."""
+
+    fresh: Tree
+    stand_in: Tree
+    constants: tuple[Tree, ...]
 
 
 class Carry(NamedTuple):
@@ -52,10 +61,11 @@ class Result(NamedTuple):
 
 
 def unroll(
-    step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree, Tree]],
+    step: Callable[..., tuple[Tree, Tree, Tree]],
     inputs: Tree,
     states: Tree,
     *,
+    constants: tuple[Tree, ...] = (),
     hoist: bool = False,
     variables: Tree = (),
     mask: jax.Array | None = None,
@@ -66,13 +76,15 @@ def unroll(
     zero_masked: bool = False,
     keep_outputs: bool = True,
     keep_states: bool = False,
+    fused: Callable[..., tuple[Carry, Tree] | None] | None = None,
 ) -> Result:
     """Apply `step` along time.
 
     Args:
-        step: ``(x_t, states, variables) -> (output, states, variables)``.
+        step: ``(x_t, states, variables, *constants) -> (output, states, variables)``.
         inputs: tree of ``(B, T, ...)``.
         states: tree of ``(B, ...)``, the states before the first processed step.
+        constants: what else the steps read, the same for all.
         hoist: compute what needs no state for many steps at once, before they run.
             Otherwise step by step; gradients of weights are taken for all steps at
             once either way (`deferred`).
@@ -88,6 +100,7 @@ def unroll(
         zero_masked: emit zeros, not the last output, on masked steps.
         keep_outputs: return the outputs of all steps.
         keep_states: return the states after each step.
+        fused: what may run the loop in place of a scan, see `fuse.run.Fuser`.
 
     Returns:
         A `Result`. With neither `keep_outputs` nor `keep_states`, memory does not
@@ -113,7 +126,7 @@ def unroll(
 
     def output_of_first(steps: Steps) -> Tree:
         at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
-        return step(at, states, variables)[0]
+        return step(at, states, variables, *constants)[0]
 
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
@@ -122,27 +135,45 @@ def unroll(
     # The held output travels only where something may ask for it again.
     hold = mask is not None or not keep_outputs
 
-    def begin(carry: Carry, at: Steps) -> Carry:
+    def begin(still: Still, carry: Carry, at: Steps) -> Carry:
         if at.resets is None:
             return carry
-        held = _where(at.resets, zeros, carry.held) if hold else None
-        return Carry(_where(at.resets, fresh, carry.states), held, carry.variables)
+        held = _where(at.resets, _zeros(carry.held), carry.held) if hold else None
+        states = _where(at.resets, still.fresh, carry.states)
+        return Carry(states, held, carry.variables)
 
-    def advance(carry: Carry, at: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
-        before, held, variables = begin(carry, at)
-        output, after, variables = step(at.inputs, before, variables)
+    def advance(
+        still: Still, carry: Carry, at: Steps
+    ) -> tuple[Carry, tuple[Tree, Tree]]:
+        before, held, variables = begin(still, carry, at)
+        output, after, variables = step(at.inputs, before, variables, *still.constants)
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
         if at.mask is not None:
             after = _where(at.mask, after, before)
-            output = _where(at.mask, output, zeros if zero_masked else held)
+            output = _where(at.mask, output, _zeros(output) if zero_masked else held)
         kept = (output if keep_outputs else None, after if keep_states else None)
         return Carry(after, output if hold else None, variables), kept
 
+    def reading(
+        still: Still, carry: Carry, at: Steps
+    ) -> tuple[Carry, tuple[Tree, Tree]]:
+        if at.mask is not None:
+            at = at._replace(inputs=_where(at.mask, at.inputs, still.stand_in))
+        return advance(still, carry, at)
+
+    still = Still(fresh if resets is not None else None, stand_in, constants)
+
     def run(carry: Carry, part: Steps) -> tuple[Carry, tuple[Tree, Tree]]:
         options: dict[str, Any] = {"reverse": reverse, "unroll": unroll}
-        return deferred.scan(advance, carry, read(part), hoist=hoist, **options)
+        step = functools.partial(advance, still)
+        return deferred.scan(step, carry, read(part), hoist=hoist, **options)
 
     carry = Carry(states, zeros if hold else None, variables)
+    done = fused and fused(reading, still, carry, steps, reverse)
+    if done:
+        carry, (outputs, all_states) = done
+        last = None if keep_outputs else carry.held
+        return Result(last, outputs, carry.states, all_states, carry.variables)
     # T may be a symbol, that stands for any number.
     at_once = not isinstance(length, int) or length <= CHUNK
     if keep_outputs or keep_states or unroll is True or at_once:
@@ -225,6 +256,10 @@ def in_windows(
         )
         pieces.append(sequences)
     return carry, jax.tree.map(lambda *parts: jnp.concatenate(parts, 1), *pieces)
+
+
+def _zeros(tree: Tree) -> Tree:
+    return jax.tree.map(jnp.zeros_like, tree)
 
 
 def _slice(steps: Tree, start: Any, size: int) -> Tree:

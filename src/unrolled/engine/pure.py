@@ -23,22 +23,27 @@ class Pure(NamedTuple):
     `finish` puts the final values where the assignments would have put them.
     """
 
-    step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree, Tree]]
+    step: Callable[..., tuple[Tree, Tree, Tree]]
     variables: Tree
     finish: Callable[[Tree], None]
     changed: Sequence[keras.Variable] = ()
 
 
 def purify(
-    step: Callable[[Tree, Tree], tuple[Tree, Tree]], layer: Any, x: Tree, states: Tree
+    step: Callable[..., tuple[Tree, Tree]],
+    layer: Any,
+    x: Tree,
+    states: Tree,
+    *more: Tree,
 ) -> Pure:
     """Find what `step` assigns, by tracing it once, and thread that through.
 
     Args:
-        step: ``(x_t, states) -> (output, states)``, calling into `layer`.
+        step: ``(x_t, states, *more) -> (output, states)``, calling into `layer`.
         layer: the cell; only variables of a Keras layer are looked at.
         x: shapes of one step's input, a tree of ``jax.ShapeDtypeStruct``.
         states: the states, a tree of ``(B, ...)``.
+        *more: what else the step takes.
 
     Returns:
         The pure step; with nothing assigned, it carries nothing.
@@ -48,36 +53,41 @@ def purify(
         # As they are stored: narrowed values would wear down moving averages.
         values = [variable.value for variable in all_variables]
 
-    def run(present: list, x: Tree, states: Tree) -> tuple[Tree, list, list]:
+    def run(
+        present: list, x: Tree, states: Tree, *more: Tree
+    ) -> tuple[Tree, list, list]:
         """The step's result, the variables' values after it, and its losses."""
         scope = keras.StatelessScope(collect_losses=True)
         for variable, value in zip(all_variables, present, strict=True):
             # A mapping would be cast to what autocasting makes of the variable.
             scope.add_update((variable, value))
         with scope:
-            result = step(x, states)
+            result = step(x, states, *more)
         return result, [scope.get_current_value(v) for v in all_variables], scope.losses
 
     changed: list[int] = []
     has_losses = False
 
-    def watch(x: Tree, states: Tree) -> None:
+    def watch(x: Tree, states: Tree, *more: Tree) -> None:
         nonlocal has_losses
-        _, after, losses = run(values, x, states)
+        _, after, losses = run(values, x, states, *more)
         has_losses = bool(losses)
         pairs = zip(values, after, strict=True)
         changed.extend(i for i, (old, new) in enumerate(pairs) if new is not old)
 
-    jax.eval_shape(watch, x, states)
+    jax.eval_shape(watch, x, states, *more)
     if not changed and not has_losses:
-        return Pure(lambda x, s, none: (*step(x, s), none), (), lambda none: None)
+        still = lambda x, s, none, *more: (*step(x, s, *more), none)  # noqa: E731
+        return Pure(still, (), lambda none: None)
 
-    def threaded(x: Tree, states: Tree, carried: Tree) -> tuple[Tree, Tree, Tree]:
+    def threaded(
+        x: Tree, states: Tree, carried: Tree, *more: Tree
+    ) -> tuple[Tree, Tree, Tree]:
         moving, loss = carried
         present = list(values)
         for index, value in zip(changed, moving, strict=True):
             present[index] = value
-        (output, states), after, losses = run(present, x, states)
+        (output, states), after, losses = run(present, x, states, *more)
         moving = [after[index] for index in changed]
         for each in losses:
             loss = loss + jnp.asarray(each, loss.dtype)

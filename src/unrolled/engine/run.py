@@ -1,7 +1,7 @@
 """Run a recurrent layer: the native kernels, or the scan with the cell's own step."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from .._borrowed import varying_alike
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
 from . import eager, kernels, loop, windows
+from .fuse.run import Fuser
 from .pure import purify
 
 Tree = Any
@@ -32,6 +33,7 @@ class Job(NamedTuple):
     mask: Any
     resets: Any
     constants: Tree
+    constants_of: Callable[[int], Tree]  # their shapes, with so many rows
 
 
 def fused(layer: Any) -> kernels.Fused | str:
@@ -106,19 +108,23 @@ def _along_time(
 
 
 def _scan(layer: Any, job: Job) -> loop.Result:
-    cell, constants = as_cell(layer.cell), job.constants
+    cell = as_cell(layer.cell)
+    arrays, of_arrays = _arrays(job.constants)
+    fuser = Fuser(lambda rows: of_arrays.arrays(job.constants_of(rows)))
 
-    def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
+    def step(x: Tree, states: Tree, arrays: list) -> tuple[Tree, Tree]:
+        constants = of_arrays(arrays)
         result = cell.step(cell.project_inputs(x, constants), states, constants)
         return checked(layer.cell, result, states)
 
     with in_words(layer.cell):
-        pure = purify(step, layer.cell, one_step(job.inputs), job.states)
+        pure = purify(step, layer.cell, one_step(job.inputs), job.states, arrays)
         batch, _, *places = jax.tree.leaves(job.inputs)[0].shape
         rows = prod((batch, *places[:-1]))
         whole = functools.partial(
             loop.unroll,
             pure.step,
+            constants=(arrays,),
             # B may be a symbol, that stands for any number.
             hoist=isinstance(rows, int) and rows <= HOIST_UP_TO_ROWS,
             reverse=layer.go_backwards,
@@ -126,10 +132,36 @@ def _scan(layer: Any, job: Job) -> loop.Result:
             zero_masked=layer.zero_output_for_mask,
             keep_outputs=layer.return_sequences,
             keep_states=layer.return_all_states,
+            fused=fuser,
         )
         result = _along_time(layer, job, whole, pure.variables)
     pure.finish(result.variables)
     return result
+
+
+class _Whole(NamedTuple):
+    """Makes a tree of its arrays; what else it holds, such as `training`, stays."""
+
+    leaves: list[Any]
+    chosen: list[int]
+    structure: Any
+
+    def __call__(self, arrays: Sequence[Any]) -> Tree:
+        leaves = dict(enumerate(self.leaves)) | dict(
+            zip(self.chosen, arrays, strict=True)
+        )
+        return self.structure.unflatten([leaves[i] for i in range(len(leaves))])
+
+    def arrays(self, like: Tree) -> list[Any]:
+        """What stands in another tree where this one has arrays."""
+        leaves = jax.tree.leaves(like)
+        return [leaves[i] for i in self.chosen]
+
+
+def _arrays(tree: Tree) -> tuple[list[Any], _Whole]:
+    leaves, structure = jax.tree.flatten(tree)
+    chosen = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
+    return [leaves[i] for i in chosen], _Whole(leaves, chosen, structure)
 
 
 def one_step(sequences: Tree) -> Tree:

@@ -190,6 +190,7 @@ def _job(job: Job, place: int, inputs: Tree) -> Job:
         states=job.states[place],
         fresh=job.fresh[place],
         constants=job.constants[place],
+        constants_of=lambda rows: job.constants_of(rows)[place],
     )
 
 

@@ -8,7 +8,7 @@ import keras
 from jax import numpy as jnp
 
 from .._borrowed import get_keras_mask, no_automatic_dependency_tracking
-from ..cells.base import constants_of, is_dims, narrowed
+from ..cells.base import constants_of, is_dims, narrowed, shapes_of_constants
 from ..cells.built import shapes_of, step_shapes
 from ..cells.keras_style import as_cell, check_cell
 from ..cells.stacked import StackedRNNCells
@@ -356,9 +356,12 @@ class RNN(SequenceArguments, keras.layers.Layer):
             if memory_mask is None:
                 memory_mask = jax.tree.map(get_keras_mask, memory)
             memory_mask = memories.masks(memory, memory_mask)
-        constants = constants_of(
-            as_cell(self.cell), rows, training, memory, memory_mask
-        )
+        cell = as_cell(self.cell)
+        constants = constants_of(cell, rows, training, memory, memory_mask)
+
+        def of_rows(rows: int) -> Tree:
+            return shapes_of_constants(cell, rows, training, memory, memory_mask)
+
         return Job(
             inputs,
             states,
@@ -367,6 +370,7 @@ class RNN(SequenceArguments, keras.layers.Layer):
             _bool(flip(mask)),
             _bool(flip(resets)),
             constants,
+            of_rows,
         )
 
     def hand_out(self, job: Job, result: loop.Result) -> Any:

@@ -1,0 +1,96 @@
+"""What of a step depends on no row: it runs ahead of the loop over rows.
+
+Seeds and counters, and the random numbers drawn from them, are computed for all steps
+first. What the rows read of them, they read like inputs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from ..equations import evaluate, inlined, read, variables
+from .flat import NotFused
+
+
+class Ahead(NamedTuple):
+    """A step in two: ``alone`` needs no row, ``rest`` reads what of it the rows need.
+
+    Attributes:
+        closed: the traced step, of carry then x, what is carried without rows first.
+        count: how many carried values have no rows.
+        alone: equations that depend on those.
+        rest: the others.
+        edge: what `rest` reads of `alone`.
+    """
+
+    closed: Any
+    count: int
+    alone: list[Any]
+    rest: list[Any]
+    edge: list[Any]
+
+    def run(self, carry: Sequence[Any], steps: int) -> tuple[list, list]:
+        """The last of what is carried, and the edge of all steps (T, ...), as drawn."""
+        jaxpr = self.closed.jaxpr
+        consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
+        after = jaxpr.outvars[: self.count]
+
+        def body(carry: list, _: None) -> tuple[list, list]:
+            known = consts | dict(zip(jaxpr.invars[: self.count], carry, strict=True))
+            evaluate(self.alone, known, [])
+            return [read(v, known, known) for v in after], [known[v] for v in self.edge]
+
+        return lax.scan(body, list(carry), None, steps)
+
+    def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
+        """What the rest of a step gives: of all but what is carried without rows."""
+        jaxpr = self.closed.jaxpr
+        known = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
+        known |= dict(zip(jaxpr.invars[self.count :], args, strict=True))
+        known |= dict(zip(self.edge, edge, strict=True))
+        evaluate(self.rest, known, [])
+        return [read(v, known, known) for v in jaxpr.outvars[self.count :]]
+
+
+def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
+    """Trace ``step(alone, *rest) -> [*alone, *others]``, of lists, and divide it.
+
+    Raises:
+        NotFused: if what is carried without rows depends on rows.
+    """
+    closed = jax.make_jaxpr(step)(alone, *rest)
+    leaves = jax.tree.leaves((alone, *rest))
+    flat = jax.make_jaxpr(lambda *a: inlined(closed, a))(*leaves)
+    jaxpr, count = flat.jaxpr, len(alone)
+    of_rows = {*jaxpr.invars[count:]}
+    of_alone = {*jaxpr.invars[:count]}
+    early, late = [], []
+    for each in jaxpr.eqns:
+        given = {*variables(each.invars)}
+        if given & of_rows:
+            of_rows |= {*each.outvars}
+            late.append(each)
+        elif given & of_alone:
+            of_alone |= {*each.outvars}
+            early.append(each)
+        else:
+            late.append(each)
+            early.append(each)
+    after = variables(jaxpr.outvars[:count])
+    if any(v in of_rows for v in after):
+        raise NotFused("a variable that each step changes by what rows hold has no fused form")
+    asked = [v for each in late for v in variables(each.invars)]
+    asked += variables(jaxpr.outvars[count:])
+    edge = [v for v in dict.fromkeys(asked) if v in of_alone]
+    return Ahead(flat, count, early, late, edge)
+
+
+def by_row(array: Any, rows: int, steps: int, reverse: bool) -> Any:
+    """(T, B, ...) as (B, T, ...), in the order of time; what has no rows, for each."""
+    array = jnp.flip(array, 0) if reverse else array
+    if array.ndim > 1 and array.shape[1] == rows:
+        return jnp.swapaxes(array, 0, 1)
+    return jnp.broadcast_to(array[None], (rows, steps, *array.shape[1:]))

@@ -1,0 +1,155 @@
+"""A traced program as a flat list of equations: what is called in it is taken in.
+
+What holds a program, whatever its name, is replaced by that program: compiled
+functions, functions with derivatives of their own, rematerialised ones.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._borrowed import Literal
+
+
+class NotFused(Exception):
+    """Why a step has no fused form, in words that can follow "the scan:"."""
+
+
+class Value:
+    """A variable. Two are the same only if they are one."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any):
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+
+
+class Number(NamedTuple):
+    """A number in the place of a variable."""
+
+    value: Any
+    dtype: Any
+    shape: tuple[int, ...] = ()
+
+
+Atom = Value | Number
+
+
+class Equation(NamedTuple):
+    """`outputs` are what a primitive makes of `inputs`."""
+
+    name: str
+    inputs: list[Atom]
+    outputs: list[Value]
+    params: dict[str, Any]
+    of: Any  # the equation of the jaxpr, for `apply`
+
+
+class Flat(NamedTuple):
+    """Equations in order; `constants` are arrays that the program holds itself."""
+
+    inputs: list[Value]
+    outputs: list[Atom]
+    equations: list[Equation]
+    constants: dict[Value, Any]
+
+
+# These hold programs, but do not just call them.
+_LOOPS = frozenset(["scan", "while", "cond", "unrolled_call", "custom_linear_solve"])
+
+
+def flatten(jaxpr: Any) -> Flat:
+    """The program of a jaxpr; what it closes over comes first among the inputs.
+
+    Raises:
+        NotFused: if an equation does something beside computing.
+    """
+    equations: list[Equation] = []
+    constants: dict[Value, Any] = {}
+    variables = [*jaxpr.constvars, *jaxpr.invars]
+    inputs = [_value(v) for v in variables]
+    known: dict[Any, Atom] = dict(zip(variables, inputs, strict=True))
+    outputs = _take_in(jaxpr, known, equations, constants)
+    return Flat(inputs, outputs, equations, constants)
+
+
+def _take_in(
+    jaxpr: Any,
+    known: dict[Any, Atom],
+    equations: list[Equation],
+    constants: dict[Value, Any],
+) -> list[Atom]:
+    for each in jaxpr.eqns:
+        inputs = [_atom(v, known) for v in each.invars]
+        inner = _inner(each)
+        if inner is not None:
+            program = getattr(inner, "jaxpr", inner)
+            given = inputs[len(inputs) - len(program.invars) :]
+            within: dict[Any, Atom] = dict(zip(program.invars, given, strict=True))
+            arrays = getattr(inner, "consts", ())
+            for variable, array in zip(program.constvars, arrays, strict=True):
+                within[variable] = value = _value(variable)
+                constants[value] = array
+            outputs = _take_in(program, within, equations, constants)
+            known |= zip(each.outvars, outputs, strict=True)
+            continue
+        if each.effects:
+            raise NotFused(f"{each.primitive.name} in the step has an effect")
+        made = [_value(v) for v in each.outvars]
+        known |= zip(each.outvars, made, strict=True)
+        equations.append(
+            Equation(each.primitive.name, inputs, made, each.params, each)
+        )
+    return [_atom(v, known) for v in jaxpr.outvars]
+
+
+def _inner(equation: Any) -> Any:
+    """The program that an equation calls and does nothing else with, or None."""
+    if equation.primitive.name in _LOOPS:
+        return None
+    found = [
+        value
+        for value in equation.params.values()
+        if hasattr(getattr(value, "jaxpr", value), "eqns")
+    ]
+    fits = len(found) == 1 and len(getattr(found[0], "jaxpr", found[0]).invars) <= len(
+        equation.invars
+    )
+    return found[0] if fits else None
+
+
+def _value(variable: Any) -> Value:
+    return Value(variable.aval.shape, variable.aval.dtype)
+
+
+def _atom(variable: Any, known: dict[Any, Atom]) -> Atom:
+    if isinstance(variable, Literal):
+        array = np.asarray(variable.val)
+        return Number(variable.val, array.dtype, array.shape)
+    return known[variable]
+
+
+def values(atoms: Sequence[Atom]) -> list[Value]:
+    """Those that are no numbers."""
+    return [each for each in atoms if isinstance(each, Value)]
+
+
+def needed(equations: list[Equation], outputs: Sequence[Atom]) -> list[Equation]:
+    """Those equations that the outputs come from, in order."""
+    wanted = set(values(outputs))
+    found = []
+    for each in reversed(equations):
+        if not wanted.isdisjoint(each.outputs):
+            found.append(each)
+            wanted.update(values(each.inputs))
+    return found[::-1]
+
+
+def after(equations: list[Equation], sources: Sequence[Value]) -> set[Value]:
+    """What depends on the sources, these among it."""
+    found = set(sources)
+    for each in equations:
+        if not found.isdisjoint(values(each.inputs)):
+            found.update(each.outputs)
+    return found

@@ -1,0 +1,394 @@
+"""Rules for products: with weights, over a row's own memory, and summed over the rows."""
+
+import itertools
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+
+
+from . import codes
+from .flat import Atom, Equation, NotFused, Number, Value
+from .layout import NOWHERE
+from .lower import RULES, Instruction, Lowering, Parts
+
+from .views import SUM, Buffer, Operand, View, batch_axis, dense, joined, place, without
+
+# Products of one equation that are products of their own: heads, groups.
+_MOST = 64
+
+
+class Side(NamedTuple):
+    """An operand of a product: its axes by what becomes of them."""
+
+    view: View
+    batch: list[int]  # those that both have, and the result
+    free: list[int]
+    summed: list[int]
+
+
+def _dot_general(low: Lowering, each: Equation) -> None:
+    (value,), numbers = each.outputs, each.params["dimension_numbers"]
+    shapes = [atom.shape for atom in each.inputs]
+    rows = [batch_axis(shape, each.name) for shape in shapes]
+    axes: list[dict[str, list[int]]] = []
+    for side in (0, 1):
+        summed, batch = list(numbers[0][side]), list(numbers[1][side])
+        free = [a for a in range(len(shapes[side])) if a not in (*summed, *batch)]
+        axes.append({"batch": batch, "free": free, "summed": summed})
+    kinds = [
+        None if r is None else next(k for k, own in a.items() if r in own)
+        for r, a in zip(rows, axes, strict=True)
+    ]
+    if None not in kinds:
+        both = [a[k].index(r) for a, k, r in zip(axes, kinds, rows, strict=True)]  # type: ignore[index,arg-type]
+        if kinds not in (["batch"] * 2, ["summed"] * 2) or both[0] != both[1]:
+            raise NotFused("dot_general in the step mixes the rows of the batch")
+    elif "summed" in kinds:
+        raise NotFused("dot_general over the batch in the step mixes its rows")
+
+    def sides(atoms: Sequence[View]) -> list[Side]:
+        found = []
+        for view, own, r in zip(atoms, axes, rows, strict=True):
+            each = [[place(a, r) for a in own[k] if a != r] for k in ("batch", "free", "summed")]
+            found.append(Side(view, *each))
+        return found
+
+    if kinds == ["summed"] * 2:
+        _summed(low, value, each, sides)
+        return
+    if kinds == ["batch"] * 2:
+        low.views[value] = _within_rows(low, *sides([low.view(a) for a in each.inputs]), value)
+        return
+    which = int(rows[0] is None)  # the side with rows
+    if rows[which] is None:
+        raise NotFused("dot_general of weights alone in the step has no fused form")
+    columns = _columns(low, each, which, axes[1 - which]["free"])
+    if columns:
+        low.views[value] = _in_columns(low, each, sides, which, *columns)
+    else:
+        low.views[value] = low.rounded(_by_weight(low, each, sides, which), value)
+
+
+def _columns(low: Lowering, each: Equation, which: int, free: list[int]):
+    """An axis of the result, and how wide the slices are that it is read in, if some go
+    to the next step and others do not, which can then wait for many steps."""
+    (value,) = each.outputs
+    cuts: dict[tuple[int, int], bool] = {}
+    found: set[int] = set()
+    for reader in low.readers.get(value, [None]):
+        for own, (axis, start, end) in _pieces(reader, value):
+            if axis is None:
+                return None
+            found.add(axis)
+            late = own in low.carried
+            cuts[start, end] = cuts.get((start, end), False) or late
+    if value.dtype != np.dtype(np.float32):
+        return None
+    order = sorted(cuts)
+    ends_ = [0, *(e for _, e in order)]
+    apart = all(s == before for (s, _), before in zip(order, ends_, strict=False))
+    if len(found) != 1 or not apart or len({*cuts.values()}) != 2:
+        return None
+    (axis,) = found
+    if ends_[-1] != value.shape[axis]:
+        return None
+    # The result's axes: those of the left side first; the weight's come before or after.
+    first = len(value.shape) - len(free) if which == 0 else 0
+    if not first <= axis < first + len(free):
+        return None
+    return axis, free[axis - first], order
+
+
+def _pieces(reader: Equation | None, value: Value):
+    """What an equation reads a value in: pieces, and the axis, start and end of each."""
+    none = (None, 0, 0)
+    if reader is None or reader.name not in ("slice", "split"):
+        return [(value, none)]
+    if reader.name == "split":
+        axis, at, found = reader.params["axis"], 0, []
+        for own, width in zip(reader.outputs, reader.params["sizes"], strict=True):
+            found.append((own, (axis, at, at + width)))
+            at += width
+        return found
+    starts, ends = (reader.params[k] for k in ("start_indices", "limit_indices"))
+    if any(s != 1 for s in reader.params["strides"] or ()):
+        return [(value, none)]
+    ranges = enumerate(zip(starts, ends, value.shape, strict=True))
+    moved = [(a, s, e) for a, (s, e, n) in ranges if (s, e) != (0, n)]
+    return [(reader.outputs[0], moved[0] if len(moved) == 1 else none)]
+
+
+def _in_columns(low: Lowering, each: Equation, sides, which: int, axis: int, of_weight: int, cuts) -> Parts:
+    (value,) = each.outputs
+    rows = batch_axis(value.shape, each.name)
+    weight = low.view(each.inputs[1 - which])
+    pieces = []
+    for start, end in cuts:
+        shape = tuple(end - start if a == of_weight else n for a, n in enumerate(weight.shape))
+        cut = weight.moved(shape=shape, offset=weight.offset + start * weight.strides[of_weight])
+        whole = tuple(end - start if a == axis else n for a, n in enumerate(value.shape))
+        own = Value(whole, value.dtype)
+        pieces.append((_by_weight(low, each, sides, which, cut, own), end - start))
+    like = without(value.shape, rows)
+    return Parts(place(axis, rows), pieces, View(NOWHERE, like, dense(like), 0, rows))
+
+
+# --- rows times weights ---
+
+
+def _by_weight(
+    low: Lowering,
+    each: Equation,
+    sides,
+    which: int,
+    weight: View | None = None,
+    value: Value | None = None,
+) -> View:
+    value, atom = value or each.outputs[0], each.inputs[which]
+    weight = weight or low.view(each.inputs[1 - which])
+    whole = low.parts(atom)
+    pieces = [(low.view(atom), 0)] if whole is None else _by_lateness(low, whole)
+    out: View | None = None
+    for piece, at in pieces:
+        pair = [weight, weight]
+        pair[which] = piece
+        mine, other = sides(pair)[which], sides(pair)[1 - which]
+        if whole is not None and whole.axis not in mine.summed and len(pieces) > 1:
+            mine, other = _joined_again(low, atom, weight, sides, which)
+            return _products(low, mine, other, which, value, None)
+        if whole is not None and len(pieces) > 1:
+            axis = other.summed[mine.summed.index(whole.axis)]
+            width = piece.shape[whole.axis]
+            view = other.view
+            shape = tuple(width if a == axis else n for a, n in enumerate(view.shape))
+            view = view.moved(shape=shape, offset=view.offset + at * view.strides[axis])
+            other = other._replace(view=view)
+        out = _products(low, mine, other, which, value, out)
+    assert out is not None
+    return out
+
+
+def _joined_again(low: Lowering, atom, weight: View, sides, which: int) -> list[Side]:
+    pair = [weight, weight]
+    pair[which] = low.view(atom)
+    found = sides(pair)
+    return [found[which], found[1 - which]]
+
+
+def _by_lateness(low: Lowering, whole: Parts) -> list[tuple[View, int]]:
+    """Neighbours that a carried value has a part in, or none, together; and where."""
+    groups: list[tuple[bool, int, list]] = []
+    at = 0
+    for view, width in whole.views:
+        if view is not None:
+            late = view.buffer.late
+            if groups and groups[-1][0] == late and sum(w for _, w in groups[-1][2]) + groups[-1][1] == at:
+                groups[-1][2].append((view, width))
+            else:
+                groups.append((late, at, [(view, width)]))
+        at += width
+    found = []
+    for _, start, views in sorted(groups, key=lambda g: (g[0], g[1])):
+        width = sum(w for _, w in views)
+        shape = tuple(width if a == whole.axis else n for a, n in enumerate(whole.like.shape))
+        part = Parts(whole.axis, views, whole.like.moved(shape=shape, strides=dense(shape)))
+        found.append((views[0][0] if len(views) == 1 else low.laid_out(part), start))
+    return found
+
+
+def _products(
+    low: Lowering, mine: Side, other: Side, which: int, value: Value, begun: View | None
+) -> View:
+    """One product, or one for each head; `begun` is what it is added to."""
+    heads = [mine.view.shape[a] for a in mine.batch]
+    if prod(heads) > _MOST:
+        raise NotFused(f"a product with {prod(heads)} weights in the step has no fused form")
+    many = tuple(mine.view.shape[a] for a in mine.free)
+    columns = tuple(other.view.shape[a] for a in other.free)
+    K = prod(mine.view.shape[a] for a in mine.summed)
+    F, N = prod(many), prod(columns)
+    out = begun or low.fresh((*heads, *many, *columns), None)
+    if not K:  # nothing to sum
+        if not begun:
+            low.emit(codes.COPY, out, low.number(Number(0.0, np.dtype(np.float32))))
+        return _ordered(out, len(heads), len(many), which, value)
+    strides = dense((*heads, F, N))
+    for index in itertools.product(*map(range, heads)):
+        left, right = _at(mine, mine.batch, index), _at(other, other.batch, index)
+        f, k = joined(left, mine.free), joined(left, mine.summed)
+        n, wk = joined(right, other.free), joined(right, other.summed)
+        if n is None or wk is None:
+            raise NotFused("a product with a weight of such axes has no fused form")
+        if f is None or k is None:
+            order = (*mine.free, *mine.summed)
+            left = low.copied(
+                left.moved(
+                    shape=tuple(left.shape[a] for a in order),
+                    strides=tuple(left.strides[a] for a in order),
+                )
+            )
+            f, k = (F, K if F > 1 else 0), (K, 1)
+        at = sum(i * s for i, s in zip(index, strides, strict=False))
+        place_out = Operand(out.buffer, at, (0, N if F > 1 else 0, 0, 1 if N > 1 else 0))
+        low.add(
+            Instruction(
+                codes.PRODUCT,
+                (1, F, K, N),
+                place_out,
+                (
+                    Operand(left.buffer, left.offset, (0, f[1], k[1], 0), left.after),
+                    Operand(right.buffer, right.offset, (0, 0, wk[1], n[1])),
+                    place_out if begun else None,
+                ),
+            )
+        )
+    if not heads and not begun:
+        low.products[out.buffer] = len(low.instructions) - 1
+    return _ordered(out, len(heads), len(many), which, value)
+
+
+def _at(side: Side, axes: Sequence[int], index: Sequence[int]) -> View:
+    """The view of one head."""
+    moved = sum(i * side.view.strides[a] for a, i in zip(axes, index, strict=True))
+    return side.view.moved(offset=side.view.offset + moved)
+
+
+def _ordered(out: View, heads: int, many: int, which: int, value: Value) -> View:
+    """(heads, mine, other) in the order of the result: its left side comes first."""
+    rows = batch_axis(value.shape, "dot_general")
+    count = len(out.shape)
+    if which == 1:
+        order = [*range(heads), *range(heads + many, count), *range(heads, heads + many)]
+        out = out.moved(
+            shape=tuple(out.shape[a] for a in order),
+            strides=tuple(out.strides[a] for a in order),
+        )
+    return out.moved(rows=rows)
+
+
+# --- over a row's own memory ---
+
+
+def _within_rows(low: Lowering, left: Side, right: Side, value: Value) -> View:
+    shape = (
+        *(left.view.shape[a] for a in left.batch),
+        *(left.view.shape[a] for a in left.free),
+        *(right.view.shape[a] for a in right.free),
+    )
+    out = low.fresh(shape, batch_axis(value.shape, "dot_general"))
+    sides = []
+    for side in (left, right):
+        found = [joined(side.view, own) for own in (side.batch, side.free, side.summed)]
+        view = side.view
+        if None in found:
+            order = (*side.batch, *side.free, *side.summed)
+            view = low.copied(
+                view.moved(
+                    shape=tuple(view.shape[a] for a in order),
+                    strides=tuple(view.strides[a] for a in order),
+                )
+            )
+            sizes = [prod(side.view.shape[a] for a in own) for own in side[1:]]
+            found = list(zip(sizes, dense(sizes), strict=True))
+        sides.append((view, found))
+    (a, ((B, ab), (M, am), (K, ak))), (b, ((_, bb), (N, bn), (_, bk))) = sides
+    own = dense((B, M, N))
+    low.add(
+        Instruction(
+            codes.CONTRACT,
+            (B, M, N, K),
+            Operand(out.buffer, 0, (*own, 0)),
+            (
+                Operand(a.buffer, a.offset, (ab, am, 0, ak), a.after),
+                Operand(b.buffer, b.offset, (bb, 0, bn, bk), b.after),
+                None,
+            ),
+        )
+    )
+    return low.rounded(out, value)
+
+
+# --- summed over the rows ---
+
+
+def _summed(low: Lowering, value: Value, each: Equation, sides) -> None:
+    """The gradient of a weight: of all rows and steps."""
+    # What lies side by side along the weight's rows or columns need not be joined.
+    atoms = each.inputs
+    whole = [low.parts(atom) for atom in atoms]
+    shapes = sides([w.like if w else low.view(a) for a, w in zip(atoms, whole, strict=True)])
+    heads = [shapes[0].view.shape[a] for a in shapes[0].batch]
+    if prod(heads) > _MOST:
+        raise NotFused(f"a product with {prod(heads)} weights in the step has no fused form")
+    K, N = (prod(s.view.shape[a] for a in s.free) for s in shapes)
+    if not K * N:
+        low.zeros.add(value)
+        return
+    buffer = Buffer(SUM, prod(heads) * K * N)
+    pieces = [
+        _along(low, atom, own, side)
+        for atom, own, side in zip(atoms, whole, shapes, strict=True)
+    ]
+    for (left, row), (right, column) in itertools.product(*pieces):
+        pair = [_in_two(low, side) for side in sides([left, right])]
+        for index in itertools.product(*map(range, heads)):
+            at = sum(i * s for i, s in zip(index, dense((*heads, K * N)), strict=False))
+            (a, F, af, rows, ak), (b, _, bf, columns, bn) = (
+                _two_axes(side, index) for side in pair
+            )
+            strides = (0, 0, N if rows > 1 else 0, int(columns > 1))
+            low.add(
+                Instruction(
+                    codes.SUM_PRODUCT,
+                    (1, F, rows, columns),
+                    Operand(buffer, at + row * N + column, strides),
+                    (
+                        Operand(a.buffer, a.offset, (0, af, ak, 0), a.after),
+                        Operand(b.buffer, b.offset, (0, bf, 0, bn), b.after),
+                        None,
+                    ),
+                )
+            )
+    low.sums[value] = buffer
+    low.summed.add(value)
+
+
+def _along(
+    low: Lowering, atom: Atom, whole: Parts | None, side: Side
+) -> list[tuple[View, int]]:
+    """An operand, or its parts if they lie along its free axis; and where each begins."""
+    if whole is None or side.free != [whole.axis]:
+        return [(low.view(atom), 0)]
+    ends = itertools.accumulate(width for _, width in whole.views)
+    parts = zip(whole.views, ends, strict=True)
+    return [(view, end - width) for (view, width), end in parts if view is not None]
+
+
+def _two_axes(side: Side, index: Sequence[int]) -> tuple[View, int, int, int, int]:
+    """The view of one head; size and stride of what is summed, and of what is not."""
+    view = _at(side, side.batch, index)
+    summed, free = joined(view, side.summed), joined(view, side.free)
+    assert summed is not None and free is not None
+    return (view, *summed, *free)
+
+
+def _in_two(low: Lowering, side: Side) -> Side:
+    """The same, its summed axes lying as one, and its free ones."""
+    if joined(side.view, side.summed) and joined(side.view, side.free):
+        return side
+    order = (*side.batch, *side.summed, *side.free)
+    view = low.copied(
+        side.view.moved(
+            shape=tuple(side.view.shape[a] for a in order),
+            strides=tuple(side.view.strides[a] for a in order),
+        )
+    )
+    ends = [len(side.batch), len(side.batch) + len(side.summed), len(order)]
+    axes = [list(range(*pair)) for pair in zip([0, *ends], ends, strict=False)]
+    return Side(view, axes[0], axes[2], axes[1])
+
+
+RULES["dot_general"] = _dot_general

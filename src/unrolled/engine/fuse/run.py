@@ -1,0 +1,156 @@
+"""Run a time loop by the core, if its step has a fused form."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from .. import forms, native
+from .ahead import Ahead, ahead, by_row
+from .call import Fused, made
+from .flat import NotFused
+from .gradient import Traced
+from .views import batch_axis
+
+Tree = Any
+
+
+class Fuser:
+    """Runs loops where it can; of the last one it could not, `why` says what is in the way.
+
+    Args:
+        constants_of: the shapes of the constants that a loop is given, with so many rows.
+    """
+
+    def __init__(self, constants_of: Callable[[int], Tree]):
+        self._constants_of = constants_of
+        self.why, self.said = "", ""
+
+    def __call__(
+        self, step: Callable[..., tuple[Tree, Tree]], still: Any, carry: Tree, steps: Tree, reverse: bool
+    ) -> tuple[Tree, Tree] | None:
+        """The last carry and the sequences ``(B, T, ...)``, in the order of processing.
+
+        Args:
+            step: ``(still, carry, at) -> (carry, y)``.
+            still: what is the same at all steps, see `loop.Still`.
+            carry: before the first step.
+            steps: tree of ``(B, T, ...)``.
+            reverse: the last step first.
+
+        Returns:
+            None where the scan has to do it.
+        """
+        self.why = refused()
+        if self.why:
+            return None
+        try:
+            return self._run(step, still, carry, steps, reverse)
+        except NotFused as error:
+            self.why = str(error)
+            return None
+
+    def _run(
+        self, step: Callable, still: Any, carry: Any, steps: Tree, reverse: bool
+    ) -> Any:
+        whole, of_still = jax.tree.flatten(still)
+        alone, of_alone = jax.tree.flatten(carry.variables)
+        carried, of_carry = jax.tree.flatten((carry.states, carry.held))
+        sequences, of_steps = jax.tree.flatten(steps)
+        of_y: Any = None
+
+        def flat(alone: list, whole: list, carried: list, x: list) -> list[Any]:
+            nonlocal of_y
+            states, held = of_carry.unflatten(carried)
+            before = carry._replace(
+                states=states, held=held, variables=of_alone.unflatten(alone)
+            )
+            after, y = step(of_still.unflatten(whole), before, of_steps.unflatten(x))
+            leaves, of_y = jax.tree.flatten(y)
+            moved = jax.tree.leaves((after.states, after.held))
+            return [*jax.tree.leaves(after.variables), *moved, *leaves]
+
+        def traced(*given: list) -> tuple[Any, Traced, Ahead | None]:
+            if not alone:
+                closed = jax.make_jaxpr(functools.partial(flat, []))(*given)
+                return closed, _traced(closed, given, reverse), None
+            apart = ahead(flat, alone, *given)
+            edge = [jax.ShapeDtypeStruct(_with_rows(v.aval, given), v.aval.dtype) for v in apart.edge]
+            closed = jax.make_jaxpr(
+                lambda whole, carried, x, edge: apart.step([*whole, *carried, *x], edge)
+            )(*given, edge)
+            given = (given[0], given[1], [*given[2], *edge])
+            return closed, _traced(closed, given, reverse), apart
+
+        at = [
+            jax.ShapeDtypeStruct((a.shape[0], *a.shape[2:]), a.dtype) for a in sequences
+        ]
+        closed, present, apart = traced(whole, carried, at)
+        own = len(jax.tree.leaves(still._replace(constants=())))
+
+        def trace(rows: int) -> Traced:
+            def with_rows(a: Any) -> Any:
+                return jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype)
+
+            constants = self._shapes(rows, len(whole) - own)
+            still = [*map(with_rows, whole[:own]), *constants]
+            again, step, _ = traced(still, [*map(with_rows, carried)], [*map(with_rows, at)])
+            if [c.shape for c in again.consts] != [c.shape for c in closed.consts]:
+                raise NotFused("what a step closes over for each row has no fused form")
+            return step
+
+        key, programs = made(trace)
+        present = present._replace(groups=programs.step.groups)
+        if apart is not None:
+            rows, length = sequences[0].shape[:2]
+            if not isinstance(length, int):
+                raise NotFused("what changes at each of so many steps has no fused form")
+            alone, edge = apart.run(alone, length)
+            sequences = [*sequences, *(by_row(e, rows, length, reverse) for e in edge)]
+        args = (*closed.consts, *whole, *carried, *sequences)
+        results = Fused(key, programs, present)(args)
+        states, held = of_carry.unflatten(results[: len(carried)])
+        after = carry._replace(
+            states=states, held=held, variables=of_alone.unflatten(alone)
+        )
+        return after, of_y.unflatten(results[len(carried) :])
+
+    def _shapes(self, rows: int, count: int) -> list[Any]:
+        """The constants' shapes with so many rows."""
+        if not count:
+            return []
+        try:
+            found = jax.tree.leaves(self._constants_of(rows))
+        except (TypeError, ValueError) as error:
+            raise NotFused(f"constants for another batch size fail ({error})") from error
+        if len(found) != count:
+            raise NotFused("constants that depend on the batch size have no fused form")
+        return found
+
+
+def _with_rows(aval: Any, given: tuple) -> tuple[int, ...]:
+    """The shape of what is read ahead of the loop, with rows in any case."""
+    rows = given[1][0].shape[0]
+    shape = tuple(aval.shape)
+    return shape if shape[:1] == (rows,) else (rows, *shape)
+
+
+def _traced(closed: Any, given: tuple, reverse: bool) -> Traced:
+    """A step traced with such arguments: what is the same at all steps, the carry, x."""
+    whole, carried, x = map(len, given)
+    first = len(closed.consts)
+    ends = [first + whole, first + whole + carried]
+    rows = [
+        first + i for i, a in enumerate(given[0]) if batch_axis(a.shape, "a constant") == 0
+    ]
+    shared = [i for i in range(ends[0]) if i not in rows]
+    groups = (shared, rows, range(*ends), range(ends[1], ends[1] + x))
+    return Traced(closed.jaxpr, tuple(map(tuple, groups)), reverse)
+
+
+def refused() -> str:
+    """Why nothing is fused here, or an empty string."""
+    if jax.default_backend() != "cpu":
+        return "only on a CPU are cells fused that are not cuDNN's"
+    return forms.refused() or native.missing()
