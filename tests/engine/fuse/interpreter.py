@@ -16,7 +16,7 @@ import numpy as np
 
 from . import functions as f
 
-VECTOR, ROW, SEQUENCE, KEPT, SUM, BLOCK, STEP, CHUNK, CARRY = range(9)
+VECTOR, ROW, SEQUENCE, KEPT, SUM, BLOCK, STEP, CHUNK, CARRY, STATES = range(10)
 CHUNK_PART, LOOP_PART = range(2)
 POINTWISE_GROUP, PRODUCT_GROUP, SUM_GROUP = range(3)
 RECORD = 40
@@ -142,7 +142,7 @@ class Program:
         require(numbers.dtype == np.int64 and numbers.ndim == 1, "must be int64, flat")
         version, *counts = map(int, numbers[:8])
         require(version == 1, "version must be 1. Got", version)
-        sizes = (3, 3, 2, 3, 2, 2, RECORD)
+        sizes = (3, 3, 2, 4, 2, 2, RECORD)
         ends = np.cumsum([8, *(c * s for c, s in zip(counts, sizes, strict=True))])
         require(ends[-1] == len(numbers), "must be", ends[-1], "long:", len(numbers))
         tables = [
@@ -150,7 +150,7 @@ class Program:
             for (start, end), size in zip(pairwise(ends), sizes, strict=True)
         ]
         inputs, results, slots, carries, parts, groups, records = tables
-        for table, allowed in ((inputs, range(4)), (results, range(1, 5))):
+        for table, allowed in ((inputs, (0, 1, 2, 3, 9)), (results, (1, 2, 3, 4, 9))):
             found = set(table[:, 0].tolist())
             require(found <= {*allowed}, "inputs or results of kinds", found)
         require(set(slots[:, 0].tolist()) <= {*range(5, 9)}, "a slot of another kind")
@@ -177,21 +177,25 @@ class Program:
     def check(self) -> None:
         """That every operand exists, and stands where its kind may stand."""
         first = self.inputs + self.results
-        for slot, given, result in self.carries:
+        for slot, given, result, every in self.carries:
             require(first <= slot < len(self.kinds), "a carry is no slot:", slot)
             require(self.kinds[slot] == CARRY, "a carry's slot is not CARRY:", slot)
             require(0 <= given < self.inputs, "a carry starts from no input:", given)
-            ends = [given] if result == -1 else [given, result]
-            require(result == -1 or self.inputs <= result < first, "no result", result)
-            for ref in ends:
-                require(self.kinds[ref] == ROW, "a carry's ends are no ROW:", ref)
+            ends = {given: ROW, result: ROW, every: STATES}
+            for ref, kind in ends.items():
+                if ref == -1:
+                    continue
+                named = ref == given or self.inputs <= ref < first
+                require(named, "a carry ends in no result:", ref)
+                require(self.kinds[ref] == kind, "a carry names ref", ref)
                 require(self.widths[ref] == self.widths[slot], "a carry changes width")
         slots = sorted(slot for slot, *_ in self.carries)
         carried = [n for n, kind in enumerate(self.kinds) if kind == CARRY]
         require(slots == carried, "carries", slots, "and CARRY slots", carried)
-        named = sorted(r for *_, r in self.carries if r != -1)
-        rows = [n for n in range(self.inputs, first) if self.kinds[n] == ROW]
-        require(named == rows, "ROW results", rows, "and those of carries", named)
+        named = sorted(r for _, _, *ends in self.carries for r in ends if r != -1)
+        rows = range(self.inputs, first)
+        rows = [n for n in rows if self.kinds[n] in (ROW, STATES)]
+        require(named == rows, "results", rows, "and those of carries", named)
         for part, groups in self.parts:
             for kind, instructions in groups:
                 for each in instructions:
@@ -214,17 +218,21 @@ class Program:
                 low >= 0 and high < width,
                 *(each, "reaches", low, "to", high, "of", width, "in ref", view.ref),
             )
-            require(kind == CARRY or not view.after, each, "has `after` of no carry")
+            carried = kind in (CARRY, STATES)
+            require(carried or not view.after, each, "has `after` of no carry")
             require(kind != STEP or part == LOOP_PART, each, "has a STEP in a chunk")
             require(kind != BLOCK or group == POINTWISE_GROUP, each, "has a BLOCK")
         written = each.out.ref
         kind = self.kinds[written]
         require(written >= self.inputs, each, "writes an input")
-        require(kind != ROW, each, "writes a ROW result")
+        require(kind not in (ROW, STATES), each, "writes what a carry gives")
         require(kind != CARRY or each.out.after, each, "writes what a carry was")
         require((kind == SUM) == (group == SUM_GROUP), each, "and SUM do not match")
         for view in each.operands:
-            require(not view or self.kinds[view.ref] != SUM, each, "reads a SUM")
+            if view is not None:
+                kind, given = self.kinds[view.ref], view.ref < self.inputs
+                readable = given or kind not in (SUM, ROW, STATES)
+                require(readable, each, "reads a result that is not there yet")
         if each.code == f.PRODUCT:
             require(self.kinds[each.operands[1].ref] == VECTOR, each, "has no weight")
 
@@ -243,7 +251,8 @@ class Memory:
     def __post_init__(self):
         b, t = self.rows, self.steps
         leading = {VECTOR: (), ROW: (b,), SEQUENCE: (b, t), KEPT: (t, b), SUM: ()}
-        leading |= {BLOCK: (b,), STEP: (b,), CHUNK: (t, b), CARRY: (t + 1, b)}
+        leading |= {BLOCK: (b,), STEP: (b,), CHUNK: (t, b)}
+        leading |= {CARRY: (t + 1, b), STATES: (t + 1, b)}
         for kind, width in zip(self.program.kinds, self.program.widths, strict=True):
             shape = (*leading[kind], width)
             self.arrays.append(np.zeros(shape, self.dtype))
@@ -270,6 +279,7 @@ class Memory:
             KEPT: (at,),
             CHUNK: (s,),
             CARRY: (s + view.after,),
+            STATES: (at + view.after,),
         }.get(kind, ())
 
     def read(self, view, s):
@@ -339,8 +349,8 @@ def run(program, inputs, steps=None, dtype="float64", chunk=None):
     require(len(inputs) == program.inputs, "takes", program.inputs, "inputs")
     rows = None
     for array, kind in zip(inputs, program.kinds, strict=False):
-        if kind in (ROW, SEQUENCE, KEPT) and rows is None:
-            rows = np.shape(array)[1 if kind == KEPT else 0]
+        if kind in (ROW, SEQUENCE, KEPT, STATES) and rows is None:
+            rows = np.shape(array)[1 if kind in (KEPT, STATES) else 0]
         if kind in (SEQUENCE, KEPT) and steps is None:
             steps = np.shape(array)[0 if kind == KEPT else 1]
     require(rows is not None, "nothing says how many rows there are")
@@ -348,14 +358,17 @@ def run(program, inputs, steps=None, dtype="float64", chunk=None):
     memory = Memory(program, rows, steps, dtype)
     for n, array in enumerate(inputs):
         memory.take(n, array)
-    for slot, given, _ in program.carries:
+    for slot, given, *_ in program.carries:
         memory.arrays[slot][0] = memory.arrays[given]
         memory.written[slot][0] = True
     with np.errstate(all="ignore"):
         for start in range(0, steps, chunk or max(steps, 1)):
             memory.forget(CHUNK)
             _chunk(memory, range(start, min(steps, start + (chunk or steps))))
-    for slot, _, result in program.carries:
+    for slot, _, result, every in program.carries:
+        if every != -1:
+            memory.arrays[every][...] = memory.arrays[slot]
+            memory.written[every][...] = True
         ready = memory.written[slot][steps].all()
         require(result == -1 or ready, "carry", slot, "has no last value")
         if result != -1:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from . import interpreter
-from .interpreter import CARRY, KEPT, ROW, SEQUENCE, STEP, SUM, VECTOR
+from .interpreter import CARRY, KEPT, ROW, SEQUENCE, STATES, STEP, SUM, VECTOR
 from .interpreter import CHUNK as CHUNK_SLOT
 
 B, T, D, U = 2, 4, 3, 5
@@ -45,12 +45,12 @@ ADD, MUL, SUB, TANH, PRODUCT, SUM_PRODUCT, SUM_ROWS = 48, 50, 49, 9, 96, 97, 98
 
 def forward(backwards=0):
     """h' = tanh(x W + b + h R); every h in both orders of axes, and the last."""
-    x, w, b, r, start, y, kept, last, z, sum_, h = range(11)
+    x, w, b, r, start, y, kept, last, every, z, sum_, h = range(12)
     return program(
         [(SEQUENCE, D, backwards), *[(VECTOR, n) for n in (D * U, U, U * U)], (ROW, U)],
-        [(SEQUENCE, U, backwards), (KEPT, U), (ROW, U)],
+        [(SEQUENCE, U, backwards), (KEPT, U), (ROW, U), (STATES, U)],
         [(CHUNK_SLOT, U), (STEP, U), (CARRY, U)],
-        [(h, start, last)],
+        [(h, start, last, every)],
         [
             (
                 CHUNK,
@@ -110,13 +110,15 @@ def drawn(rng):
 @pytest.mark.parametrize("chunk", [None, 3])
 def test_forward(rng, backwards, chunk):
     given = drawn(rng)
-    y, kept, last = interpreter.run(forward(backwards), given, chunk=chunk)
+    y, kept, last, every = interpreter.run(forward(backwards), given, chunk=chunk)
     x, w, b, r, h = given
+    np.testing.assert_array_equal(every[0], h)
     for s in range(T):
         t = T - 1 - s if backwards else s
         h = np.tanh(x[:, t] @ w + b + h @ r)
         np.testing.assert_allclose(y[:, t], h, rtol=1e-13)
         np.testing.assert_array_equal(kept[s], y[:, t, ::-1])
+        np.testing.assert_array_equal(every[s + 1], y[:, t])
     np.testing.assert_allclose(last, h, rtol=1e-13)
 
 
@@ -124,10 +126,10 @@ def test_backward_with_sums(rng):
     """The gradient of sum(y * dy) for h' = tanh(x W + h), held to differences."""
     dy, y, x, w, zero, dx, dw, db, dstart, dz, dh = range(11)
     numbers = program(
-        [(SEQUENCE, U, 1), (KEPT, U, 1), (SEQUENCE, D, 1), (VECTOR, D * U), (ROW, U)],
+        [(SEQUENCE, U, 1), (STATES, U, 1), (SEQUENCE, D, 1), (VECTOR, D * U), (ROW, U)],
         [(SEQUENCE, D, 1), (SUM, D * U), (SUM, U), (ROW, U)],
         [(CHUNK_SLOT, U), (CARRY, U)],
-        [(dh, zero, dstart)],
+        [(dh, zero, dstart, -1)],
         [
             (
                 LOOP,
@@ -137,7 +139,10 @@ def test_backward_with_sums(rng):
                         [
                             record(ADD, (U,), at(dz, 1), at(dy, 1), at(dh, 1)),
                             # (1 - y y) dz
-                            record(MUL, (U,), at(dh, 1, after=1), at(y, 1), at(y, 1)),
+                            record(
+                                *(MUL, (U,), at(dh, 1, after=1)),
+                                *(at(y, 1, after=1), at(y, 1, after=1)),
+                            ),
                             record(
                                 MUL,
                                 (U,),
@@ -184,11 +189,11 @@ def test_backward_with_sums(rng):
     )
 
     def loss(x, w, b, h):
-        ys = []
+        start, ys = h, []
         for t in range(T):
             h = np.tanh(x[:, t] @ w + b + h)
             ys.append(h)
-        return np.stack(ys), (np.stack(ys, 1) * dy_).sum()
+        return np.stack([start, *ys]), (np.stack(ys, 1) * dy_).sum()
 
     ys, _ = loss(x_, w_, b_, h_)
     given = [dy_, ys, x_, w_, np.zeros((B, U))]
@@ -216,7 +221,7 @@ def test_float32(rng):
 
 def test_no_steps_and_no_rows(rng):
     x, *weights, start = drawn(rng)
-    y, kept, last = interpreter.run(forward(), [x[:, :0], *weights, start])
+    y, kept, last, _ = interpreter.run(forward(), [x[:, :0], *weights, start])
     assert y.shape == (B, 0, U)
     assert kept.shape == (0, B, U)
     np.testing.assert_array_equal(last, start)
