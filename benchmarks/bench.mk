@@ -5,7 +5,7 @@ BENCH ?=
 BENCH_PYTHON ?= python3
 
 .PHONY: bench bench-quick bench-stream bench-memory bench-core bench-conv bench-formulas
-.PHONY: bench-decode bench-page bench-clean
+.PHONY: bench-decode bench-fused bench-page bench-clean
 
 bench:   ## compare speed with other libraries, each in its own place
 	$(BENCH_PYTHON) benchmarks/bench.py $(BENCH)
@@ -16,7 +16,7 @@ bench-quick:
 bench-stream:
 	$(BENCH_PYTHON) benchmarks/bench.py --mode stream $(BENCH)
 
-bench-memory bench-core bench-conv bench-formulas bench-decode:
+bench-memory bench-core bench-conv bench-formulas bench-decode bench-fused:
 	$(BENCH_PYTHON) benchmarks/$(@:bench-%=%).py $(BENCH)
 
 bench-page: browser

@@ -132,6 +132,54 @@ class Formula:
         return self.cell
 
 
+# Cells that users write (user_cells.py): multiply-adds a row and step, of D and U.
+MEMORY_STEPS = 30  # S of the one that attends
+USER_CELLS = {
+    "peephole": lambda d, u: (d + u) * 4 * u,
+    "peephole, projection": lambda d, u: (d + u // 2) * 4 * u + u * (u // 2),
+    "coupled": lambda d, u: (d + u) * 3 * u,
+    "layer norm": lambda d, u: (d + u) * 4 * u,
+    "minimal gated": lambda d, u: (d + u) * 2 * u,
+    "IndRNN": lambda d, u: d * u,
+    "GRU, reset before": lambda d, u: (d + u) * 3 * u,
+    "zoneout": lambda d, u: (d + u) * 4 * u,
+    "two stacked": lambda d, u: (d + 3 * u) * 4 * u,
+    "fed back": lambda d, u: (d + 2 * u) * 4 * u + u * u,
+    "attention": lambda d, u: (d + 2 * u) * 4 * u + u * u + 2 * MEMORY_STEPS * u,
+}
+USER_SHAPES = (
+    *((1, 100, 128, 128), (64, 100, 128, 128)),
+    *((256, 28, 28, 128), (64, 50, 512, 512)),
+)
+
+
+@dataclass(frozen=True)
+class UserCell:
+    """A cell that a user wrote, and what it does."""
+
+    cell: str
+    mode: str  # forward | training
+    shape: tuple[int, int, int, int]  # B, T, D, U
+    scale: float = 1e3
+    compared: bool = True
+
+    @property
+    def group(self) -> str:
+        """Name the table."""
+        return f"cells of users, {self.mode}, {','.join(map(str, self.shape))}"
+
+    @property
+    def label(self) -> str:
+        """Name the row."""
+        return self.cell
+
+    @property
+    def products(self) -> float:
+        """Its multiply-adds over those of a plain LSTM."""
+        _, _, d, u = self.shape
+        return USER_CELLS[self.cell](d, u) / ((d + u) * 4 * u)
+
+
 @dataclass(frozen=True)
 class Decoding:
     """A decoder with Bahdanau's attention, and what it does."""

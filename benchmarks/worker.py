@@ -23,6 +23,7 @@ BUILDERS = {
     "Images": "build_images",
     "Formula": "build_formula",
     "Decoding": "build_decoding",
+    "UserCell": "build_user_cell",
 }
 
 

@@ -102,6 +102,21 @@ def test_a_decoder_beside_keras(tmp_path):
     assert "keras_rnn: a beam search is not an RNN" in table
 
 
+def test_a_cell_of_a_user_on_the_scan_and_in_keras(tmp_path):
+    """All have the same outputs and gradients; the plain LSTM is another cell."""
+    code, table = tabled(
+        tmp_path,
+        *(BENCHMARKS / "fused.py", "--rounds", "2", "--shapes", "2,3,4,6"),
+        *("--cells", "attention", "--mode", "training"),
+        *("--peers", "unrolled", "scan", "keras_rnn", "LSTM"),
+    )
+    assert code == 0, table
+    assert "\n- attention: the " in table  # what `plan` says
+    [figures] = rows(table, "attention")
+    assert all("±" in figure for figure in figures[:4])
+    assert [float(difference) < 1e-5 for difference in figures[-2:]] == [True, True]
+
+
 def test_a_failing_peer_is_shown(tmp_path):
     """Flax has an environment of its own: it is not in the one of the tests."""
     code, table = bench(

@@ -11,11 +11,20 @@ from cases import EXAMPLES, Case
 from peers import DEVICE, THREADS, Ready, UnsupportedError
 from peers.decoder_torch import build_decoding
 from peers.given import arrays, digits
+from peers.user_cells_torch import build_user_cell
 
 torch.set_num_threads(THREADS)
 torch.set_num_interop_threads(1)
 
-__all__ = ["build", "build_decoding", "build_fit", "build_stream", "sgemm", "versions"]
+__all__ = [
+    "build",
+    "build_decoding",
+    "build_fit",
+    "build_stream",
+    "build_user_cell",
+    "sgemm",
+    "versions",
+]
 
 LAYERS = {"SimpleRNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
 ORDER = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # of Keras's gates

@@ -1,19 +1,29 @@
 """Our layers, of this checkout or of another."""
 
 import os
+from dataclasses import replace
 from functools import partial
 
 os.environ["KERAS_BACKEND"] = "jax"
 
 import unrolled
 
-from cases import Case
-from peers import OPTION, Ready, UnsupportedError, decoder_unrolled, formulas, on_jax
+from cases import Case, UserCell
+from peers import (
+    OPTION,
+    Ready,
+    UnsupportedError,
+    decoder_unrolled,
+    formulas,
+    on_jax,
+    user_cells_jax,
+)
 from peers.given import arrays
 from peers.on_keras import make_layer
 
 peak = partial(on_jax.peak, unrolled)
 scratch = partial(on_jax.scratch, unrolled)
+user_plan = user_cells_jax.plan
 if not OPTION:  # weights in fewer bits are for streams alone
     build = partial(on_jax.build, unrolled)
     build_images = partial(on_jax.build_images, unrolled)
@@ -27,6 +37,15 @@ def versions() -> dict[str, str]:
     kernels = unrolled.LSTM(8).plan((1, 1, 8)).rstrip(".")
     own = {"unrolled": unrolled.__version__, "LSTM(8) in": kernels}
     return {**own, **on_jax.versions()}
+
+
+def build_user_cell(case: UserCell) -> Ready:
+    """The cell; the option has it on the scan, or puts our LSTM in its place."""
+    if OPTION == "LSTM":
+        plain = replace(case, cell="LSTM")
+        return Ready(user_cells_jax.build(plain, user_cells_jax.run_cell).run)
+    native = OPTION != "scan"
+    return user_cells_jax.build(case, user_cells_jax.run_cell, native=native)
 
 
 def build_stream(case: Case) -> Ready:
