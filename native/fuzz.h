@@ -51,6 +51,10 @@ inline std::string names(const std::vector<const Kernels*>& tables) {
 // Steps random programs; 0 if all variants agree.
 int fuzz_streams(int cases, std::mt19937& random, Record& record);
 
+// Products and sums of matrix.h with random sizes and strides, on every variant, against sums
+// in float64; 0 if they agree.
+int fuzz_matrices(int cases, std::mt19937& random);
+
 // Calls from several threads at once; 0 if each gets what a lone caller gets.
 int fuzz_callers(int rounds, std::mt19937& random);
 

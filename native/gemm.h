@@ -195,11 +195,11 @@ UNROLLED_INLINE void multiply_split(const float* a, long chunk_stride, const flo
       for (int v = 0; v < NV; ++v) sum[r][v] += part[s][r][v];
 }
 
-// out[r][NV*W] = init[r] + a[r, k0:k1) * w. Rows of init are init_stride floats apart (0:
-// one row for all); init may be out. Both are dense panels of NV*W floats a row.
+// out[r][NV*W] = init[r] + a[r, k0:k1) * w. Rows of init and of out are so many floats apart
+// (0: one row of init for all); init may be out.
 template <class Op, int MR, int NV>
 void tile(const float* a, long chunk_stride, const float* w, long k0, long k1,
-          const float* init, long init_stride, float* out) {
+          const float* init, long init_stride, float* out, long out_stride) {
   constexpr int kSums = MR * NV;
   constexpr int KS = kRegisters == 32 ? (kSums <= 4 ? 4 : kSums <= 8 ? 2 : 1)
                                       : (kSums <= 4 ? 2 : 1);
@@ -213,7 +213,7 @@ void tile(const float* a, long chunk_stride, const float* w, long k0, long k1,
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) store(out + (r * NV + v) * W, sum[r][v]);
+    for (int v = 0; v < NV; ++v) store(out + r * out_stride + v * W, sum[r][v]);
 }
 
 // Rows of the largest tile that leaves the compiler enough registers. AVX-512 multiplies
@@ -229,12 +229,13 @@ constexpr int max_rows() {
 template <class Op, int NV, int MR = max_rows<Op, NV>()>
 UNROLLED_INLINE void tile_of(int rows, const float* a, long chunk_stride, const float* w,
                              long k0, long k1, const float* init, long init_stride,
-                             float* out) {
+                             float* out, long out_stride = NV * W) {
   if constexpr (Op::kTiles) {
-    Op::template tile<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+    Op::template tile<NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out, out_stride);
   } else if constexpr (MR > 0) {
-    if (rows == MR) return tile<Op, MR, NV>(a, chunk_stride, w, k0, k1, init, init_stride, out);
-    tile_of<Op, NV, MR - 1>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+    if (rows == MR)
+      return tile<Op, MR, NV>(a, chunk_stride, w, k0, k1, init, init_stride, out, out_stride);
+    tile_of<Op, NV, MR - 1>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out, out_stride);
   }
 }
 

@@ -131,9 +131,10 @@ struct Tiles : Bfloat16 {
   // As gemm.h's tile.
   template <int NV>
   static void tile(int rows, const float* a, long chunk_stride, const float* w, long k0, long k1,
-                   const float* init, long init_stride, float* out) {
+                   const float* init, long init_stride, float* out, long out_stride) {
     if (rows <= kFewRows)
-      return tile_of<Bfloat16, NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out);
+      return tile_of<Bfloat16, NV>(rows, a, chunk_stride, w, k0, k1, init, init_stride, out,
+                                   out_stride);
     shape_tiles(rows);
     for (int v = 0; v < NV; v += 2)
       with_square(rows, v + 1 < NV, [&](auto square) {
@@ -141,7 +142,7 @@ struct Tiles : Bfloat16 {
         const float* panel = w + v * W;
         for (long k = k0; k < k1; k += kSide, panel += kSide * NV * W)
           square.add(a + k / kChunk * chunk_stride + k % kChunk, kStride, panel, panel + W, NV * W);
-        square.store(out + v * W, NV * W);
+        square.store(out + v * W, out_stride);
       });
   }
 

@@ -83,16 +83,21 @@ struct WeightGradient {
         if (u >= U) continue;
         float* to = out + C::gate(first + static_cast<int>(b / blocks)) * U + u;
         for (long m = 0; m < height; ++m) {
-          vf sum = load(sums[0] + at + m * 2 * W);
-          for (int i = 1; i < pools; ++i) sum += load(sums[i] + at + m * 2 * W);
-          store_part(to + m * C::kGates * U, sum, U - u);
+          store_part(to + m * C::kGates * U, total(at + m * 2 * W, pools), U - u);
         }
       }
     });
   }
 
- private:
+  // Of all pools, a vector of the sums.
+  UNROLLED_INLINE vf total(long at, int pools) const {
+    vf sum = load(sums[0] + at);
+    for (int i = 1; i < pools; ++i) sum += load(sums[i] + at);
+    return sum;
+  }
   long pairs() const { return up(count * blocks, 2); }
+
+ private:
   template <class F>
   UNROLLED_INLINE void each_pair(Range panels, const F& f) const {
     for (long pair = 0; pair < pairs(); ++pair) {

@@ -1,0 +1,233 @@
+// The products of a program: rows of any memory times a weight of any strides, and the sums
+// over rows that are the weight's gradient. Copied into gemm.h's layouts, multiplied there.
+#pragma once
+#include <type_traits>
+
+#include "weights.h"
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+// Element (f, j) of row r at step s is base[r*row + s*step + f*part + j*column]. Any stride
+// may be 0 or negative.
+template <class T>
+struct LinesOf { T* base; long row, step, part, column; };
+using Lines = LinesOf<const float>;
+using Places = LinesOf<float>;
+
+// The product has a row for each step, row of the batch and part of it, in this order.
+struct Extent {
+  long R, n, F;
+  long rows() const { return R * n * F; }
+};
+
+// Goes through the rows of a product.
+class Walk {
+ public:
+  Walk(const Extent& extent, long m) : e(extent), f(m % e.F), r(m / e.F % e.R), s(m / e.F / e.R) {}
+  template <class T>
+  UNROLLED_INLINE T* in(const LinesOf<T>& lines) const {
+    return lines.base + r * lines.row + s * lines.step + f * lines.part;
+  }
+  UNROLLED_INLINE void next() {
+    if (++f < e.F) return;
+    f = 0;
+    if (++r < e.R) return;
+    r = 0, ++s;
+  }
+
+ private:
+  Extent e;
+  long f, r, s;
+};
+
+// Whether all rows of a product are equally far apart, and how far.
+template <class T>
+UNROLLED_INLINE bool evenly(const LinesOf<T>& lines, const Extent& e, long* stride) {
+  const bool rows = e.F * e.R > 1;
+  *stride = e.F > 1 ? lines.part : rows ? lines.row : lines.step;
+  return (e.F == 1 || e.R == 1 || lines.row == e.F * *stride) &&
+         (!rows || e.n == 1 || lines.step == e.F * e.R * *stride);
+}
+
+// Columns [columns.from, columns.to) of all rows as a left operand; from is a multiple of W.
+// What lies beyond the last, up to a whole vector, is zero.
+inline void pack_lines(const Lines& lines, const Extent& e, Range columns, float* to) {
+  const long M = e.rows();
+  Walk walk(e, 0);
+  for (long m = 0; m < M; ++m, walk.next()) {
+    const float* from = walk.in(lines);
+    float* row = to + m * kStride;
+    for (long u = columns.from; u < columns.to; u += W) {
+      const long n = smaller(W, columns.to - u);
+      float* at = Float::place(row, M * kStride, u);
+      if (lines.column == 1) {
+        store(at, load_part(from + u, n));
+      } else {
+        store(at, vf{});
+        for (long l = 0; l < n; ++l) at[l] = from[(u + l) * lines.column];
+      }
+    }
+  }
+}
+
+// --- products: panels of up to four vectors of columns, as even as can be ------------------
+
+constexpr int kMostVectors = 4;
+UNROLLED_INLINE long weight_panels(long N) { return up(up(N, W), kMostVectors); }
+UNROLLED_INLINE Range panel_vectors(long N, long panel) { return share(up(N, W), panel, weight_panels(N)); }
+// Floats of a packed weight (K, N).
+UNROLLED_INLINE long weight_size(long K, long N) { return K * up(N, W) * W; }
+
+// Element (k, n) is w[k*sk + n*sn] -> [panel][K][vectors][W], for some panels. Columns beyond
+// N are zero.
+inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range panels, float* out) {
+  alignas(64) float turned[W * W];
+  for (long p = panels.from; p < panels.to; ++p) {
+    const Range vectors = panel_vectors(N, p);
+    const long width = (vectors.to - vectors.from) * W;
+    for (long v = vectors.from; v < vectors.to; ++v) {
+      const long columns = smaller(W, N - v * W);
+      const float* from = w + v * W * sn;
+      float* to = out + vectors.from * K * W + (v - vectors.from) * W;
+      if (sn == 1) {
+        for (long k = 0; k < K; ++k) store(to + k * width, load_part(from + k * sk, columns));
+      } else if (sk == 1) {
+        for (long k0 = 0; k0 < K; k0 += W) {
+          const long deep = smaller(W, K - k0);
+          transpose(from + k0, sn, columns, deep, turned);
+          for (long k = 0; k < deep; ++k) store(to + (k0 + k) * width, load(turned + k * W));
+        }
+      } else {
+        for (long k = 0; k < K; ++k) {
+          float* row = to + k * width;
+          store(row, vf{});
+          for (long l = 0; l < columns; ++l) row[l] = from[k * sk + l * sn];
+        }
+      }
+    }
+  }
+}
+
+// Floats of scratch for a product of `rows` rows.
+UNROLLED_INLINE long left_size(long rows, long K) { return rows_size<Float>(rows, K); }
+
+// One panel of NV vectors, from `column` on: a whole product's packed left operand times w.
+template <int NV>
+void multiply_panel(const float* left, const Lines& init, const Places& out, const Extent& e,
+                    long K, const float* w, long column, long columns) {
+  const long M = e.rows();
+  long from_stride = 0, to_stride;
+  const bool even = evenly(out, e, &to_stride) &&
+                    (!init.base || (init.column == 1 && evenly(init, e, &from_stride)));
+  const bool direct = even && columns == NV * W;
+  const Places to = {out.base + column, out.row, out.step, out.part, 1};
+  Lines from = init;
+  if (from.base) from.base += column * from.column;
+  for (long k = 0; k < K; k += kDepth) {
+    const long end = smaller(K, k + kDepth);
+    if (k) from = {to.base, to.row, to.step, to.part, 1}, from_stride = to_stride;
+    tiled(M, max_rows<Float, NV>(), [&](long m, int count) {
+      const float* a = left + m * kStride;
+      const float* panel = w + k * NV * W;
+      if (direct) {
+        const float* start = from.base ? from.base + m * from_stride : kZeros;
+        return tile_of<Float, NV>(count, a, M * kStride, panel, k, end, start, from_stride,
+                                  to.base + m * to_stride, to_stride);
+      }
+      alignas(64) float part[max_rows<Float, NV>() * NV * W];
+      Walk walk(e, m);
+      for (int r = 0; r < count && from.base; ++r, walk.next()) {
+        const float* row = walk.in(from);
+        for (int v = 0; v < NV; ++v)
+          store(part + (r * NV + v) * W,
+                from.column ? load_part(row + v * W, columns - v * W) : all(*row));
+      }
+      tile_of<Float, NV>(count, a, M * kStride, panel, k, end, from.base ? part : kZeros,
+                         from.base ? NV * W : 0, part);
+      walk = Walk(e, m);
+      for (int r = 0; r < count; ++r, walk.next())
+        for (int v = 0; v < NV; ++v)
+          store_part(walk.in(to) + v * W, load(part + (r * NV + v) * W), columns - v * W);
+    });
+  }
+}
+
+// out = init + left (rows, K) times a packed weight (K, N), for some panels. init.base null:
+// zeros. init.column: 1, or 0: one number for all columns. out.column is 1; init may be out.
+inline void multiply_lines(const Lines& left, const Lines& init, const Places& out, const Extent& e,
+                           long K, long N, const float* packed, Range panels, float* scratch) {
+  if (e.rows() == 0 || panels.from == panels.to) return;
+  pack_lines(left, e, {0, K}, scratch);
+  for (long p = panels.from; p < panels.to; ++p) {
+    const Range vectors = panel_vectors(N, p);
+    const long column = vectors.from * W;
+    const auto run = [&](auto NV) {
+      multiply_panel<NV()>(scratch, init, out, e, K, packed + column * K, column,
+                           smaller(NV() * W, N - column));
+    };
+    switch (vectors.to - vectors.from) {
+      case 1: run(std::integral_constant<int, 1>()); break;
+      case 2: run(std::integral_constant<int, 2>()); break;
+      case 3: run(std::integral_constant<int, 3>()); break;
+      default: run(std::integral_constant<int, kMostVectors>());
+    }
+  }
+}
+
+// --- sums over rows -----------------------------------------------------------------------
+
+// (K, N), element (k, n) at k*sk + n*sn: the sum over all rows of left[k] * right[n], in
+// weights.h's tile order and once for each pool of rows. Where that takes less time, it is
+// the transpose that is summed.
+class ProductSum {
+ public:
+  void layout(Carver& carver, int pools, long K, long N, long sk, long sn) {
+    const long upright = cost(K, N), sideways = cost(N, K);
+    turned = sn == 1 ? 8 * sideways < 7 * upright : 7 * sideways <= 8 * upright;
+    height = turned ? N : K, width = turned ? K : N;
+    down = turned ? sn : sk, across = turned ? sk : sn;
+    sums.layout(carver, pools, height, 0, 1, up(width, W));
+  }
+  // What threads may share out; a pool's must all be added to.
+  long panels() const { return sums.pairs(); }
+  // Floats of scratch to add so many rows.
+  long scratch(long rows) const { return tall(rows) + rows_size<Float>(rows, up(width, W) * W); }
+
+  // Adds the rows of `left` (K columns) and `right` (N) to a pool's; fresh: to zeros.
+  void add(const Lines& left, const Lines& right, const Extent& e, int pool, Range some, bool fresh,
+           float* scratch) const {
+    const long M = e.rows();
+    if (M == 0) {
+      for (long at = some.from * height; fresh && at < some.to * height; ++at)
+        for (int v = 0; v < 2; ++v) store(sums.sums[pool] + (2 * at + v) * W, vf{});
+      return;
+    }
+    const Rows<Float> a = {scratch, scratch}, b = {scratch + tall(M), scratch + tall(M)};
+    pack_lines(turned ? right : left, e, {0, height}, a.data);
+    pack_lines(turned ? left : right, e, {some.from * 2 * W, smaller(width, some.to * 2 * W)}, b.data);
+    sums.add(a, b, M, pool, some, fresh);
+  }
+
+  // Adds the sums of all pools to `out`.
+  void write(float* out, int pools, Range some) const {
+    for (long u = some.from * 2 * W; u < smaller(width, some.to * 2 * W); u += W) {
+      const long at = u / (2 * W) * height * 2 * W + u % (2 * W), n = smaller(W, width - u);
+      for (long m = 0; m < height; ++m) {
+        const vf sum = sums.total(at + m * 2 * W, pools);
+        float* to = out + m * down + u * across;
+        if (across == 1) store_part(to, load_part(to, n) + sum, n);
+        else for (long l = 0; l < n; ++l) to[l * across] += sum[l];
+      }
+    }
+  }
+
+ private:
+  static long cost(long high, long wide) { return high * up(wide, 2 * W); }
+  long tall(long rows) const { return rows_size<Float>(rows, up(height, W) * W); }
+
+  bool turned;
+  long height, width, down, across;
+  WeightGradient<Float> sums;
+};
+
+}}}  // namespace unrolled::UNROLLED_NS::<anonymous>
