@@ -64,6 +64,7 @@ enum Code : uint8_t {
 
 struct Team;
 struct Stepping;  // the same for one step of a model: program.h
+struct Fusing;    // and for a loop that is data: fuse.h
 // What one instruction-set variant offers. `scratch` returns bytes needed with `threads`
 // threads; `run` is called once per thread of the team with that much scratch, 64-byte
 // aligned, contents undefined.
@@ -74,6 +75,7 @@ struct Kernels {
   size_t (*scratch)(const Problem&, bool backward, int threads);
   void (*run)(const Problem&, bool backward, char* scratch, Team&, int thread);
   const Stepping* stepping;
+  const Fusing* fusing;
 };
 
 // Of each vector that a pass keeps for the next, so many floats: a layer of few units keeps

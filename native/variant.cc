@@ -7,10 +7,14 @@
 #if !defined(UNROLLED_STEPPING)  // whose steps of a model it takes
 #define UNROLLED_STEPPING UNROLLED_NS
 #endif
+#if !defined(UNROLLED_FUSING)  // whose programs it takes
+#define UNROLLED_FUSING UNROLLED_NS
+#endif
 
 namespace unrolled {
 namespace avx512 { extern const Kernels kernels; }
 namespace UNROLLED_STEPPING { extern const Stepping stepping; }  // stepping.cc
+namespace UNROLLED_FUSING { extern const Fusing fusing; }  // fusing.cc
 namespace UNROLLED_NS {
 namespace {
 
@@ -65,6 +69,6 @@ void run(const Problem& p, bool backward, char* memory, Team& team, int thread) 
 
 extern const Kernels kernels;
 const Kernels kernels = {UNROLLED_TEXT(UNROLLED_NS), W,   has_bf16, scratch, run,
-                         &UNROLLED_STEPPING::stepping};
+                         &UNROLLED_STEPPING::stepping, &UNROLLED_FUSING::fusing};
 
 }}  // namespace unrolled::UNROLLED_NS

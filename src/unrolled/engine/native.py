@@ -61,6 +61,7 @@ def missing() -> str:
 _TARGETS = {
     "unrolled_forward": "UnrolledForward",
     "unrolled_backward": "UnrolledBackward",
+    "unrolled_program": "UnrolledProgram",
 }
 
 

@@ -1,0 +1,66 @@
+#include "fuse.h"
+
+#include <algorithm>
+
+#include "dispatch.h"
+#include "execute.h"
+#include "threads.h"
+
+namespace unrolled {
+
+namespace {
+
+double elements(const Instruction& i) {
+  return static_cast<double>(i.dim[0]) * i.dim[1] * i.dim[2] * i.dim[3];
+}
+
+// Threads worth waking, by the same measure as for one layer (execute.cc): a number that is
+// not multiplied by a weight costs what some twenty multiply-adds do.
+int useful_threads(const FusedLoop& f, int limit) {
+  double step = 0, total = 0;
+  for (const Part& part : f.recipe->parts)
+    for (int g = part.groups.first; g < part.groups.first + part.groups.count; ++g) {
+      const Group& group = f.recipe->groups[g];
+      for (int i = group.instructions.first; i < group.instructions.first + group.instructions.count; ++i) {
+        const double n = elements(f.recipe->instructions[i]);
+        const bool product = group.kind == kProductGroup;
+        total += group.kind == kPointwiseGroup ? 20 * n : n;
+        if (product && part.kind == kLoopPart) step += n * f.B;
+      }
+    }
+  total *= static_cast<double>(f.B) * f.T;
+  double n = limit;
+  if (f.B < 4 * limit) n = std::min(n, step < 24e3 ? 1 : std::max(2.0, step / 32e3));
+  n = std::min(n, total / 250e3);
+  return n < 1 ? 1 : static_cast<int>(n);
+}
+
+}  // namespace
+
+const char* fuse(const FusedLoop& f, const Fusing& fusing, int threads) {
+  Lease lease(threads);
+  const std::unique_ptr<Fused> fused = fusing.make(f, lease.threads());
+  const Scratch scratch(fused->layout(nullptr));
+  if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
+  fused->layout(scratch.data());
+  lease.run([](void* self, Team& team, int thread) { static_cast<Fused*>(self)->run(team, thread); },
+            fused.get());
+  return nullptr;
+}
+
+const char* fuse(const FusedLoop& f, int limit) {
+  const char* why;
+  const Kernels* table = kernels(&why);
+  if (!table) return why;
+  limit = thread_limit(limit);
+  if (!limit) return thread_problem();
+  const Recipe& recipe = *f.recipe;
+  for (int i = recipe.inputs; i < recipe.arrays(); ++i) {
+    const Operand& o = recipe.operands[i];
+    const double rows = o.kind == operand::kSum ? 1 : o.kind == operand::kRow ? f.B : static_cast<double>(f.B) * f.T;
+    hint_large(f.arrays[i], rows * static_cast<double>(o.width));
+  }
+  return fuse(f, *table->fusing, useful_threads(f, limit));
+}
+
+}  // namespace unrolled

@@ -1,0 +1,39 @@
+// Runs a program of recipe.h on arrays, on threads.
+#pragma once
+#include <cstddef>
+#include <memory>
+
+#include "recipe.h"
+
+namespace unrolled {
+
+// Arrays as the recipe's operands have them, inputs then results: row-major, dense, the
+// caller's; results alias nothing. Inputs are not written.
+struct FusedLoop {
+  const Recipe* recipe;
+  long B, T;
+  float* const* arrays;
+};
+
+struct Team;
+// A program made ready for arrays and a number of threads, by one instruction-set variant.
+class Fused {
+ public:
+  virtual ~Fused() = default;
+  // Puts all it works on into scratch, 64-byte aligned, contents undefined; with null only
+  // counts the bytes.
+  virtual size_t layout(char* scratch) = 0;
+  virtual void run(Team&, int thread) = 0;  // once on each thread of the team
+};
+// What one instruction-set variant offers.
+struct Fusing {
+  std::unique_ptr<Fused> (*make)(const FusedLoop&, int threads);
+};
+
+// On the variant of dispatch.h, with as many threads as help. Null, or what went wrong.
+// `thread_limit`: the caller's own bound on threads, 0: none.
+const char* fuse(const FusedLoop&, int thread_limit);
+// On a variant of one's choice, with as many threads as asked for.
+const char* fuse(const FusedLoop&, const Fusing&, int threads);
+
+}  // namespace unrolled

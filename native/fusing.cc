@@ -1,0 +1,360 @@
+// One instruction-set variant of what runs a program; see variant.cc.
+#include "fusing.h"
+
+namespace unrolled { namespace UNROLLED_NS { namespace {
+
+// Numbers too small to be normal count as zero, as they do where XLA computes.
+class Flushing {
+ public:
+#if defined(__SSE2__)
+  Flushing() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~Flushing() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  Flushing() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t{1} << 24));
+  }
+  ~Flushing() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  uint64_t before_;
+#endif
+};
+
+// One thread's way through bands, chunks, parts and groups.
+class Worker {
+ public:
+  Worker(const FusionRoom& room, Team& team, int thread)
+      : f_(room.f), recipe_(room.recipe), room_(room), plan_(room.plan), team_(team),
+        thread_(thread), own_(room.memory[thread]), place_(recipe_.operands.size()),
+        ready_(recipe_.instructions.size()) {}
+
+  void run() {
+    pack();
+    if (plan_.weights) barrier(team_, thread_);
+    const Range mine = plan_.columns ? Range{0, f_.B} : share(f_.B, thread_, team_.size);
+    for (long i = 0; i < plan_.bands; ++i) {
+      const Range rows = share(mine.to - mine.from, i, plan_.bands);
+      first_row_ = mine.from + rows.from, R_ = rows.to - rows.from, fresh_ = i == 0;
+      if (R_ > 0) band();
+    }
+    finish_sums();
+  }
+
+ private:
+  // Where an operand's rows are in this band and chunk; `after`: to a carry's next value.
+  struct Place {
+    float* base;  // row 0 of the band at the chunk's first step
+    long row, step, after;
+  };
+  // An instruction of a pointwise group: how it walks over rows, and where its operands are.
+  struct Ready {
+    SheetOf apply;
+    Axes axes;
+    bool flat;    // a sheet is all there is to it
+    Sheet sheet;  // for one row
+    float* base[1 + kMostReads];  // null: absent
+    long row[1 + kMostReads], step[1 + kMostReads];  // to the rows at hand
+  };
+
+  Range part(long n) const { return plan_.columns ? share(n, thread_, team_.size) : Range{0, n}; }
+  void meet() const {
+    if (plan_.columns) barrier(team_, thread_);
+  }
+
+  void pack() const {
+    for (size_t n = 0; n < recipe_.instructions.size(); ++n) {
+      const Instruction& i = recipe_.instructions[n];
+      if (i.code != code::kProduct || room_.weight_of[n] != static_cast<int>(n)) continue;
+      const long panels = weight_panels(i.dim[3]);
+      const View& w = i.in[1];
+      pack_weight(f_.arrays[w.ref] + w.offset, w.stride[2], w.stride[3], i.dim[2], i.dim[3],
+                  plan_.weights ? share(panels, thread_, team_.size) : Range{0, panels},
+                  own_.packed[n]);
+    }
+  }
+
+  void band() {
+    prepare();
+    for (s0_ = 0; s0_ < f_.T || s0_ == 0; s0_ += plan_.steps) {
+      n_ = smaller(plan_.steps, f_.T - s0_);
+      place();
+      start_carries();
+      meet();
+      for (const Part& p : recipe_.parts) {
+        if (p.kind == kLoopPart)
+          for (long s = 0; s < n_; ++s)
+            each(p.groups, [&](int g) { group(g, s, 1), meet(); });
+        else if (n_)
+          each(p.groups, [&](int g) { group(g, 0, n_), meet(); });
+      }
+      fresh_ = false;
+    }
+    hand_out();
+    meet();
+  }
+
+  // --- where things are ------------------------------------------------------------------
+
+  void place() {
+    for (size_t ref = 0; ref < recipe_.operands.size(); ++ref) {
+      const Operand& o = recipe_.operands[ref];
+      const bool array = ref < static_cast<size_t>(recipe_.arrays());
+      float* const base = array ? f_.arrays[ref] : own_.slot[ref];
+      const long w = o.width, index = o.backwards && f_.T ? f_.T - 1 - s0_ : s0_, back = o.backwards ? -1 : 1;
+      Place& p = place_[ref];
+      switch (o.kind) {
+        case operand::kRow: p = {base + first_row_ * w, w, 0, 0}; break;
+        case operand::kSequence: p = {base + (first_row_ * f_.T + index) * w, f_.T * w, back * w, 0}; break;
+        case operand::kKept: case operand::kStates: p = history_place(base, w, index, back); break;
+        case operand::kStep: p = {base, w, 0, 0}; break;
+        case operand::kChunk: p = {base, w, R_ * w, 0}; break;
+        case operand::kCarry:
+          p = {base, w, R_ * w, R_ * w};
+          if (const int h = room_.history[ref]; h >= 0) p = history_place(f_.arrays[h], w, s0_, 1);
+          break;
+        default: p = {base, 0, 0, 0};
+      }
+    }
+    for (const Part& p : recipe_.parts)
+      each(p.groups, [&](int g) {
+        if (recipe_.groups[g].kind == kPointwiseGroup)
+          each(recipe_.groups[g].instructions, [&](int i) { find(i, p.kind == kChunkPart); });
+      });
+  }
+  Place history_place(float* base, long w, long index, long back) const {
+    return {base + (index * f_.B + first_row_) * w, w, back * f_.B * w, f_.B * w};
+  }
+  float* base_of(const View& v) const {
+    const Place& p = place_[v.ref];
+    return p.base + v.offset + (v.after ? p.after : 0);
+  }
+  bool is_block(const View& v) const { return recipe_.operands[v.ref].kind == operand::kBlock; }
+
+  // In a chunk part, steps are as good as rows: with one row, they take their place.
+  bool turned(bool chunk_part) const { return chunk_part && R_ == 1; }
+
+  // How many floats the rows of an operand are apart.
+  long row_stride(const View& v, bool chunk_part) const {
+    if (v.ref < 0) return 0;
+    const Operand& o = recipe_.operands[v.ref];
+    const long w = o.width, back = o.backwards ? -1 : 1;
+    if (o.kind == operand::kBlock) return w;
+    if (!turned(chunk_part)) return o.kind == operand::kVector ? 0 : o.kind == operand::kSequence ? f_.T * w : w;
+    switch (o.kind) {
+      case operand::kSequence: return back * w;
+      case operand::kKept: case operand::kStates: return back * f_.B * w;
+      case operand::kChunk: return w;
+      case operand::kCarry: return room_.history[v.ref] < 0 ? w : f_.B * w;
+      default: return 0;
+    }
+  }
+
+  // How all instructions walk over rows; by bands, as one of a single row is apart.
+  void prepare() {
+    const int kind = R_ == 1 ? 1 : 2;
+    if (prepared_ == kind) return;
+    prepared_ = kind;
+    for (const Part& p : recipe_.parts)
+      each(p.groups, [&](int g) {
+        if (recipe_.groups[g].kind != kPointwiseGroup) return;
+        each(recipe_.groups[g].instructions, [&](int n) {
+          const Instruction& i = recipe_.instructions[n];
+          const bool chunk = p.kind == kChunkPart;
+          const long row[] = {row_stride(i.out, chunk), row_stride(i.in[0], chunk),
+                              row_stride(i.in[1], chunk), row_stride(i.in[2], chunk)};
+          Ready& ready = ready_[n];
+          ready.apply = sheet_of(i.code);
+          if (ready.apply) ready.axes = elementwise_axes(i, row);
+          else ready.axes = axes_of(i, row, i.code == code::kContract ? 1 : 3);
+          const int last = ready.axes.count - 1;
+          ready.flat = ready.apply && last < 2 && is_plain(ready.axes, last);
+          if (ready.flat) ready.sheet = sheet_of(ready.axes, 1);
+        });
+      });
+  }
+  void find(int n, bool chunk_part) {
+    const Instruction& i = recipe_.instructions[n];
+    const View* const view[] = {&i.out, &i.in[0], &i.in[1], &i.in[2]};
+    Ready& ready = ready_[n];
+    for (int k = 0; k <= kMostReads; ++k) {
+      const View& v = *view[k];
+      ready.base[k] = nullptr, ready.row[k] = ready.step[k] = 0;
+      if (v.ref < 0) continue;
+      if (is_block(v)) {
+        ready.base[k] = own_.blocks + room_.block_at[n].at[k] + v.offset;
+      } else {
+        const Place& p = place_[v.ref];
+        ready.base[k] = base_of(v), ready.step[k] = p.step;
+        ready.row[k] = turned(chunk_part) ? p.step : p.row;
+      }
+    }
+  }
+
+  // --- groups ----------------------------------------------------------------------------
+
+  // A group at `steps` steps from step s of the chunk on.
+  void group(int g, long s, long steps) {
+    const Group& group = recipe_.groups[g];
+    const int first = group.instructions.first;
+    if (group.kind == kProductGroup) return product(first, s, steps);
+    if (group.kind == kSumGroup) return sum(first, steps);
+    const long at_once = room_.block_rows[g];
+    const bool one = R_ == 1 && steps > 1;
+    const long rows = one ? steps : R_, times = one ? 1 : steps;
+    // Blocks of rows, step after step; with steps to share out, those, otherwise rows.
+    const long blocks = up(rows, at_once);
+    if (times > 1) {
+      const Range mine = part(times * blocks);
+      for (long b = mine.from; b < mine.to; ++b) {
+        const long r0 = b % blocks * at_once;
+        pointwise(group, s + b / blocks, r0, smaller(at_once, rows - r0));
+      }
+      return;
+    }
+    const Range mine = part(rows);
+    for (long r0 = mine.from; r0 < mine.to; r0 += at_once)
+      pointwise(group, s, r0, smaller(at_once, mine.to - r0));
+  }
+
+  void pointwise(const Group& group, long s, long r0, long rows) {
+    each(group.instructions, [&](int n) {
+      const Ready& ready = ready_[n];
+      float* at[1 + kMostReads];
+      for (int k = 0; k <= kMostReads; ++k)
+        at[k] = ready.base[k] + s * ready.step[k] + r0 * ready.row[k];
+      const float* const in[] = {at[1], at[2], at[3]};
+      if (ready.flat) {
+        Sheet sheet = ready.sheet;
+        (ready.axes.count > 1 ? sheet.m : sheet.n) *= rows;
+        return ready.apply(sheet, at[0], in);
+      }
+      const Instruction& i = recipe_.instructions[n];
+      if (ready.apply) return elementwise(ready.apply, ready.axes, rows, at[0], in);
+      switch (i.code) {
+        case code::kReduceSum: return reduce<Total>(i, ready.axes, rows, at[0], in);
+        case code::kReduceMax: return reduce<Largest>(i, ready.axes, rows, at[0], in);
+        case code::kReduceMin: return reduce<Smallest>(i, ready.axes, rows, at[0], in);
+        default: contract(i, ready.axes, rows, at[0], in);
+      }
+    });
+  }
+
+  // Rows of an operand from step s of the chunk on; `part` and `column`: its strides there.
+  Lines lines(const View& v, long s, int part, int column) const {
+    if (v.ref < 0) return {nullptr, 0, 0, 0, 0};
+    const Place& p = place_[v.ref];
+    return {base_of(v) + s * p.step, p.row, p.step, v.stride[part], v.stride[column]};
+  }
+
+  void product(int n, long s, long steps) {
+    const Instruction& i = recipe_.instructions[n];
+    const Lines to = lines(i.out, s, 1, 3);
+    const Places out{const_cast<float*>(to.base), to.row, to.step, to.part, 1};
+    Lines init = lines(i.in[2], s, 1, 3);
+    if (i.dim[3] == 1) init.column = 1;
+    multiply_lines(lines(i.in[0], s, 1, 2), init, out, {R_, steps, i.dim[1]}, i.dim[2], i.dim[3],
+                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch);
+  }
+
+  void sum(int n, long steps) {
+    const Instruction& i = recipe_.instructions[n];
+    const int pool = plan_.columns ? 0 : thread_;
+    if (i.code == code::kSumProduct) {
+      const ProductSum& sum = room_.product_sums[n];
+      return sum.add(lines(i.in[0], 0, 1, 2), lines(i.in[1], 0, 1, 3), {R_, steps, i.dim[1]}, pool,
+                     part(sum.panels()), fresh_, own_.scratch);
+    }
+    const RowSum& sum = room_.row_sums[n];
+    const Lines rows = lines(i.in[0], 0, 0, 0);
+    sum.add(rows.base, rows.row, rows.step, R_, steps, pool, part(sum.panels()), fresh_);
+  }
+
+  // --- before the first step and after the last ------------------------------------------
+
+  // A carry's value before the chunk's first step: the start's, or what the last chunk left.
+  void start_carries() const {
+    const Range rows = part(R_);
+    for (const CarryRecord& c : recipe_.carries) {
+      const Place& p = place_[c.slot];
+      if (s0_ && c.states >= 0) continue;  // there it is
+      const float* from = s0_ ? p.base + plan_.steps * p.step : place_[c.start].base;
+      copy_rows(from, p.base, rows, recipe_.operands[c.slot].width);
+    }
+  }
+  void hand_out() const {
+    const Range rows = part(R_);
+    for (const CarryRecord& c : recipe_.carries) {
+      if (c.last < 0) continue;
+      const Place& p = place_[c.slot];
+      copy_rows(p.base + n_ * p.step, place_[c.last].base, rows, recipe_.operands[c.slot].width);
+    }
+  }
+  static void copy_rows(const float* from, float* to, Range rows, long width) {
+    memcpy(to + rows.from * width, from + rows.from * width, (rows.to - rows.from) * width * sizeof(float));
+  }
+
+  void finish_sums() const {
+    barrier(team_, thread_);
+    for (int ref = recipe_.inputs; ref < recipe_.arrays(); ++ref) {
+      if (recipe_.operands[ref].kind != operand::kSum) continue;
+      const Range mine = share(recipe_.operands[ref].width, thread_, team_.size);
+      for (long i = mine.from; i < mine.to; ++i) f_.arrays[ref][i] = 0;
+    }
+    if (f_.B == 0 || f_.T == 0) return;
+    const int pools = plan_.columns ? 1 : team_.size;
+    // Several may add to the same places: one after another.
+    for (size_t n = 0; n < recipe_.instructions.size(); ++n) {
+      const Instruction& i = recipe_.instructions[n];
+      if (i.code != code::kSumProduct && i.code != code::kSumRows) continue;
+      barrier(team_, thread_);
+      float* out = f_.arrays[i.out.ref] + i.out.offset;
+      if (i.code == code::kSumRows) {
+        if (thread_ == 0) room_.row_sums[n].write(out, pools);
+        continue;
+      }
+      const ProductSum& sum = room_.product_sums[n];
+      sum.write(out, pools, share(sum.panels(), thread_, team_.size));
+    }
+  }
+
+  const FusedLoop& f_;
+  const Recipe& recipe_;
+  const FusionRoom& room_;
+  const FusionPlan& plan_;
+  Team& team_;
+  const int thread_;
+  const FusionRoom::Memory& own_;
+  std::vector<Place> place_;  // by operand
+  std::vector<Ready> ready_;  // by instruction, of pointwise groups
+  long first_row_ = 0, R_ = 0, s0_ = 0, n_ = 0;  // this band's rows, this chunk's steps
+  bool fresh_ = false;                           // sums begin
+  int prepared_ = 0;
+};
+
+class Fusion : public Fused {
+ public:
+  Fusion(const FusedLoop& f, int threads) : room_(f, threads) {}
+  size_t layout(char* scratch) override { return room_.layout(scratch); }
+  void run(Team& team, int thread) override {
+    const Flushing flushing;
+    Worker(room_, team, thread).run();
+  }
+
+ private:
+  FusionRoom room_;
+};
+
+std::unique_ptr<Fused> make(const FusedLoop& f, int threads) {
+  return std::unique_ptr<Fused>(new Fusion(f, threads));
+}
+
+}  // namespace
+
+extern const Fusing fusing;
+const Fusing fusing = {make};
+
+}}  // namespace unrolled::UNROLLED_NS
