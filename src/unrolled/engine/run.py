@@ -54,7 +54,7 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     native = []
     for at, (layer, function) in enumerate(zip(layers, functions, strict=True)):
         if isinstance(function, str) or _refuses(function, layer, jobs[at]):
-            results[at] = _scan(layer, jobs[at])
+            results[at] = _by_cell(layer, jobs[at])[0]
         elif any(layer.windows):
             results[at] = _windowed(layer, function, jobs[at])
         else:
@@ -107,7 +107,14 @@ def _along_time(
     return eager.run(lambda arrays: whole(**arrays), varying_alike(arrays))
 
 
-def _scan(layer: Any, job: Job) -> loop.Result:
+def program(layer: Any, job: Job) -> str:
+    """What runs a job that no kernel runs, in a sentence; the job may be abstract."""
+    fuser = _by_cell(layer, job)[1]
+    return f"the scan: {fuser.why}." if fuser.why else fuser.said
+
+
+def _by_cell(layer: Any, job: Job) -> tuple[loop.Result, Fuser]:
+    """By the cell's own step: fused, if it has such a form, or scanned."""
     cell = as_cell(layer.cell)
     arrays, of_arrays = _arrays(job.constants)
     fuser = Fuser(lambda rows: of_arrays.arrays(job.constants_of(rows)))
@@ -136,7 +143,7 @@ def _scan(layer: Any, job: Job) -> loop.Result:
         )
         result = _along_time(layer, job, whole, pure.variables)
     pure.finish(result.variables)
-    return result
+    return result, fuser
 
 
 class _Whole(NamedTuple):

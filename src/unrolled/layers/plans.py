@@ -1,17 +1,21 @@
 """What will run a layer, in a sentence: nothing is built, drawn or assigned for it."""
 
+import copy
+import random
 from typing import Any
 
 import jax
 import keras
 
+from .._borrowed import no_names_taken
 from ..cells import GRUCell, LSTMCell, SimpleRNNCell
-from ..cells.base import constants_of, is_dims
-from ..cells.built import shapes_of
+from ..cells.base import constants_of, is_dims, shapes_of_constants
+from ..cells.built import build_cell, shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
 from ..checks import require
-from ..engine import run
+from ..engine import forms, run
+from ..engine.run import Job
 from ..engine.pure import purify
 from . import checks, levels
 
@@ -52,27 +56,69 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
         learned = layer.learn_initial_state and fused.tf32 is None
         more = "; with resets, the scan, which restarts from what is learned"
         return f"{str(fused).rstrip('.')}{more}." if learned else str(fused)
-    scan = f"the scan: {fused.rstrip('.')}"
-    if type(level.cell) in _CHANGE_NOTHING:
-        return f"{scan}."
-    if not layer.built:
-        # Asking a twin would draw seeds; and only `build` makes what a step changes.
-        return f"{scan}; what each step changes is known once the layer is built."
+    if forms.refused() or type(level.cell) in _CHANGE_NOTHING:
+        return f"the scan: {fused.rstrip('.')}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
     memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)
-    own, other = (
-        changes(layer.cell, layer.step_shape, memory, each)
-        for each in (training, not training)
+    shape = layer.step_shape if input_shape is None else _step_of(layer, input_shape)
+    level = _built(layer, level, shape, memory_shape)
+    if level is None:
+        return "the scan or the native kernel; which is known once the layer is built."
+    own, other = (_said(level, shape, memory, each) for each in (training, not training))
+    if own.rstrip(".").startswith(other.rstrip(".")) or own == other:
+        return own
+    when = "inference" if training else "training"
+    return f"{own.rstrip('.')}; in {when}, {other}"
+
+
+def _said(level: Any, step_shape: Tree, memory: Tree, training: bool) -> str:
+    """What runs a layer's cell, and what each step changes."""
+    view = as_cell(level.cell)
+    x = jax.tree.map(lambda s: _array((None, _STEPS, *s)), step_shape, is_leaf=is_dims)
+    said: list[str] = []
+
+    def trace(x: Tree, memory: Tree) -> None:
+        states = initial_states(view, _ROWS, shapes_of(memory))
+        constants = constants_of(view, _ROWS, training, memory)
+        of_rows = lambda rows: shapes_of_constants(view, rows, training, memory)  # noqa: E731
+        job = Job(x, states, states, None, None, None, constants, of_rows)
+        said.append(run.program(level, job))
+
+    with keras.StatelessScope():
+        jax.eval_shape(trace, x, memory)
+    changed = changes(level.cell, step_shape, memory, training)
+    if changed and said[0].startswith("the scan"):
+        return f"{said[0].rstrip('.')}; each step changes {', '.join(changed)}."
+    return said[0]
+
+
+def _step_of(layer: Any, input_shape: Tree) -> Tree:
+    """The shape of one step of inputs, B apart."""
+    at = layer.time_axis
+    return jax.tree.map(
+        lambda s: (*s[2:],) if at in (0, 1) else s, input_shape, is_leaf=is_dims
     )
-    if own:
-        scan += f"; each step changes {', '.join(own)}"
-    if own != other:
-        scan += f"; in {'inference' if training else 'training'} each step changes "
-        scan += ", ".join(other) or "nothing"
-    return f"{scan}."
 
 
-_ROWS = 2
+def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
+    """The level, or, where it is not built, a twin of it that is."""
+    if layer.built:
+        return level
+    classes = {type(each).__name__: type(each) for each in level.cell._flatten_layers()}
+    drawn = random.getstate()  # of Keras's own seeds
+    with no_names_taken(), keras.saving.custom_object_scope(classes):
+        try:
+            cell = copy.deepcopy(level.cell)
+        except (TypeError, ValueError):  # its class does not say how to make it again
+            return None
+        shape = jax.tree.map(lambda s: (None, *s), step_shape, is_leaf=is_dims)
+        build_cell(cell, shape, memory_shape)
+    random.setstate(drawn)
+    given = {name: getattr(level, name) for name in levels.Level._fields}
+    return levels.Level(**given | {"cell": cell})
+
+
+_ROWS, _STEPS = 2, 3
 
 
 def _array(shape: tuple) -> jax.ShapeDtypeStruct:

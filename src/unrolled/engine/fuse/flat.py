@@ -7,7 +7,9 @@ functions, functions with derivatives of their own, rematerialised ones.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax import numpy as jnp
 
 from ..._borrowed import Literal
 
@@ -22,7 +24,8 @@ class Value:
     __slots__ = ("dtype", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any):
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        extended = jnp.issubdtype(dtype, jax.dtypes.extended)  # random keys
+        self.shape, self.dtype = tuple(shape), dtype if extended else np.dtype(dtype)
 
 
 class Number(NamedTuple):

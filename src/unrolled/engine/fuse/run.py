@@ -8,7 +8,7 @@ import jax
 
 from .. import forms, native
 from .ahead import Ahead, ahead, by_row
-from .call import Fused, made
+from .call import Fused, Made, made
 from .flat import NotFused
 from .gradient import Traced
 from .views import batch_axis
@@ -102,6 +102,7 @@ class Fuser:
 
         key, programs = made(trace)
         present = present._replace(groups=programs.step.groups)
+        self.said = _said(programs)
         if apart is not None:
             rows, length = sequences[0].shape[:2]
             if not isinstance(length, int):
@@ -127,6 +128,13 @@ class Fuser:
         if len(found) != count:
             raise NotFused("constants that depend on the batch size have no fused form")
         return found
+
+
+def _said(programs: Made) -> str:
+    products, pointwise = programs.plain.program.counts
+    kinds = ((products, "product"), (pointwise, "pointwise operation"))
+    counted = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds)
+    return f"the native kernel ({native.variant()}): {counted}, in float32."
 
 
 def _with_rows(aval: Any, given: tuple) -> tuple[int, ...]:
