@@ -184,10 +184,10 @@ class Checker {
     const bool sum = i.code == code::kSumProduct || i.code == code::kSumRows;
     const int belongs = sum ? kSumGroup : i.code == code::kProduct ? kProductGroup : kPointwiseGroup;
     if (group_kind != belongs) return fail("an instruction stands in a group of another kind");
+    if (i.code == code::kProduct) product(i);
     for (int n = 0; n < 3; ++n)
       if (i.in[n].ref >= 0) reads(i, i.in[n], belongs, i.code == code::kProduct && n == 1);
     writes(i, i.out, belongs);
-    if (i.code == code::kProduct) product(i);
     if (i.code == code::kSumProduct && i.dim[0] != 1) fail("a sum of products must have d0 = 1");
   }
 
