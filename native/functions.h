@@ -106,7 +106,8 @@ UNROLLED_INLINE Exponent exponent(vf x) {
 }
 // (exp(r) - 1 - r) / r^2 and exp(r), for |r| <= ln(2)/2.
 UNROLLED_INLINE vf exp_rest(vf r) {
-  return polynomial(r, 0.49999994f, 0.166665211f, 0.0416682735f, 8.36868584e-3f, 1.38201355e-3f);
+  return polynomial(r, 0.49999994f, 0.166665211f, 0.0416682735f, 8.36868584e-3f,
+                    1.38201355e-3f);
 }
 UNROLLED_INLINE vf exp_near(vf r) { return (exp_rest(r) * r + 1.0f) * r + 1.0f; }
 
@@ -144,14 +145,14 @@ UNROLLED_INLINE vf fn_logistic(vf x) {
   const vf t = exp_near(e.r) * two_to(e.sum);
   return quotient(x < 0.0f ? t : all(1.0f), t + 1.0f);
 }
-// Beyond 0.55 as 1 - 2 / (exp(2|x|) + 1), as in simd.h, where the rest to 1 keeps its digits.
+// Beyond 0.55 as 1 - 2 / (exp(2|x|) + 1), so that what is left to 1 keeps its digits.
 UNROLLED_INLINE vf fn_tanh(vf x) {
   const vf a = at_most(magnitude(x), 9.1f), z = a * a;
-  const Exponent e = exponent(a + a);
-  const vf far = 1.0f - quotient(all(2.0f), exp_near(e.r) * two_to(e.sum) + 1.0f);
-  const vf near = polynomial(z, -0.333333164f, 0.133325279f, -0.053844694f, 0.0210355036f,
-                             -6.21748529e-3f) * z * a + a;
-  return with_sign(a < 0.55f ? near : far, x);
+  const vf sum = a * 2.88539008f + kRound, f = a * 2.88539008f - (sum - kRound);
+  const vf d = (exp2_slope(f) * f + 1.0f) * two_to(sum) + 1.0f;
+  const vf p = polynomial(z, -0.333329588f, 0.133209646f, -0.0526853129f, 0.0164606329f);
+  const vf near = p * z * a + a;
+  return with_sign(a < 0.55f ? near : 1.0f - quotient(all(2.0f), d), x);
 }
 
 // --- logarithms

@@ -80,9 +80,9 @@ inline double psi(double x) {
   for (; x < 10.0; x += 1.0) y -= 1.0 / x;
   if (x > 1e30) return y + ::log(x);
   const double z = 1.0 / (x * x);
-  const double series =
-      ((((-691.0 / 32760 * z + 1.0 / 132) * z - 1.0 / 240) * z + 1.0 / 252) * z - 1.0 / 120) * z +
-      1.0 / 12;
+  constexpr double terms[] = {1.0 / 132, -1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12};
+  double series = -691.0 / 32760;
+  for (const double term : terms) series = series * z + term;
   return y + ::log(x) - 0.5 / x - z * series;
 }
 
