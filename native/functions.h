@@ -16,7 +16,8 @@ constexpr float kSmallest = 1.17549435e-38f;  // of the normal numbers
 
 UNROLLED_INLINE vf fn_abs(vf x) { return magnitude(x); }
 UNROLLED_INLINE vf fn_sign(vf x) {
-  return magnitude(x) > 0.0f ? with_sign(all(1.0f), x) : x;  // zeros and NaN stay
+  const vi bits = reinterpret_cast<vi>(magnitude(x));
+  return (bits > 0) & (bits <= 0x7f800000) ? with_sign(all(1.0f), x) : x;
 }
 UNROLLED_INLINE vf fn_is_finite(vf x) {
   return reinterpret_cast<vi>(magnitude(x)) < 0x7f800000 ? all(1.0f) : all(0.0f);
@@ -139,11 +140,19 @@ UNROLLED_INLINE vf fn_expm1(vf x) {
   return magnitude(x) < 1e-9f ? x : y;
 }
 
-// With t = exp(-|x|), 1 / (1 + t) or t / (1 + t): nothing overflows.
+// With t = exp(-|x|), 1 / (1 + t) or t / (1 + t): nothing overflows. The rounding of 1 + t
+// is made good, or it would count as much as that of t.
 UNROLLED_INLINE vf fn_logistic(vf x) {
   const Exponent e = exponent(-at_most(magnitude(x), 88.0f));  // there two_to gives 0
   const vf t = exp_near(e.r) * two_to(e.sum);
-  return quotient(x < 0.0f ? t : all(1.0f), t + 1.0f);
+  const vf above = x < 0.0f ? t : all(1.0f), below = t + 1.0f;
+#if defined(__AVX512F__)
+  const vf y = _mm512_rcp14_ps(below), q = above * y;
+  return q + y * ((above - q) - q * t);
+#else
+  const vf q = above / below;
+  return q + ((above - q) - q * t);
+#endif
 }
 // Beyond 0.55 as 1 - 2 / (exp(2|x|) + 1), so that what is left to 1 keeps its digits.
 UNROLLED_INLINE vf fn_tanh(vf x) {
@@ -183,8 +192,9 @@ UNROLLED_INLINE vf fn_log1p(vf x) {
 // --- error functions
 
 UNROLLED_INLINE vf erf_near(vf x) {  // |x| <= 1
-  return polynomial(x * x, 0.128379166f, -0.37612626f, 0.112835787f, -0.0268533472f,
-                    5.1871622e-3f, -7.9978531e-4f, 7.80690316e-5f) * x + x;
+  const vf p = polynomial(x * x, 0.128379166f, -0.37612626f, 0.112835787f, -0.0268533472f,
+                          5.1871622e-3f, -7.9978531e-4f, 7.80690316e-5f);
+  return magnitude(x) < 1e-30f ? x * 1.12837917f : p * x + x;  // 0.128 x would be flushed
 }
 UNROLLED_INLINE vf fn_erf(vf x) {
   const vf a = at_most(magnitude(x), 4.0f);
