@@ -9,6 +9,8 @@
 
 namespace unrolled { namespace UNROLLED_NS { namespace {
 
+typedef uint32_t vu __attribute__((vector_size(4 * W)));  // bits that may overflow
+
 constexpr float kInfinity = __builtin_inff(), kNan = __builtin_nanf("");
 constexpr float kSmallest = 1.17549435e-38f;  // of the normal numbers
 
@@ -168,8 +170,9 @@ UNROLLED_INLINE vf fn_tanh(vf x) {
 
 // log(x) + more + log(2) * k0, for a normal number x > 0 and a small `more`.
 UNROLLED_INLINE vf log_sum(vf x, vf more, vf k0) {
-  const vi k = (reinterpret_cast<vi>(x) - 0x3f2aaaab) >> 23;  // x / 2^k is in [2/3, 4/3)
-  const vf f = reinterpret_cast<vf>(reinterpret_cast<vi>(x) - (k << 23)) - 1.0f, f2 = f * f;
+  const vu bits = reinterpret_cast<vu>(x);
+  const vi k = reinterpret_cast<vi>(bits - 0x3f2aaaab) >> 23;  // x / 2^k is in [2/3, 4/3)
+  const vf f = reinterpret_cast<vf>(bits - (reinterpret_cast<vu>(k) << 23)) - 1.0f, f2 = f * f;
   const vf n = __builtin_convertvector(k, vf) + k0;
   const vf p = polynomial(f, 0.333332151f, -0.249998048f, 0.200104445f, -0.16680181f,
                           0.140053406f, -0.12188343f, 0.139867067f, -0.12874496f);
@@ -234,16 +237,16 @@ UNROLLED_INLINE Angle angle(vf x) {
   }
   return {narrow(r), narrow(n) + kRound};
 }
-UNROLLED_INLINE vf sine(vf x, int quarters) {
+UNROLLED_INLINE vf sine(vf x, unsigned quarters) {
   const Angle a = angle(x);
   const vf r = a.r, z = r * r;
   vf s = polynomial(z, -0.166666552f, 8.3321901e-3f, -1.95184082e-4f) * z * r + r;
   s = with_sign(magnitude(s), r);  // -0
   const vf c = polynomial(z, 0.0416666456f, -1.38873095e-3f, 2.44323364e-5f) * z * z +
                (1.0f - 0.5f * z);
-  const vi q = reinterpret_cast<vi>(a.sum) + quarters;
+  const vu q = reinterpret_cast<vu>(a.sum) + quarters;
   const vf y = (q & 1) != 0 ? c : s;
-  return reinterpret_cast<vf>(reinterpret_cast<vi>(y) ^ ((q & 2) << 30));
+  return reinterpret_cast<vf>(reinterpret_cast<vu>(y) ^ ((q & 2) << 30));
 }
 // Beyond 10^6 by the C library, which has pi to as many digits as that takes.
 UNROLLED_INLINE bool is_far(vf x) {
