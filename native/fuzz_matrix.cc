@@ -49,7 +49,7 @@ class Fuzzer {
       pack_weight(&weight.numbers[weight.first], weight.stride[0], weight.stride[1], K, N, some, packed);
       const Lines start = kind ? lines(begin) : Lines{};
       multiply_lines(lines(left), start, {&out.numbers[out.first], out.stride[0], out.stride[1], out.stride[2], 1},
-                     e, K, N, packed, some, scratch);
+                     e, K, N, packed, some, scratch, some.from == 0);
     }
     free(packed), free(scratch);
     return equal("product", out.numbers, before, wanted, scale, K, K, N, e);

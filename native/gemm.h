@@ -243,8 +243,8 @@ UNROLLED_INLINE void tile_of(int rows, const float* a, long chunk_stride, const 
 template <class F>
 UNROLLED_INLINE void tiled(long rows, int most, const F& f) {
   const long n = up(rows, most);
-  for (long i = 0; i < n; ++i) {
-    const long r0 = rows * i / n, r1 = rows * (i + 1) / n;
+  for (long i = 1, r0 = 0, r1; i <= n; ++i, r0 = r1) {
+    r1 = i == n ? rows : rows * i / n;  // a short product feels a division
     f(r0, static_cast<int>(r1 - r0));
   }
 }

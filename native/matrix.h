@@ -23,6 +23,7 @@ struct Extent {
 // Goes through the rows of a product.
 class Walk {
  public:
+  explicit Walk(const Extent& extent) : e(extent), f(0), r(0), s(0) {}
   Walk(const Extent& extent, long m) : e(extent), f(m % e.F), r(m / e.F % e.R), s(m / e.F / e.R) {}
   template <class T>
   UNROLLED_INLINE T* in(const LinesOf<T>& lines) const {
@@ -49,60 +50,76 @@ UNROLLED_INLINE bool evenly(const LinesOf<T>& lines, const Extent& e, long* stri
          (!rows || e.n == 1 || lines.step == e.F * e.R * *stride);
 }
 
+// n floats, `stride` apart, and zeros up to whole vectors.
+UNROLLED_INLINE void copy(const float* from, long stride, long n, float* to) {
+  if (stride == 1) {
+    long i = 0;
+    for (; i + W <= n; i += W) store(to + i, load(from + i));
+    if (i < n) store(to + i, load_part(from + i, n - i));
+  } else {
+    for (long i = 0; i < n; ++i) to[i] = from[i * stride];
+    for (long i = n; i % W; ++i) to[i] = 0;
+  }
+}
+
 // Columns [columns.from, columns.to) of all rows as a left operand; from is a multiple of W.
 // What lies beyond the last, up to a whole vector, is zero.
 inline void pack_lines(const Lines& lines, const Extent& e, Range columns, float* to) {
   const long M = e.rows();
-  Walk walk(e, 0);
-  for (long m = 0; m < M; ++m, walk.next()) {
-    const float* from = walk.in(lines);
-    float* row = to + m * kStride;
-    for (long u = columns.from; u < columns.to; u += W) {
-      const long n = smaller(W, columns.to - u);
-      float* at = Float::place(row, M * kStride, u);
-      if (lines.column == 1) {
-        store(at, load_part(from + u, n));
-      } else {
-        store(at, vf{});
-        for (long l = 0; l < n; ++l) at[l] = from[(u + l) * lines.column];
-      }
-    }
+  for (long from = columns.from, end; from < columns.to; from = end) {
+    end = smaller(columns.to, (from / kChunk + 1) * kChunk);
+    float* at = Float::place(to, M * kStride, from);
+    Walk walk(e);
+    for (long m = 0; m < M; ++m, walk.next())
+      copy(walk.in(lines) + from * lines.column, lines.column, end - from, at + m * kStride);
   }
 }
 
 // --- products: panels of up to four vectors of columns, as even as can be ------------------
 
 constexpr int kMostVectors = 4;
-UNROLLED_INLINE long weight_panels(long N) { return up(up(N, W), kMostVectors); }
-UNROLLED_INLINE Range panel_vectors(long N, long panel) { return share(up(N, W), panel, weight_panels(N)); }
-// Floats of a packed weight (K, N).
-UNROLLED_INLINE long weight_size(long K, long N) { return K * up(N, W) * W; }
+struct Panels {
+  long count, each, wider;  // vectors in each, and so many panels have one more
+  UNROLLED_INLINE explicit Panels(long N) {
+    const long vectors = up(N, W);
+    count = up(vectors, kMostVectors), each = vectors / count, wider = vectors % count;
+  }
+  UNROLLED_INLINE long from(long p) const { return p * each + smaller(p, wider); }
+  UNROLLED_INLINE long vectors(long p) const { return each + (p < wider); }
+};
+// A weight of few columns would fill but a few lanes of its panel: there, each column is
+// multiplied along the summed axis, and the lanes are added up.
+UNROLLED_INLINE bool is_narrow(long K, long N) { return N < W && N * (up(K, W) + 8) < K; }
 
-// Element (k, n) is w[k*sk + n*sn] -> [panel][K][vectors][W], for some panels. Columns beyond
-// N are zero.
+UNROLLED_INLINE long weight_panels(long N) { return up(up(N, W), kMostVectors); }
+// Floats of a packed weight (K, N).
+UNROLLED_INLINE long weight_size(long K, long N) {
+  return is_narrow(K, N) ? N * up(K, W) * W : K * up(N, W) * W;
+}
+
+// Element (k, n) is w[k*sk + n*sn] -> [panel][K][vectors][W], for some panels; a narrow one
+// [N][vectors of K][W]. What lies beyond the last is zero.
 inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range panels, float* out) {
+  if (is_narrow(K, N)) {
+    for (long n = 0; n < N && panels.from < panels.to; ++n) copy(w + n * sn, sk, K, out + n * up(K, W) * W);
+    return;
+  }
   alignas(64) float turned[W * W];
+  const Panels all(N);
   for (long p = panels.from; p < panels.to; ++p) {
-    const Range vectors = panel_vectors(N, p);
-    const long width = (vectors.to - vectors.from) * W;
-    for (long v = vectors.from; v < vectors.to; ++v) {
-      const long columns = smaller(W, N - v * W);
-      const float* from = w + v * W * sn;
-      float* to = out + vectors.from * K * W + (v - vectors.from) * W;
-      if (sn == 1) {
-        for (long k = 0; k < K; ++k) store(to + k * width, load_part(from + k * sk, columns));
-      } else if (sk == 1) {
+    const long width = all.vectors(p) * W;
+    for (long v = 0; v < all.vectors(p); ++v) {
+      const long column = (all.from(p) + v) * W, columns = smaller(W, N - column);
+      const float* from = w + column * sn;
+      float* to = out + all.from(p) * K * W + v * W;
+      if (sn != 1 && sk == 1) {
         for (long k0 = 0; k0 < K; k0 += W) {
           const long deep = smaller(W, K - k0);
           transpose(from + k0, sn, columns, deep, turned);
           for (long k = 0; k < deep; ++k) store(to + (k0 + k) * width, load(turned + k * W));
         }
       } else {
-        for (long k = 0; k < K; ++k) {
-          float* row = to + k * width;
-          store(row, vf{});
-          for (long l = 0; l < columns; ++l) row[l] = from[k * sk + l * sn];
-        }
+        for (long k = 0; k < K; ++k) copy(from + k * sk, sn, columns, to + k * width);
       }
     }
   }
@@ -152,20 +169,59 @@ void multiply_panel(const float* left, const Lines& init, const Places& out, con
   }
 }
 
+UNROLLED_INLINE float over_lanes(vf v) {
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2) {
+    vi other;
+#pragma GCC unroll 16
+    for (int l = 0; l < W; ++l) other[l] = l ^ half;
+    v += shuffle(v, v, other);
+  }
+  return v[0];
+}
+
+// A product with a narrow weight, row by row.
+inline void multiply_narrow(const Lines& left, const Lines& init, const Places& out, const Extent& e,
+                            long K, long N, const float* w, float* scratch) {
+  constexpr int kSums = 4;
+  const long M = e.rows();
+  Walk walk(e);
+  for (long m = 0; m < M; ++m, walk.next()) {
+    const float* row = walk.in(left);
+    if (left.column != 1) copy(row, left.column, K, scratch), row = scratch;
+    float* to = walk.in(out);
+    for (long n = 0; n < N; ++n) {
+      const float* column = w + n * up(K, W) * W;
+      vf sum[kSums] = {};
+      long k = 0;
+      for (; k + kSums * W <= K; k += kSums * W)
+#pragma GCC unroll 4
+        for (int i = 0; i < kSums; ++i) sum[i] += load(row + k + i * W) * load(column + k + i * W);
+      for (; k < K; k += W) sum[0] += load_part(row + k, K - k) * load(column + k);
+      const float start = init.base ? walk.in(init)[n * init.column] : 0.0f;
+      to[n] = start + over_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+  }
+}
+
 // out = init + left (rows, K) times a packed weight (K, N), for some panels. init.base null:
 // zeros. init.column: 1, or 0: one number for all columns. out.column is 1; init may be out.
+// backwards: from the last panel to the first. A loop that goes to and fro finds in the cache
+// what it has read last.
 inline void multiply_lines(const Lines& left, const Lines& init, const Places& out, const Extent& e,
-                           long K, long N, const float* packed, Range panels, float* scratch) {
+                           long K, long N, const float* packed, Range panels, float* scratch,
+                           bool backwards = false) {
   if (e.rows() == 0 || panels.from == panels.to) return;
+  if (is_narrow(K, N)) return multiply_narrow(left, init, out, e, K, N, packed, scratch);
   pack_lines(left, e, {0, K}, scratch);
-  for (long p = panels.from; p < panels.to; ++p) {
-    const Range vectors = panel_vectors(N, p);
-    const long column = vectors.from * W;
+  const Panels all(N);
+  for (long i = panels.from; i < panels.to; ++i) {
+    const long p = backwards ? panels.from + panels.to - 1 - i : i, column = all.from(p) * W;
     const auto run = [&](auto NV) {
       multiply_panel<NV()>(scratch, init, out, e, K, packed + column * K, column,
                            smaller(NV() * W, N - column));
     };
-    switch (vectors.to - vectors.from) {
+    switch (all.vectors(p)) {
       case 1: run(std::integral_constant<int, 1>()); break;
       case 2: run(std::integral_constant<int, 2>()); break;
       case 3: run(std::integral_constant<int, 3>()); break;
