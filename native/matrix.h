@@ -128,9 +128,9 @@ inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range 
 // Floats of scratch for a product of `rows` rows.
 UNROLLED_INLINE long left_size(long rows, long K) { return rows_size<Float>(rows, K); }
 
-// One panel of NV vectors, from `column` on: a whole product's packed left operand times w.
+// One panel of NV vectors, from `column` on: a left operand in gemm.h's layout times w.
 template <int NV>
-void multiply_panel(const float* left, const Lines& init, const Places& out, const Extent& e,
+void multiply_panel(const float* left, long chunk_stride, const Lines& init, const Places& out, const Extent& e,
                     long K, const float* w, long column, long columns) {
   const long M = e.rows();
   long from_stride = 0, to_stride;
@@ -148,7 +148,7 @@ void multiply_panel(const float* left, const Lines& init, const Places& out, con
       const float* panel = w + k * NV * W;
       if (direct) {
         const float* start = from.base ? from.base + m * from_stride : kZeros;
-        return tile_of<Float, NV>(count, a, M * kStride, panel, k, end, start, from_stride,
+        return tile_of<Float, NV>(count, a, chunk_stride, panel, k, end, start, from_stride,
                                   to.base + m * to_stride, to_stride);
       }
       alignas(64) float part[max_rows<Float, NV>() * NV * W];
@@ -159,7 +159,7 @@ void multiply_panel(const float* left, const Lines& init, const Places& out, con
           store(part + (r * NV + v) * W,
                 from.column ? load_part(row + v * W, columns - v * W) : all(*row));
       }
-      tile_of<Float, NV>(count, a, M * kStride, panel, k, end, from.base ? part : kZeros,
+      tile_of<Float, NV>(count, a, chunk_stride, panel, k, end, from.base ? part : kZeros,
                          from.base ? NV * W : 0, part);
       walk = Walk(e, m);
       for (int r = 0; r < count; ++r, walk.next())
@@ -169,15 +169,14 @@ void multiply_panel(const float* left, const Lines& init, const Places& out, con
   }
 }
 
+template <int kHalf = W / 2>
 UNROLLED_INLINE float over_lanes(vf v) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) {
-    vi other;
+  vi other;
 #pragma GCC unroll 16
-    for (int l = 0; l < W; ++l) other[l] = l ^ half;
-    v += shuffle(v, v, other);
-  }
-  return v[0];
+  for (int l = 0; l < W; ++l) other[l] = l ^ kHalf;
+  v += shuffle(v, v, other);
+  if constexpr (kHalf > 1) return over_lanes<kHalf / 2>(v);
+  else return v[0];
 }
 
 // A product with a narrow weight, row by row.
@@ -213,12 +212,15 @@ inline void multiply_lines(const Lines& left, const Lines& init, const Places& o
                            bool backwards = false) {
   if (e.rows() == 0 || panels.from == panels.to) return;
   if (is_narrow(K, N)) return multiply_narrow(left, init, out, e, K, N, packed, scratch);
-  pack_lines(left, e, {0, K}, scratch);
+  const bool as_is = e.rows() == 1 && left.column == 1;  // a row needs no stride
+  if (!as_is) pack_lines(left, e, {0, K}, scratch);
+  const float* rows = as_is ? left.base : scratch;
+  const long chunk_stride = as_is ? kChunk : e.rows() * kStride;
   const Panels all(N);
   for (long i = panels.from; i < panels.to; ++i) {
     const long p = backwards ? panels.from + panels.to - 1 - i : i, column = all.from(p) * W;
     const auto run = [&](auto NV) {
-      multiply_panel<NV()>(scratch, init, out, e, K, packed + column * K, column,
+      multiply_panel<NV()>(rows, chunk_stride, init, out, e, K, packed + column * K, column,
                            smaller(NV() * W, N - column));
     };
     switch (all.vectors(p)) {
