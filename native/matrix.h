@@ -51,7 +51,7 @@ UNROLLED_INLINE bool evenly(const LinesOf<T>& lines, const Extent& e, long* stri
 }
 
 // n floats, `stride` apart, and zeros up to whole vectors.
-UNROLLED_INLINE void copy(const float* from, long stride, long n, float* to) {
+UNROLLED_INLINE void copy_line(const float* from, long stride, long n, float* to) {
   if (stride == 1) {
     long i = 0;
     for (; i + W <= n; i += W) store(to + i, load(from + i));
@@ -71,7 +71,7 @@ inline void pack_lines(const Lines& lines, const Extent& e, Range columns, float
     float* at = Float::place(to, M * kStride, from);
     Walk walk(e);
     for (long m = 0; m < M; ++m, walk.next())
-      copy(walk.in(lines) + from * lines.column, lines.column, end - from, at + m * kStride);
+      copy_line(walk.in(lines) + from * lines.column, lines.column, end - from, at + m * kStride);
   }
 }
 
@@ -101,7 +101,7 @@ UNROLLED_INLINE long weight_size(long K, long N) {
 // [N][vectors of K][W]. What lies beyond the last is zero.
 inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range panels, float* out) {
   if (is_narrow(K, N)) {
-    for (long n = 0; n < N && panels.from < panels.to; ++n) copy(w + n * sn, sk, K, out + n * up(K, W) * W);
+    for (long n = 0; n < N && panels.from < panels.to; ++n) copy_line(w + n * sn, sk, K, out + n * up(K, W) * W);
     return;
   }
   alignas(64) float turned[W * W];
@@ -119,7 +119,7 @@ inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range 
           for (long k = 0; k < deep; ++k) store(to + (k0 + k) * width, load(turned + k * W));
         }
       } else {
-        for (long k = 0; k < K; ++k) copy(from + k * sk, sn, columns, to + k * width);
+        for (long k = 0; k < K; ++k) copy_line(from + k * sk, sn, columns, to + k * width);
       }
     }
   }
@@ -187,7 +187,7 @@ inline void multiply_narrow(const Lines& left, const Lines& init, const Places& 
   Walk walk(e);
   for (long m = 0; m < M; ++m, walk.next()) {
     const float* row = walk.in(left);
-    if (left.column != 1) copy(row, left.column, K, scratch), row = scratch;
+    if (left.column != 1) copy_line(row, left.column, K, scratch), row = scratch;
     float* to = walk.in(out);
     for (long n = 0; n < N; ++n) {
       const float* column = w + n * up(K, W) * W;
