@@ -101,7 +101,8 @@ UNROLLED_INLINE long weight_size(long K, long N) {
 // [N][vectors of K][W]. What lies beyond the last is zero.
 inline void pack_weight(const float* w, long sk, long sn, long K, long N, Range panels, float* out) {
   if (is_narrow(K, N)) {
-    for (long n = 0; n < N && panels.from < panels.to; ++n) copy_line(w + n * sn, sk, K, out + n * up(K, W) * W);
+    if (panels.from == panels.to) return;
+    for (long n = 0; n < N; ++n) copy_line(w + n * sn, sk, K, out + n * up(K, W) * W);
     return;
   }
   alignas(64) float turned[W * W];
