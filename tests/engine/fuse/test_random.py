@@ -1,0 +1,157 @@
+"""Cells drawn at random: each fused, and held to float64 with every gradient."""
+
+import collections
+import os
+
+from unrolled.engine import loop
+from unrolled.engine.fuse import call, run
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from . import interpreter
+from .drawn import LABELS, Drawn
+from .evaluate import Reference
+
+pytestmark = pytest.mark.keras_ranks  # as users write: (B, U) and (U,)
+MANY = int(os.environ.get("UNROLLED_RANDOM_CELLS", "2000"))
+CLOSE = 2e-5  # of the largest number
+
+
+def expected(cell):
+    """Outputs, last states, gradients of x, states, weights, rows; and of probes."""
+
+    def step(x, states, moved):
+        return cell.step(x, states, *moved[:2], cell.mask, moved[2])
+
+    moved = (cell.weights, cell.rows, cell.probes)
+    law = Reference(step, cell.x, cell.states, moved)
+    y, last, (dx, dstates, dmoved) = law.run(cell.dy, cell.dlast, cell.reverse)
+    return (y, last, dx, dstates, *dmoved[:2]), dmoved[2]
+
+
+class Interpreted:
+    """In place of the foreign call: the interpreter, in float64."""
+
+    def __init__(self, code, steps, axes, shapes):
+        del axes
+        self.code, self.steps, self.shapes = np.array(code, np.int64), steps, shapes
+
+    def __call__(self, *arrays):
+        given = [np.asarray(a) for a in arrays]
+        found = interpreter.run(self.code, given, self.steps)
+        rows = given[0].shape[0]
+        return [
+            np.asarray(a, "float32").reshape(_with_rows(shape, axis, rows))
+            for a, (shape, axis) in zip(found, self.shapes, strict=True)
+        ]
+
+
+def _with_rows(shape, axis, rows):
+    return shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :])
+
+
+def fused(cell, monkeypatch):
+    """The same by the fused loop, whose parts are called without compiling."""
+    found = []
+
+    def take(self, args):
+        found.append((self, args))
+        shapes = jax.eval_shape(self.plain, *args)
+        return tuple(jnp.zeros(s.shape, s.dtype) for s in shapes)
+
+    monkeypatch.setattr(call.Fused, "__call__", take)
+    monkeypatch.setattr(run, "refused", lambda: "")
+    as_jax = lambda tree: jax.tree.map(jnp.asarray, tree)  # noqa: E731
+    weights, rows, mask = (as_jax(a) for a in (cell.weights, cell.rows, cell.mask))
+    x, states = as_jax(cell.x), as_jax(cell.states)
+
+    def step(still, carry, at):
+        (rows, mask), *_ = still.constants
+        y, after = cell.step(at, carry.states, weights, rows, mask)
+        return carry._replace(states=after), y
+
+    def constants_of(rows_):
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((rows_, *a.shape[1:]), a.dtype),
+            ((rows, mask),),
+        )
+
+    fuser = run.Fuser(constants_of)
+    still = loop.Still(None, None, ((rows, mask),))
+    fuser(step, still, loop.Carry(states, None, ()), x, cell.reverse)
+    assert not fuser.why, f"{fuser.why}\n{cell}"
+    ((function, args),) = found
+    results, saved = function.forward(tuple(args), save=True)
+    *last, y = results
+    floats = [jnp.issubdtype(a.dtype, jnp.floating) for a in args]
+    cotangents = (*as_jax(cell.dlast), jnp.asarray(_turned(cell, cell.dy)))
+    gradients = function.backward(floats, tuple(args), saved, cotangents)
+    plain, _ = function.forward(tuple(args), save=False)
+    for one, other in zip(plain, results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    by_id = dict(zip(map(id, args), gradients, strict=True))
+
+    def gradient(array):
+        own = by_id.get(id(array))
+        return np.zeros(array.shape) if own is None else own
+
+    given = (x, states, weights, rows)
+    return (_turned(cell, y), last, *jax.tree.map(gradient, given))
+
+
+def _turned(cell, y):
+    """Steps in the order of processing, or from that."""
+    return y[:, ::-1] if cell.reverse else y
+
+
+def compare(cell, monkeypatch):
+    """Hold a cell to the reference; which labels it has, and how strong each pulls."""
+    law, probes = expected(cell)
+    ours = fused(cell, monkeypatch)
+    names = ("y", "last", "dx", "dstates", "dweights", "drows")
+    for name, one, other in zip(names, ours, law, strict=True):
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+        for n, (a, b) in enumerate(pairs):
+            assert np.shape(a) == np.shape(b), f"{name} {n}\n{cell}"
+            scale = max(1.0, float(np.abs(b).max(initial=0)))
+            far = float(np.abs(a - b).max(initial=0)) / scale
+            assert far < CLOSE, f"{name} {n} is off by {far}\n{cell}"
+    return {at: np.any(probes[at] != 0) for at in probes}
+
+
+def counted(cells, monkeypatch):
+    """Of each label how often it was drawn, and with a gradient."""
+    drawn, pulling = collections.Counter(), collections.Counter()
+    for cell in cells:
+        pulls = compare(cell, monkeypatch)
+        mine = collections.defaultdict(bool)
+        for at, pulled in pulls.items():
+            mine[cell.nodes[at].label] |= bool(pulled)
+        drawn.update(mine.keys())
+        pulling.update(label for label, pulled in mine.items() if pulled)
+    return drawn, pulling
+
+
+@pytest.fixture
+def by_interpreter(monkeypatch):
+    """Programs are run by the interpreter."""
+    monkeypatch.setattr(call, "_call", Interpreted)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_drawn_cells(part, by_interpreter):
+    drawn, _ = counted(map(Drawn, range(8 * part, 8 * part + 8)), by_interpreter)
+    assert drawn
+
+
+@pytest.mark.parity
+def test_many_drawn_cells(by_interpreter):
+    """Prints what was drawn, and how often a gradient arrived there."""
+    drawn, pulling = counted(map(Drawn, range(MANY)), by_interpreter)
+    for label in LABELS:
+        print(f"{label:40} {drawn[label]:5} {pulling[label]:5}")
+    assert min(pulling[label] for label in LABELS) >= MANY // 40
