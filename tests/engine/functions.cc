@@ -1,4 +1,4 @@
-// The functions of native/functions.h over arrays, for test_functions.py: as the processor
+// The functions of native/functions.h over arrays, for test_native_functions.py: as the processor
 // is, or while what is subnormal reads and comes out as zero, as in XLA's threads.
 #include "functions.h"
 
