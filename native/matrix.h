@@ -267,7 +267,7 @@ class ProductSum {
     sums.add(a, b, M, pool, some, fresh);
   }
 
-  // Adds the sums of all pools to `out`.
+  // Adds the sums of all pools to `out`. Threads may share the panels out unless a stride is 0.
   void write(float* out, int pools, Range some) const {
     for (long u = some.from * 2 * W; u < smaller(width, some.to * 2 * W); u += W) {
       const long at = u / (2 * W) * height * 2 * W + u % (2 * W), n = smaller(W, width - u);
