@@ -36,7 +36,9 @@ def ordered(instructions: list[Instruction]) -> list[Part]:
     ]
     parts = _sunk(_in_turns(circles, feeds), before, instructions)
     return [
-        Part(loop, _groups([instructions[i] for i in own])) for loop, own in parts if own
+        Part(loop, _groups([instructions[i] for i in own], loop))
+        for loop, own in parts
+        if own
     ]
 
 
@@ -172,16 +174,20 @@ def _sunk(
     ]
 
 
-def _groups(own: list[Instruction]) -> list[Group]:
+def _groups(own: list[Instruction], loop: bool) -> list[Group]:
     """In turns all pointwise instructions that are ready, then all products that are."""
     before = _sources(own)
+    # Outside of a loop, what was carried is there once another group has written it.
+    earlier = [set() for _ in own] if loop else _feeds(own, before)
     done: set[int] = set()
     groups: list[Group] = []
     while len(done) < len(own):
         together: list[int] = []
         # In the order they came, which is one in which they can run.
         for i in range(len(own)):
-            if i not in done and own[i].code < codes.PRODUCT and before[i] <= done:
+            waits = earlier[i] - before[i]
+            ready = before[i] <= done and waits <= done.difference(together)
+            if i not in done and own[i].code < codes.PRODUCT and ready:
                 together.append(i)
                 done.add(i)
         if together:
@@ -189,7 +195,9 @@ def _groups(own: list[Instruction]) -> list[Group]:
         ready = [
             i
             for i in range(len(own))
-            if i not in done and own[i].code >= codes.PRODUCT and before[i] <= done
+            if i not in done
+            and own[i].code >= codes.PRODUCT
+            and before[i] | earlier[i] <= done
         ]
         for i in ready:
             kind = PRODUCT_GROUP if own[i].code == codes.PRODUCT else SUM_GROUP
