@@ -140,6 +140,22 @@ OTHERS = {
 _PLAIN = frozenset(NUMPY) - frozenset(OTHERS)
 
 
+def apply(equation, inputs):
+    """The results of one equation."""
+    name, params = equation.primitive.name, equation.params
+    inputs = [wide(a) for a in inputs]
+    if name in _INNER:
+        inner = params[_INNER[name]]
+        consts = [wide(c) for c in getattr(inner, "consts", ())]
+        return evaluate(getattr(inner, "jaxpr", inner), consts, inputs)
+    if name in OTHERS:
+        found = OTHERS[name](*inputs, **params)
+    else:
+        assert name in _PLAIN, f"{name} is not known here"
+        found = NUMPY[name](*inputs)
+    return found if equation.primitive.multiple_results else [found]
+
+
 def evaluate(jaxpr, constants, given):
     """The results of a jaxpr, in NumPy."""
     variables = (*jaxpr.constvars, *jaxpr.invars)
@@ -149,18 +165,8 @@ def evaluate(jaxpr, constants, given):
         return known[atom] if not hasattr(atom, "val") else wide(atom.val)
 
     for each in jaxpr.eqns:
-        name, inputs = each.primitive.name, [value(v) for v in each.invars]
-        if name in _INNER:
-            inner = each.params[_INNER[name]]
-            consts = [wide(c) for c in getattr(inner, "consts", ())]
-            found = evaluate(getattr(inner, "jaxpr", inner), consts, inputs)
-        elif name in OTHERS:
-            found = OTHERS[name](*inputs, **each.params)
-        else:
-            assert name in _PLAIN, f"{name} is not known here"
-            found = NUMPY[name](*inputs)
-        many = each.primitive.multiple_results
-        known |= zip(each.outvars, found if many else [found], strict=True)
+        found = apply(each, [value(v) for v in each.invars])
+        known |= zip(each.outvars, found, strict=True)
     return [np.asarray(value(v)) for v in jaxpr.outvars]
 
 

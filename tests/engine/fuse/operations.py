@@ -1,7 +1,8 @@
 """What a drawn cell may do with numbers, by name.
 
 Each keeps what is about 3 at most about 3 at most, and stays where its derivative is
-finite. Where a name says what is compared or chosen, `x` and `y` have gradients.
+finite. Where a name says what is compared or chosen, `x` and `y` have gradients. What
+jumps does so nowhere near 0, 1 and other numbers that rounding makes of some results.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def _log_add(x, y):
 
 @jax.custom_vjp
 def _spike(x):
-    return (x > 0.5).astype(x.dtype)
+    return (x > 0.43).astype(x.dtype)
 
 
 _spike.defvjp(lambda x: (_spike(x), x), lambda x, ct: (ct / (1 + jnp.abs(x)) ** 2,))
@@ -112,28 +113,28 @@ BINARY = {
     "max": jnp.maximum,
     "min": jnp.minimum,
     "pow": lambda x, y: (x * x / 3 + 0.5) ** (y / 3),
-    "rem": lambda x, y: jnp.fmod(x, 1.4) + 0.1 * y,
-    "remainder": lambda x, y: jnp.remainder(x, jnp.abs(y) + 1),
+    "rem": lambda x, y: jnp.fmod(x + 0.11, 1.43) + 0.1 * y,
+    "remainder": lambda x, y: jnp.remainder(x + 0.11, jnp.abs(y) + 1.37),
     "atan2": lambda x, y: jnp.arctan2(x, y * y + 0.5),
     "lt": lambda x, y: jnp.where(x < y, x, 0.5 * y),
     "le": lambda x, y: jnp.where(x <= y, x, 0.5 * y),
     "gt": lambda x, y: jnp.where(x > y, jnp.sin(x), y),
     "ge": lambda x, y: jnp.where(x >= y, x, -y),
-    "and": lambda x, y: jnp.where((x > -1) & (y > -1), x, 0.5 * y),
-    "or": lambda x, y: jnp.where((x > 1) | (y > 1), x, 0.5 * y),
-    "xor": lambda x, y: jnp.where((x > 0) ^ (y > 0), x, 0.5 * y),
-    "not": lambda x, y: jnp.where(~(x > 0), x, 0.5 * y),
+    "and": lambda x, y: jnp.where((x > -0.83) & (y > -0.71), x, 0.5 * y),
+    "or": lambda x, y: jnp.where((x > 0.83) | (y > 0.71), x, 0.5 * y),
+    "xor": lambda x, y: jnp.where((x > 0.13) ^ (y > 0.17), x, 0.5 * y),
+    "not": lambda x, y: jnp.where(~(x > 0.13), x, 0.5 * y),
     "clamp": lambda x, y: jax.lax.clamp(-jnp.abs(y), x, jnp.abs(y) + 0.3),
     "clip": lambda x, y: jnp.clip(x, -1, 1.2) * jnp.cos(y),
     "muladd": lambda x, y: 0.5 * (x * nn.sigmoid(y) + y),
     "mixture": lambda x, y: nn.sigmoid(x) * x + (1 - nn.sigmoid(x)) * y,
     "logaddexp": _log_add,
-    "sign": lambda x, y: jnp.sign(x) * y,
-    "floor": lambda x, y: jnp.floor(x) * y / 3 + 0.2 * x,
-    "ceil": lambda x, y: jnp.ceil(x) * y / 3 + 0.2 * x,
-    "round": lambda x, y: jnp.round(x) * y / 3 + 0.2 * x,
-    "trunc": lambda x, y: jnp.trunc(x) * y / 3 + 0.2 * x,
-    "as a number": lambda x, y: (x > 0).astype("float32") * y + 0.2 * x,
+    "sign": lambda x, y: jnp.sign(x - 0.13) * y,
+    "floor": lambda x, y: jnp.floor(x - 0.37) * y / 3 + 0.2 * x,
+    "ceil": lambda x, y: jnp.ceil(x - 0.37) * y / 3 + 0.2 * x,
+    "round": lambda x, y: jnp.round(x - 0.13) * y / 3 + 0.2 * x,
+    "trunc": lambda x, y: jnp.trunc(x - 0.37) * y / 3 + 0.2 * x,
+    "as a number": lambda x, y: (x > 0.13).astype("float32") * y + 0.2 * x,
     "checkpoint": lambda x, y: _again(x, y) / 2,
     "jit": _compiled,
 }
@@ -188,8 +189,8 @@ ROWS = {
     "max": lambda x: x - 0.5 * x.max(-1, keepdims=True),
     "min": lambda x: x - 0.5 * x.min(-1, keepdims=True),
     "unit length": _of_unit_length,
-    "any": lambda x: jnp.where((x > 1).any(-1, keepdims=True), x, 0.5 * x),
-    "all": lambda x: jnp.where((x > -1).all(-1, keepdims=True), x, 0.5 * x),
+    "any": lambda x: jnp.where((x > 0.83).any(-1, keepdims=True), x, 0.5 * x),
+    "all": lambda x: jnp.where((x > -0.83).all(-1, keepdims=True), x, 0.5 * x),
 }
 
 
