@@ -257,7 +257,7 @@ class Worker {
     Lines init = lines(i.in[2], s, 1, 3);
     if (i.dim[3] == 1) init.column = 1;
     multiply_lines(lines(i.in[0], s, 1, 2), init, out, {R_, steps, i.dim[1]}, i.dim[2], i.dim[3],
-                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch);
+                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch, (s0_ + s) % 2 != 0);
   }
 
   void sum(int n, long steps) {

@@ -130,5 +130,6 @@ int main(int argc, char** argv) {
   printf("%d layers, 1 to 3 threads, on %s: equal\n", cases, names(tables).c_str());
   int bad = fuzz_streams(4 * cases, random, record);
   if (!bad) bad = fuzz_matrices(cases, random);
+  if (!bad) bad = fuzz_programs(2 * cases, random);
   return bad ? bad : fuzz_callers(20, random);
 }

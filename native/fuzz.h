@@ -55,6 +55,10 @@ int fuzz_streams(int cases, std::mt19937& random, Record& record);
 // in float64; 0 if they agree.
 int fuzz_matrices(int cases, std::mt19937& random);
 
+// Random programs, and spoilt ones; 0 if all variants agree and what is run stays within its
+// arrays.
+int fuzz_programs(int cases, std::mt19937& random);
+
 // Calls from several threads at once; 0 if each gets what a lone caller gets.
 int fuzz_callers(int rounds, std::mt19937& random);
 
