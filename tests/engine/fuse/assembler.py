@@ -1,26 +1,30 @@
-"""Programs for the core, written by hand: operands by name, views by what NumPy would say."""
+"""Programs for the core, by hand: operands by name, places by offset and strides."""
 
-import jax
-import numpy as np
+import itertools
+import re
 
 from unrolled._borrowed import ffi
 from unrolled.engine import native
 
-KINDS = "VECTOR ROW SEQUENCE KEPT SUM BLOCK STEP CHUNK CARRY STATES".split()
-CODES = dict(
-    enumerate(
-        "copy neg abs sign exp exp2 expm1 log log1p tanh logistic sqrt rsqrt cbrt erf erfc "
-        "erf_inv sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil "
-        "round_half_even round_half_away is_finite not to_bfloat16 trunc reciprocal lgamma "
-        "digamma".split()
-    )
-)
-CODES |= dict(
-    enumerate("add sub mul div max min pow rem atan2 eq ne lt le gt ge and or xor".split(), 48)
-)
-CODES |= dict(enumerate(["select", "clamp", "muladd"], 72))
-CODES |= dict(enumerate(["reduce_sum", "reduce_max", "reduce_min", "contract"], 80))
-CODES |= dict(enumerate(["product", "sum_product", "sum_rows"], 96))
+import jax
+import numpy as np
+
+KINDS = re.findall(r"\w+", "VECTOR ROW SEQUENCE KEPT SUM BLOCK STEP CHUNK CARRY STATES")
+WORDS = {
+    0: """copy neg abs sign exp exp2 expm1 log log1p tanh logistic sqrt rsqrt cbrt erf
+    erfc erf_inv sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil
+    round_half_even round_half_away is_finite not to_bfloat16 trunc reciprocal lgamma
+    digamma""",
+    48: "add sub mul div max min pow rem atan2 eq ne lt le gt ge and or xor",
+    72: "select clamp muladd",
+    80: "reduce_sum reduce_max reduce_min contract",
+    96: "product sum_product sum_rows",
+}
+CODES = {
+    number: name
+    for first, words in WORDS.items()
+    for number, name in enumerate(re.findall(r"\w+", words), first)
+}
 NUMBER = {name: number for number, name in CODES.items()}
 
 
@@ -57,10 +61,11 @@ class Program:
         """The program as the core reads it."""
         groups = [g for _, own in self.parts for g in own]
         records = [self.record(*i) for _, own in groups for i in own]
-        head = [1, len(self.inputs), len(self.results), len(self.slots), len(self.carries)]
+        head = [1, len(self.inputs), len(self.results), len(self.slots)]
+        head += [len(self.carries)]
         head += [len(self.parts), len(groups), len(records)]
         for operand in [*self.inputs, *self.results]:
-            name, kind, width, *backwards = operand
+            _, kind, width, *backwards = operand
             head += [KINDS.index(kind), width, int(bool(backwards and backwards[0]))]
         for _, kind, width in self.slots:
             head += [KINDS.index(kind), width]
@@ -70,7 +75,7 @@ class Program:
             head += [kind, len(own)]
         for kind, own in groups:
             head += [["POINTWISE", "PRODUCT", "SUM"].index(kind), len(own)]
-        return np.array(head + sum(records, []), np.int64)
+        return np.array([*head, *itertools.chain(*records)], np.int64)
 
     def shapes(self, B, T):
         """Shapes of the results."""
@@ -85,7 +90,9 @@ class Program:
 
     def run(self, B, T, *arrays):
         """Call the core; a dict of results by name."""
-        return run(self.numbers, self.shapes(B, T), arrays, [r[0] for r in self.results], T)
+        return run(
+            self.numbers, self.shapes(B, T), arrays, [r[0] for r in self.results], T
+        )
 
 
 def run(numbers, shapes, arrays, names, T):
