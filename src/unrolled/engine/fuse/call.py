@@ -21,7 +21,7 @@ from ..foreign import by_rows
 from . import gradient
 from .flat import Atom, Equation, NotFused, Number, Value, flatten
 from .gradient import Joint, Traced
-from .program import Loop, Program, build
+from .program import Loop, Program, build, sizes
 from .views import OTHER_ROWS, ROWS
 
 Tree = Any
@@ -59,7 +59,7 @@ class Ready(NamedTuple):
         (B, T), shapes = sequences[0].shape[:2], []
         for atom, _ in loop.outputs:
             shapes.append(((B, T, *atom.shape[1:]), 0))
-        shapes += [((T, B, *atom.shape[1:]), 1) for atom in loop.keeps]
+        shapes += [((T, B, *sizes(atom)), 1) for atom in loop.keeps]
         for each in loop.carries:
             own = each.before.shape[1:]
             shapes += [((B, *own), 0)] * each.last + [((T + 1, B, *own), 1)] * each.every

@@ -200,6 +200,11 @@ def joint(step: Traced) -> Joint:
     return Joint(step, flat, gives, cotangents, gradients, kept, every)
 
 
+# Their gradients look for the result among the operands, and would not find it among
+# operands that are made again and differ in the last digit.
+_FOUND_AGAIN = ("reduce_max", "reduce_min")
+
+
 def _floating(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jnp.floating)
 
@@ -242,6 +247,8 @@ def _kept(
                 stack += values(equation.inputs)
             else:
                 kept[v] = None
+                if equation.name in _FOUND_AGAIN:
+                    kept.update((u, None) for u in values(equation.inputs) if not ready(u))
 
     for each in flat.equations:
         if moved.isdisjoint(each.outputs):

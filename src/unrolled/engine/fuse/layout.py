@@ -1,5 +1,6 @@
 """Rules for what only moves numbers about: views of what is there already."""
 
+from . import codes
 from .flat import Equation, NotFused, Number, Value
 from .lower import RULES, Lowering, Parts
 from .views import LOCAL, Buffer, View, batch_axis, dense, place, reshaped, without
@@ -167,24 +168,78 @@ def _pad(low: Lowering, each: Equation) -> None:
     rows = batch_axis(value.shape, each.name)
     config = each.params["padding_config"]
     padded = [a for a, c in enumerate(config) if tuple(c) != (0, 0, 0)]
-    zero = isinstance(filling, Number) and not float(filling.value)
     if rows in padded:
         raise NotFused("pad of the batch in the step mixes its rows")
-    if not zero or any(lo < 0 or hi < 0 or inner for lo, hi, inner in config):
-        raise NotFused("pad with anything but zeros around in the step has no fused form")
+    zero = isinstance(filling, Number) and not float(filling.value)
+    fill = low.view(filling)
     view = low.view(atom)
     for axis in padded:
-        lo, hi, _ = config[axis]
+        lo, hi, inner = config[axis]
         at = place(axis, rows)
-        shape = tuple(n + (lo + hi) * (a == at) for a, n in enumerate(view.shape))
-        pieces = [(None, lo), (view, view.shape[at]), (None, hi)]
-        pieces = [(v, n) for v, n in pieces if n]
+        if inner and view.shape[at] > 1:
+            view = _spread(low, view, at, inner + 1, fill)
+        cut = max(-lo, 0)
+        view = _long(view, at, view.shape[at] - cut - max(-hi, 0), cut)
+        wide = view.shape[at] + max(lo, 0) + max(hi, 0)
+        shape = tuple(wide if a == at else n for a, n in enumerate(view.shape))
+        still = (0,) * len(shape)
+        pieces: list[tuple[View | None, int]] = []
+        for n in (max(lo, 0), None, max(hi, 0)):
+            if n is None:
+                pieces.append((view, view.shape[at]))
+            elif n:
+                own = tuple(n if a == at else m for a, m in enumerate(shape))
+                pieces.append((None if zero else fill.moved(shape=own, strides=still), n))
         whole = Parts(at, pieces, View(NOWHERE, shape, dense(shape), 0, rows))
         if len(padded) == 1:
             low.views[value] = whole
             return
         view = low.laid_out(whole)
     low.views[value] = view
+
+
+def _long(view: View, axis: int, size: int, start: int = 0) -> View:
+    """So many along an axis, from one on."""
+    shape = tuple(size if a == axis else n for a, n in enumerate(view.shape))
+    return view.moved(shape=shape, offset=view.offset + start * view.strides[axis])
+
+
+def _spread(low: Lowering, view: View, axis: int, step: int, fill: View) -> View:
+    """The view with others between its numbers along an axis."""
+    wide = (view.shape[axis] - 1) * step + 1
+    out = low.fresh(
+        tuple(wide if a == axis else n for a, n in enumerate(view.shape)), view.rows
+    )
+    low.emit(codes.COPY, out, fill)
+    strides = tuple(s * step if a == axis else s for a, s in enumerate(out.strides))
+    low.emit(codes.COPY, out.moved(shape=view.shape, strides=strides), view)
+    return out
+
+
+def _unstack(low: Lowering, each: Equation) -> None:
+    view, shape = low.view(each.inputs[0]), each.inputs[0].shape
+    rows, axis = batch_axis(shape, each.name), each.params["axis"]
+    if axis == rows:
+        raise NotFused("unstack of the batch in the step mixes its rows")
+    at = place(axis, rows)
+    for i, value in enumerate(each.outputs):
+        low.views[value] = view.moved(
+            shape=without(view.shape, at),
+            strides=without(view.strides, at),
+            offset=view.offset + i * view.strides[at],
+            rows=batch_axis(value.shape, each.name),
+        )
+
+
+def _stack(low: Lowering, each: Equation) -> None:
+    (value,), axis = each.outputs, each.params["axis"]
+    rows = batch_axis(value.shape, each.name)
+    at, pieces = place(axis, rows), []
+    for view in map(low.view, each.inputs):
+        shape = (*view.shape[:at], 1, *view.shape[at:])
+        strides = (*view.strides[:at], 0, *view.strides[at:])
+        pieces.append((view.moved(shape=shape, strides=strides, rows=rows), 1))
+    low.views[value] = _side_by_side(value, rows, at, pieces)
 
 
 def _iota(low: Lowering, each: Equation) -> None:
@@ -219,6 +274,8 @@ def _tile(low: Lowering, each: Equation) -> None:
 
 RULES |= {
     "tile": _tile,
+    "unstack": _unstack,
+    "stack": _stack,
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "squeeze": _squeeze,

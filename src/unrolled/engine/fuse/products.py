@@ -156,10 +156,10 @@ def _by_weight(
         pair = [weight, weight]
         pair[which] = piece
         mine, other = sides(pair)[which], sides(pair)[1 - which]
-        if whole is not None and whole.axis not in mine.summed and len(pieces) > 1:
-            mine, other = _joined_again(low, atom, weight, sides, which)
-            return _products(low, mine, other, which, value, None)
-        if whole is not None and len(pieces) > 1:
+        if whole is not None and piece.shape[whole.axis] < whole.like.shape[whole.axis]:
+            if whole.axis not in mine.summed:
+                mine, other = _joined_again(low, atom, weight, sides, which)
+                return _products(low, mine, other, which, value, None)
             axis = other.summed[mine.summed.index(whole.axis)]
             width = piece.shape[whole.axis]
             view = other.view

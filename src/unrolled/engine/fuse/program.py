@@ -179,7 +179,7 @@ def build(loop: Loop) -> Program:
 
 def _whole(value: Value, kind: int, backwards: bool = False) -> View:
     rows = batch_axis(value.shape, "an input")
-    if rows != 0:
+    if rows is None:
         raise NotFused("what goes from step to step without rows has no fused form")
     if value.dtype not in TYPES:
         raise NotFused(f"numbers of {value.dtype} have no fused form")
@@ -191,10 +191,12 @@ def _whole(value: Value, kind: int, backwards: bool = False) -> View:
 
 
 def _size(atom: Atom) -> int:
-    rows = batch_axis(atom.shape, "an output")
-    if isinstance(atom, Value) and rows != 0:
-        raise NotFused("an output without rows has no fused form")
-    return int(np.prod(without(atom.shape, rows))) if len(atom.shape) > 1 else 1
+    return int(np.prod(sizes(atom)))
+
+
+def sizes(atom: Atom) -> tuple[int, ...]:
+    """The shape of a value without the axis of the batch."""
+    return without(atom.shape, batch_axis(atom.shape, "an output"))
 
 
 def _store(
@@ -210,7 +212,7 @@ def _store(
         moved[view.buffer] = (target, after)
         return
     shape = without(atom.shape, batch_axis(atom.shape, "an output"))
-    low.emit(codes.COPY, View(target, shape, dense(shape), 0, 0, after), view)
+    low.emit(codes.COPY, View(target, shape, dense(shape), 0, view.rows, after), view)
 
 
 def _moved(
