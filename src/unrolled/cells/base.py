@@ -341,7 +341,7 @@ def shapes_of_constants(
     given = jax.tree.map(with_rows, (memory, memory_mask))
     with keras.StatelessScope():
         return jax.eval_shape(
-            lambda memory, mask: constants_of(cell, rows, training, memory, mask), *given
+            lambda *memory: constants_of(cell, rows, training, *memory), *given
         )
 
 

@@ -15,8 +15,8 @@ from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
 from ..checks import require
 from ..engine import forms, run
-from ..engine.run import Job
 from ..engine.pure import purify
+from ..engine.run import Job
 from . import checks, levels
 
 Tree = Any
@@ -64,7 +64,9 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
     level = _built(layer, level, shape, memory_shape)
     if level is None:
         return "the scan or the native kernel; which is known once the layer is built."
-    own, other = (_said(level, shape, memory, each) for each in (training, not training))
+    own, other = (
+        _said(level, shape, memory, each) for each in (training, not training)
+    )
     if own.rstrip(".").startswith(other.rstrip(".")) or own == other:
         return own
     when = "inference" if training else "training"

@@ -12,7 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from ..equations import evaluate, inlined, read, variables
-from .flat import NotFused
+from .flat import NotFusedError
 
 
 class Ahead(NamedTuple):
@@ -59,7 +59,7 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
     """Trace ``step(alone, *rest) -> [*alone, *others]``, of lists, and divide it.
 
     Raises:
-        NotFused: if what is carried without rows depends on rows.
+        NotFusedError: if what is carried without rows depends on rows.
     """
     closed = jax.make_jaxpr(step)(alone, *rest)
     leaves = jax.tree.leaves((alone, *rest))
@@ -81,7 +81,9 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
             early.append(each)
     after = variables(jaxpr.outvars[:count])
     if any(v in of_rows for v in after):
-        raise NotFused("a variable that each step changes by what rows hold has no fused form")
+        raise NotFusedError(
+            "a variable that each step changes by what rows hold has no fused form"
+        )
     asked = [v for each in late for v in variables(each.invars)]
     asked += variables(jaxpr.outvars[count:])
     edge = [v for v in dict.fromkeys(asked) if v in of_alone]

@@ -19,8 +19,8 @@ from ..._borrowed import apply, ffi
 from .. import deferred, derivatives
 from ..foreign import by_rows
 from . import gradient
-from .flat import Atom, Equation, NotFused, Number, Value, flatten
-from .gradient import Joint, Traced
+from .flat import Atom, Equation, NotFusedError, Number, Value, flatten
+from .gradient import Traced
 from .program import Loop, Program, build, sizes
 from .views import OTHER_ROWS, ROWS
 
@@ -54,7 +54,9 @@ class Ready(NamedTuple):
         known = dict(zip(loop.vectors, vectors, strict=True))
         _evaluate(program.early, known)
         numbers = np.asarray(program.numbers, np.float32)
-        fixed = [numbers if v is None else known[v].reshape(-1) for v in program.vectors]
+        fixed = [
+            numbers if v is None else known[v].reshape(-1) for v in program.vectors
+        ]
         with_rows = [*carry, *rows, *sequences, *kept, *states]
         (B, T), shapes = sequences[0].shape[:2], []
         for atom, _ in loop.outputs:
@@ -62,7 +64,9 @@ class Ready(NamedTuple):
         shapes += [((T, B, *sizes(atom)), 1) for atom in loop.keeps]
         for each in loop.carries:
             own = each.before.shape[1:]
-            shapes += [((B, *own), 0)] * each.last + [((T + 1, B, *own), 1)] * each.every
+            shapes += [((B, *own), 0)] * each.last + [
+                ((T + 1, B, *own), 1)
+            ] * each.every
         shapes += [(v.shape, None) for v in program.sums]
         axes = [*[0] * (len(with_rows) - len(kept) - len(states))]
         axes += [1] * (len(kept) + len(states)) + [None] * len(fixed)
@@ -110,7 +114,9 @@ def _call(code: tuple[int, ...], steps: int, axes: tuple, shapes: tuple) -> Any:
             for shape, axis in shapes
         ]
         function = ffi.ffi_call("unrolled_program", results)
-        return list(function(*arrays, program=np.array(code, np.int64), steps=np.int64(steps)))
+        return list(
+            function(*arrays, program=np.array(code, np.int64), steps=np.int64(steps))
+        )
 
     return by_rows(call, axes, [axis for _, axis in shapes])
 
@@ -124,22 +130,14 @@ class Made:
         self._backward: dict[Any, Ready] = {}
         self.constants = flatten(step.jaxpr).constants
         self.plain = _ready(gradient.forward(step))
+        self.joint = gradient.joint(step)
         try:  # whoever asks for gradients later is not to find that there are none
             wanted = tuple(g is not None for g in self.joint.gradients)
             given = tuple(c is not None for c in self.joint.cotangents)
-            self.saving, self.backward(wanted, given)
-        except NotFused as error:
-            raise NotFused(f"the gradient: {error}") from error
-
-    @functools.cached_property
-    def joint(self) -> Joint:
-        """The step with its gradient."""
-        return gradient.joint(self.step)
-
-    @functools.cached_property
-    def saving(self) -> Ready:
-        """The loop that keeps what the gradient reads."""
-        return _ready(self.joint.saving)
+            self.saving = _ready(self.joint.saving)
+            self.backward(wanted, given)
+        except NotFusedError as error:
+            raise NotFusedError(f"the gradient: {error}") from error
 
     def backward(self, wanted: tuple[bool, ...], given: tuple[bool, ...]) -> Ready:
         """The loop of the gradient."""
@@ -162,7 +160,7 @@ def made(trace: Callable[[int], Traced]) -> tuple[Any, Made]:
         trace: with so many rows.
 
     Raises:
-        NotFused: naming what stands in the way.
+        NotFusedError: naming what stands in the way.
     """
     step = trace(ROWS.get())
     key = signature(step)
@@ -176,7 +174,9 @@ def made(trace: Callable[[int], Traced]) -> tuple[Any, Made]:
         finally:
             ROWS.reset(token)
         if other != key:
-            raise NotFused("the size of the batch among its numbers has no fused form")
+            raise NotFusedError(
+                "the size of the batch among its numbers has no fused form"
+            )
     with _LOCK:
         _MADE[key] = found
         while len(_MADE) > _MOST:
@@ -211,7 +211,9 @@ def _of_equations(
     said = [*map(name, inputs)]
     for each in equations:
         params = {k: v for k, v in each.params.items() if k not in ("sharding", "ctx")}
-        said.append(f"{each.name} {params} {[*map(name, [*each.inputs, *each.outputs])]}")
+        said.append(
+            f"{each.name} {params} {[*map(name, [*each.inputs, *each.outputs])]}"
+        )
     said += map(name, outputs)
     text = re.sub(r"0x[0-9a-f]+", "", "\n".join(said))
     return re.sub(rf"\b{ROWS.get()}\b", "B", text)
@@ -238,10 +240,11 @@ class Fused:
 
     def __call__(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results; differentiable in every way."""
-        return derivatives.call(self, args)  # type: ignore[arg-type]
+        return derivatives.call(self, args)
 
     @property
     def step(self) -> Traced:
+        """The step, as it was traced for programs."""
         return self.programs.step
 
     def plain(self, *args: Any) -> tuple[Any, ...]:
@@ -286,7 +289,9 @@ class Fused:
         run = self.programs.backward(tuple(wanted), (*[True] * n, *there[n:]))
         moving = [i for i, c in enumerate(joint.cotangents[:n]) if c is not None]
         starts = [
-            jnp.zeros(carry[i].shape, jnp.float32) if cotangents[i] is None else cotangents[i]
+            jnp.zeros(carry[i].shape, jnp.float32)
+            if cotangents[i] is None
+            else cotangents[i]
             for i in moving
         ]
         groups = self.step.split(range(len(args)))
@@ -302,7 +307,9 @@ class Fused:
         found = run(vectors, starts, rows, [*xs, *dys], kept, states)
         places = [groups[2][i] for i in moving] + own
         gradients: dict[int, Any] = dict(zip(places, found["last"], strict=True))
-        gradients |= zip([i for i in groups[3] if has(i)], found["outputs"], strict=True)
+        gradients |= zip(
+            [i for i in groups[3] if has(i)], found["outputs"], strict=True
+        )
         gradients |= zip([i for i in groups[0] if has(i)], found["sums"], strict=True)
         return tuple(
             gradients[i].astype(arg.dtype) if want and i in gradients else None

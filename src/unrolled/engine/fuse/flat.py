@@ -14,7 +14,7 @@ from jax import numpy as jnp
 from ..._borrowed import Literal
 
 
-class NotFused(Exception):
+class NotFusedError(Exception):
     """Why a step has no fused form, in words that can follow "the scan:"."""
 
 
@@ -66,7 +66,7 @@ def flatten(jaxpr: Any) -> Flat:
     """The program of a jaxpr; what it closes over comes first among the inputs.
 
     Raises:
-        NotFused: if an equation does something beside computing.
+        NotFusedError: if an equation does something beside computing.
     """
     equations: list[Equation] = []
     constants: dict[Value, Any] = {}
@@ -98,12 +98,10 @@ def _take_in(
             known |= zip(each.outvars, outputs, strict=True)
             continue
         if each.effects:
-            raise NotFused(f"{each.primitive.name} in the step has an effect")
+            raise NotFusedError(f"{each.primitive.name} in the step has an effect")
         made = [_value(v) for v in each.outvars]
         known |= zip(each.outvars, made, strict=True)
-        equations.append(
-            Equation(each.primitive.name, inputs, made, each.params, each)
-        )
+        equations.append(Equation(each.primitive.name, inputs, made, each.params, each))
     return [_atom(v, known) for v in jaxpr.outvars]
 
 

@@ -115,7 +115,9 @@ class Joint(NamedTuple):
         """
         n = len(self.step.groups[2])
         flat = self.flat
-        shared, rows, carry, x = self.step.split(self.flat.inputs[: len(self.gradients)])
+        shared, rows, carry, x = self.step.split(
+            self.flat.inputs[: len(self.gradients)]
+        )
         dshared, drows, dcarry, dx = self.step.split(self.gradients)
         want = self.step.split(wanted)
         equations, carries = [*flat.equations], []
@@ -137,7 +139,12 @@ class Joint(NamedTuple):
         dys = [c for c, there in zip(asked, given[n:], strict=True) if c and there]
         ends = self.gives[:n]
         states = [
-            (carry[i], end if isinstance(end := ends[i], Value) else Value(carry[i].shape, carry[i].dtype))
+            (
+                carry[i],
+                end
+                if isinstance(end := ends[i], Value)
+                else Value(carry[i].shape, carry[i].dtype),
+            )
             for i in self.every
         ]
         taken = {*self.kept, *(a for _, a in states)}
@@ -243,12 +250,17 @@ def _kept(
                 continue
             equation = made[v]
             cheap = equation.name not in codes.CURVES
-            if cheap or (equation.name not in codes.NEVER_AGAIN and all(map(ready, equation.inputs))):
+            if cheap or (
+                equation.name not in codes.NEVER_AGAIN
+                and all(map(ready, equation.inputs))
+            ):
                 stack += values(equation.inputs)
             else:
                 kept[v] = None
                 if equation.name in _FOUND_AGAIN:
-                    kept.update((u, None) for u in values(equation.inputs) if not ready(u))
+                    kept.update(
+                        (u, None) for u in values(equation.inputs) if not ready(u)
+                    )
 
     for each in flat.equations:
         if moved.isdisjoint(each.outputs):

@@ -1,7 +1,7 @@
 """Rules for what only moves numbers about: views of what is there already."""
 
 from . import codes
-from .flat import Equation, NotFused, Number, Value
+from .flat import Equation, NotFusedError, Number, Value
 from .lower import RULES, Lowering, Parts
 from .views import LOCAL, Buffer, View, batch_axis, dense, place, reshaped, without
 
@@ -16,7 +16,7 @@ def _broadcast(low: Lowering, each: Equation) -> None:
     had = batch_axis(before, each.name)
     goes = each.params["broadcast_dimensions"]
     if had is not None and goes[had] != rows:
-        raise NotFused("broadcast_in_dim in the step mixes the rows of the batch")
+        raise NotFusedError("broadcast_in_dim in the step mixes the rows of the batch")
     strides = [0] * len(value.shape)
     for axis, to in enumerate(goes):
         if axis != had and before[axis] == value.shape[to]:
@@ -34,11 +34,16 @@ def _reshape(low: Lowering, each: Equation) -> None:
 
 
 def _in_shape(
-    low: Lowering, view: View, before: tuple, had: int | None, after: tuple, rows: int | None
+    low: Lowering,
+    view: View,
+    before: tuple,
+    had: int | None,
+    after: tuple,
+    rows: int | None,
 ) -> View:
-    if had is not None:
-        if rows is None or _size(before[:had]) != _size(after[:rows]):
-            raise NotFused("reshape in the step mixes the rows of the batch")
+    alike = rows is not None and _size(before[:had]) == _size(after[:rows])
+    if had is not None and not alike:
+        raise NotFusedError("reshape in the step mixes the rows of the batch")
     shape = without(after, rows)
     strides = reshaped(view, shape)
     if strides is None:
@@ -82,20 +87,32 @@ def _slice(low: Lowering, each: Equation) -> None:
     low.views[each.outputs[0]] = _cut(low, each, 0, starts, steps)
 
 
-def _cut(low: Lowering, each: Equation, which: int, starts: tuple, steps: tuple) -> View | Parts:
+def _cut(
+    low: Lowering, each: Equation, which: int, starts: tuple, steps: tuple
+) -> View | Parts:
     value, before = each.outputs[which], each.inputs[0].shape
     had = batch_axis(before, each.name)
     if had is not None and (value.shape[had] != before[had] or starts[had]):
-        raise NotFused(f"{each.name} of the batch in the step mixes its rows")
+        raise NotFusedError(f"{each.name} of the batch in the step mixes its rows")
     whole = low.parts(each.inputs[0])
     if whole is not None and all(step == 1 for step in steps):
         own = [(place(a, had), s) for a, s in enumerate(starts) if a != had]
         at = dict(own)[whole.axis]
         shape = without(value.shape, had)
         others = all(not s for a, s in own if a != whole.axis)
-        same = all(n == m for a, (n, m) in enumerate(zip(shape, whole.like.shape, strict=True)) if a != whole.axis)
+        same = all(
+            n == m
+            for a, (n, m) in enumerate(zip(shape, whole.like.shape, strict=True))
+            if a != whole.axis
+        )
         for view, width in whole.views:
-            if view is not None and others and same and at == 0 and width == shape[whole.axis]:
+            if (
+                view is not None
+                and others
+                and same
+                and at == 0
+                and width == shape[whole.axis]
+            ):
                 return view
             at -= width
     view = low.view(each.inputs[0])
@@ -104,7 +121,9 @@ def _cut(low: Lowering, each: Equation, which: int, starts: tuple, steps: tuple)
         if axis != had:
             offset += start * view.strides[place(axis, had)]
             strides[place(axis, had)] *= step
-    return view.moved(shape=without(value.shape, had), strides=tuple(strides), offset=offset)
+    return view.moved(
+        shape=without(value.shape, had), strides=tuple(strides), offset=offset
+    )
 
 
 def _split(low: Lowering, each: Equation) -> None:
@@ -119,7 +138,7 @@ def _split(low: Lowering, each: Equation) -> None:
 def _dynamic_slice(low: Lowering, each: Equation) -> None:
     starts = each.inputs[1:]
     if not all(isinstance(s, Number) for s in starts):
-        raise NotFused("dynamic_slice in the step has no fused form")
+        raise NotFusedError("dynamic_slice in the step has no fused form")
     before = each.inputs[0].shape
     sizes = each.params["slice_sizes"]
     known = tuple(
@@ -133,7 +152,7 @@ def _rev(low: Lowering, each: Equation) -> None:
     (value,), view = each.outputs, low.view(each.inputs[0])
     had = batch_axis(value.shape, each.name)
     if had in each.params["dimensions"]:
-        raise NotFused("rev of the batch in the step mixes its rows")
+        raise NotFusedError("rev of the batch in the step mixes its rows")
     offset, strides = view.offset, list(view.strides)
     for axis in each.params["dimensions"]:
         a = place(axis, had)
@@ -146,7 +165,7 @@ def _concatenate(low: Lowering, each: Equation) -> None:
     (value,), axis = each.outputs, each.params["dimension"]
     rows = batch_axis(value.shape, each.name)
     if axis == rows:
-        raise NotFused("concatenate of the batch in the step mixes its rows")
+        raise NotFusedError("concatenate of the batch in the step mixes its rows")
     at, pieces = place(axis, rows), []
     for atom in each.inputs:
         inner = low.parts(atom)
@@ -169,7 +188,7 @@ def _pad(low: Lowering, each: Equation) -> None:
     config = each.params["padding_config"]
     padded = [a for a, c in enumerate(config) if tuple(c) != (0, 0, 0)]
     if rows in padded:
-        raise NotFused("pad of the batch in the step mixes its rows")
+        raise NotFusedError("pad of the batch in the step mixes its rows")
     zero = isinstance(filling, Number) and not float(filling.value)
     fill = low.view(filling)
     view = low.view(atom)
@@ -189,7 +208,9 @@ def _pad(low: Lowering, each: Equation) -> None:
                 pieces.append((view, view.shape[at]))
             elif n:
                 own = tuple(n if a == at else m for a, m in enumerate(shape))
-                pieces.append((None if zero else fill.moved(shape=own, strides=still), n))
+                pieces.append(
+                    (None if zero else fill.moved(shape=own, strides=still), n)
+                )
         whole = Parts(at, pieces, View(NOWHERE, shape, dense(shape), 0, rows))
         if len(padded) == 1:
             low.views[value] = whole
@@ -220,7 +241,7 @@ def _unstack(low: Lowering, each: Equation) -> None:
     view, shape = low.view(each.inputs[0]), each.inputs[0].shape
     rows, axis = batch_axis(shape, each.name), each.params["axis"]
     if axis == rows:
-        raise NotFused("unstack of the batch in the step mixes its rows")
+        raise NotFusedError("unstack of the batch in the step mixes its rows")
     at = place(axis, rows)
     for i, value in enumerate(each.outputs):
         low.views[value] = view.moved(
@@ -246,7 +267,7 @@ def _iota(low: Lowering, each: Equation) -> None:
     (value,) = each.outputs
     rows, axis = batch_axis(value.shape, each.name), each.params["dimension"]
     if axis == rows:
-        raise NotFused("iota over the batch in the step has no fused form")
+        raise NotFusedError("iota over the batch in the step has no fused form")
     own = low.table([float(n) for n in range(value.shape[axis])])
     shape = without(value.shape, rows)
     at = place(axis, rows)
@@ -258,7 +279,7 @@ def _tile(low: Lowering, each: Equation) -> None:
     (value,), reps = each.outputs, each.params["reps"]
     rows = batch_axis(value.shape, each.name)
     if rows is not None and reps[rows] != 1:
-        raise NotFused("tile of the batch in the step mixes its rows")
+        raise NotFusedError("tile of the batch in the step mixes its rows")
     view = low.view(each.inputs[0])
     own = [r for a, r in enumerate(reps) if a != rows]
     # Axes of repetitions before their own, which do not move.

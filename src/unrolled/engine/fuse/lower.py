@@ -5,16 +5,15 @@ to JAX, before the loop, and what is made of sums over the rows, after it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jax import numpy as jnp
 
 from . import codes
-from .flat import Atom, Equation, NotFused, Number, Value, values
+from .flat import Atom, Equation, NotFusedError, Number, Value, values
 from .views import (
     LOCAL,
-    SUM,
     VECTOR,
     Buffer,
     Operand,
@@ -23,8 +22,6 @@ from .views import (
     batch_axis,
     dense,
     merged,
-    place,
-    reshaped,
     without,
 )
 
@@ -62,9 +59,9 @@ class Lowering:
         late: equations of those.
     """
 
-    def __init__(self, given: dict[Value, View], zeros: frozenset[Value] = frozenset()):
+    def __init__(self, given: dict[Value, View], zeros: frozenset[Value], turned: bool):
         self.views: dict[Value, View | Parts] = dict(given)
-        self.zeros = {*zeros}
+        self.zeros, self.turned = {*zeros}, turned
         self.instructions: list[Instruction | None] = []
         self.early: list[Equation] = []
         self.vectors: dict[Value, Buffer] = {
@@ -122,42 +119,37 @@ class Lowering:
         if fixed and all(r is None for r in rows):
             self._of_weights(each)
             if each.name in _VIEWS and given and each.outputs[0].dtype in TYPES:
-                RULES[each.name](self, each)  # where the core reads it, it need not move
+                RULES[each.name](
+                    self, each
+                )  # where the core reads it, it need not move
             return
         for v in each.outputs:
             if v.dtype not in TYPES:
-                raise NotFused(f"{each.name} of {v.dtype} in the step has no fused form")
+                raise NotFusedError(
+                    f"{each.name} of {v.dtype} in the step has no fused form"
+                )
         if each.name not in RULES:
-            raise NotFused(f"{each.name} in the step has no fused form")
+            raise NotFusedError(f"{each.name} in the step has no fused form")
         RULES[each.name](self, each)
 
     def _of_zeros(self, each: Equation) -> bool:
-        """Whether zeros leave nothing to do."""
+        """Whether zeros leave nothing to do; in a gradient, where a zero is none."""
         zero = [isinstance(a, Value) and a in self.zeros for a in each.inputs]
-        name = each.name
-        if name in ("mul", "dot_general", "select_and_gather_add") and any(zero):
+        name, alone = each.name, each.name in ("div", "pad")
+        nothing = (
+            (name in ("mul", "dot_general") and any(zero))
+            or (name == "select_n" and all(zero[1:]))
+            or (alone and zero[0])
+            or (bool(zero) and all(zero) and name in _LINEAR)
+            or (self.turned and _is_broadcast_nought(each))
+        )
+        if nothing:
             self._is_zero(each)
-        elif name in ("add", "add_any", "sub") and any(zero):
-            if all(zero):
-                self._is_zero(each)
-            elif name == "sub" and zero[0]:
-                return False
-            else:
-                (left,) = (a for a, z in zip(each.inputs, zero, strict=True) if not z)
-                self._is_same(each, left)
-        elif name == "select_n" and all(zero[1:]) and len(zero) > 1:
-            self._is_zero(each)
-        elif zero and all(zero) and (name in _LINEAR or name == "mul"):
-            self._is_zero(each)
-        elif name == "div" and zero[0]:
-            self._is_zero(each)
-        elif name == "pad" and zero[0]:
-            self._is_zero(each)
-        elif name == "broadcast_in_dim" and _is_nought(each.inputs[0]):
-            rows = batch_axis(each.outputs[0].shape, name)
-            if rows is None:
-                return False
-            self._is_zero(each)
+        elif (
+            name in ("add", "add_any", "sub") and any(zero) and not _negated(name, zero)
+        ):
+            (left,) = (a for a, z in zip(each.inputs, zero, strict=True) if not z)
+            self._is_same(each, left)
         else:
             return False
         return True
@@ -197,13 +189,19 @@ class Lowering:
         linear = (
             each.name in _LINEAR
             or (each.name in ("mul", "dot_general") and sum(moved) == 1)
-            or (each.name == "div" and isinstance(each.inputs[0], Value)
-                and each.inputs[0] in self.summed and sum(moved) == 1)
+            or (
+                each.name == "div"
+                and isinstance(each.inputs[0], Value)
+                and each.inputs[0] in self.summed
+                and sum(moved) == 1
+            )
         )
         if each.name in ("add", "add_any", "sub", "concatenate"):
             linear = all(moved) and len(moved) == len(each.inputs)
         if not known or not linear:
-            raise NotFused(f"{each.name} of a sum over the batch has no fused form")
+            raise NotFusedError(
+                f"{each.name} of a sum over the batch has no fused form"
+            )
         self.late.append(each)
         self.summed.update(each.outputs)
 
@@ -214,7 +212,9 @@ class Lowering:
         if isinstance(atom, Number):
             return self.number(atom)
         if atom.dtype not in TYPES:
-            raise NotFused(f"numbers of {atom.dtype} in the step have no fused form")
+            raise NotFusedError(
+                f"numbers of {atom.dtype} in the step have no fused form"
+            )
         found = self.views[atom]
         if isinstance(found, Parts):
             found = self.laid_out(found)
@@ -222,8 +222,9 @@ class Lowering:
         return found
 
     def number(self, atom: Number) -> View:
+        """Where the program holds a number."""
         if np.ndim(atom.value):
-            raise NotFused("an array in the place of a number has no fused form")
+            raise NotFusedError("an array in the place of a number has no fused form")
         value = float(np.asarray(atom.value, np.float32))
         key = np.float32(value).tobytes()
         if key not in self._at:
@@ -238,6 +239,7 @@ class Lowering:
         return View(self.pool, (len(numbers),), (1,), at)
 
     def parts(self, atom: Atom) -> Parts | None:
+        """What lies side by side in thought only, if the atom is such."""
         found = self.views.get(atom) if isinstance(atom, Value) else None
         return found if isinstance(found, Parts) else None
 
@@ -246,7 +248,9 @@ class Lowering:
         out = self.fresh(whole.like.shape, whole.like.rows)
         at = 0
         for part, width in whole.views:
-            shape = tuple(width if a == whole.axis else n for a, n in enumerate(out.shape))
+            shape = tuple(
+                width if a == whole.axis else n for a, n in enumerate(out.shape)
+            )
             here = out.moved(shape=shape, offset=at * out.strides[whole.axis])
             if part is None:
                 part = self.number(Number(0.0, np.dtype("float32")))
@@ -256,6 +260,7 @@ class Lowering:
         return out
 
     def fresh(self, shape: tuple[int, ...], rows: int | None) -> View:
+        """A buffer for something new."""
         size = int(np.prod(shape)) if shape else 1
         return View(Buffer(LOCAL, size), shape, dense(shape), 0, rows)
 
@@ -276,11 +281,15 @@ class Lowering:
         if 0 in shape:
             return
         if len(sizes) > 4:
-            raise NotFused(f"an array of {len(shape)} axes in the step has no fused form")
+            raise NotFusedError(
+                f"an array of {len(shape)} axes in the step has no fused form"
+            )
         pad = (1,) * (4 - len(sizes))
         found = iter(steps)
         operands = [
-            None if v is None else Operand(v.buffer, v.offset, (*(0,) * len(pad), *next(found)), v.after)
+            None
+            if v is None
+            else Operand(v.buffer, v.offset, (*(0,) * len(pad), *next(found)), v.after)
             for v in (out, *inputs)
         ]
         self.add(Instruction(code, (*pad, *sizes), operands[0], tuple(operands[1:])))  # type: ignore[arg-type]
@@ -309,8 +318,16 @@ class Lowering:
         return out
 
 
-def _is_nought(atom: Atom) -> bool:
-    return isinstance(atom, Number) and not np.any(np.asarray(atom.value, np.float32))
+def _is_broadcast_nought(each: Equation) -> bool:
+    """Whether it makes zeros for all rows."""
+    if each.name != "broadcast_in_dim" or not isinstance(each.inputs[0], Number):
+        return False
+    nought = not np.any(np.asarray(each.inputs[0].value, np.float32))
+    return nought and batch_axis(each.outputs[0].shape, each.name) is not None
+
+
+def _negated(name: str, zero: list[bool]) -> bool:
+    return name == "sub" and zero[0]
 
 
 Rule = Callable[[Lowering, Equation], None]

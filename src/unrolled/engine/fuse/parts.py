@@ -16,6 +16,8 @@ POINTWISE_GROUP, PRODUCT_GROUP, SUM_GROUP = 0, 1, 2
 
 
 class Group(NamedTuple):
+    """Instructions that run together; see native/recipe.h."""
+
     kind: int
     instructions: list[Instruction]
 
@@ -53,7 +55,9 @@ def _sources(instructions: list[Instruction]) -> list[set[int]]:
                 own |= {*written.get(buffer, [])}
         # Into one place they write one after the other.
         if each.out.buffer.kind != SUM:
-            accumulates = any(o is not None and o.buffer is each.out.buffer for o in each.inputs)
+            accumulates = any(
+                o is not None and o.buffer is each.out.buffer for o in each.inputs
+            )
             if accumulates:
                 own |= {*written.get(each.out.buffer, [])}
         own.discard(i)
@@ -63,7 +67,7 @@ def _sources(instructions: list[Instruction]) -> list[set[int]]:
 
 
 def _feeds(instructions: list[Instruction], before: list[set[int]]) -> list[set[int]]:
-    """Of each those it waits for in its own step, or, for a carried value, in the last."""
+    """Of each those it waits for in its own step, or, for a carry, in the last."""
     writers: dict[Buffer, set[int]] = {}
     for i, each in enumerate(instructions):
         if each.out.buffer.kind == CARRY:
@@ -153,8 +157,10 @@ def _sunk(
     before: list[set[int]],
     instructions: list[Instruction],
 ) -> list[tuple[bool, list[int]]]:
-    """Pointwise instructions that only one loop reads, moved into it: what they give
-    need not be stored for all steps of a chunk."""
+    """Pointwise instructions that only one loop reads are moved into it.
+
+    What they give need not be stored for all steps of a chunk.
+    """
     where = {i: n for n, (_, own) in enumerate(parts) for i in own}
     readers: dict[int, set[int]] = {i: set() for i in range(len(instructions))}
     for i, own in enumerate(before):
@@ -164,7 +170,12 @@ def _sunk(
         each = instructions[i]
         local = each.out.buffer.kind == LOCAL
         to = {where[j] for j in readers[i]}
-        if local and each.code < codes.CONTRACT and len(to) == 1 and not parts[where[i]][0]:
+        if (
+            local
+            and each.code < codes.CONTRACT
+            and len(to) == 1
+            and not parts[where[i]][0]
+        ):
             (target,) = to
             if parts[target][0]:
                 where[i] = target
@@ -175,7 +186,7 @@ def _sunk(
 
 
 def _groups(own: list[Instruction], loop: bool) -> list[Group]:
-    """In turns all pointwise instructions that are ready, then all products that are."""
+    """In turns all pointwise instructions that are ready, then all products."""
     before = _sources(own)
     # Outside of a loop, what was carried is there once another group has written it.
     earlier = [set() for _ in own] if loop else _feeds(own, before)
@@ -231,5 +242,3 @@ def settle(parts: list[Part]) -> list[Buffer]:
             else:
                 buffer.kind = CHUNK
     return list(users)
-
-

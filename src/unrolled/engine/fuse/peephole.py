@@ -50,7 +50,9 @@ def _in_place(instructions: list[Instruction]) -> list[Instruction]:
             own = found[at]
             assert own is not None
 
-            def there(operand: Operand | None, buffer=buffer, each=each) -> Operand | None:
+            def there(
+                operand: Operand | None, buffer=buffer, each=each
+            ) -> Operand | None:
                 if operand is None or operand.buffer is not buffer:
                     return operand
                 return operand._replace(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from . import codes
-from .flat import Equation, NotFused, Number, Value
-from .lower import RULES, TYPES, Instruction, Lowering, Parts, Rule
+from .flat import Equation, NotFusedError, Number, Value
+from .lower import RULES, Instruction, Lowering, Parts, Rule
 from .views import (
     SUM,
     Buffer,
@@ -102,7 +102,9 @@ def _beginning(product: Instruction, view: View, first: View) -> Operand | None:
 
 def _select(low: Lowering, each: Equation) -> None:
     if len(each.inputs) != 3 or each.inputs[0].dtype != np.dtype(bool):
-        raise NotFused("select_n among more than two in the step has no fused form")
+        raise NotFusedError(
+            "select_n among more than two in the step has no fused form"
+        )
     which, no, yes = map(low.view, each.inputs)
     low.result(each.outputs[0], codes.SELECT, which, yes, no)
 
@@ -149,7 +151,11 @@ def _round(low: Lowering, each: Equation) -> None:
 
 
 def _convert(low: Lowering, each: Equation) -> None:
-    (value,), view, before = each.outputs, low.view(each.inputs[0]), each.inputs[0].dtype
+    (value,), view, before = (
+        each.outputs,
+        low.view(each.inputs[0]),
+        each.inputs[0].dtype,
+    )
     if value.dtype == before:
         low.views[value] = view
     elif value.dtype == np.dtype(bool):
@@ -160,7 +166,7 @@ def _convert(low: Lowering, each: Equation) -> None:
 
 def _reduce_precision(low: Lowering, each: Equation) -> None:
     if (each.params["exponent_bits"], each.params["mantissa_bits"]) != (8, 7):
-        raise NotFused("reduce_precision in the step has no fused form")
+        raise NotFusedError("reduce_precision in the step has no fused form")
     low.result(each.outputs[0], codes.TO_BF16, low.view(each.inputs[0]))
 
 
@@ -177,8 +183,12 @@ def _reduce(low: Lowering, each: Equation) -> None:
     rows = batch_axis(each.inputs[0].shape, each.name)
     if rows is not None and rows in axes:
         if each.name != "reduce_sum":
-            raise NotFused(f"{each.name} over the batch in the step mixes its rows")
-        sum_rows(low, value, each.inputs[0], [place(a, rows) for a in axes if a != rows])
+            raise NotFusedError(
+                f"{each.name} over the batch in the step mixes its rows"
+            )
+        sum_rows(
+            low, value, each.inputs[0], [place(a, rows) for a in axes if a != rows]
+        )
         return
     view = low.view(each.inputs[0])
     own = [place(a, rows) for a in axes]
@@ -194,11 +204,15 @@ def _reduce(low: Lowering, each: Equation) -> None:
     for source in (view, None):
         source = source or low.copied(view)
         inner, (step,) = merged(source.shape[count:], [source.strides[count:]])
-        outer, steps = merged(source.shape[:count], [out.strides, source.strides[:count]])
+        outer, steps = merged(
+            source.shape[:count], [out.strides, source.strides[:count]]
+        )
         if len(inner) <= 1 and len(outer) <= 3:
             break
     else:
-        raise NotFused(f"{each.name} of so many axes in the step has no fused form")
+        raise NotFusedError(
+            f"{each.name} of so many axes in the step has no fused form"
+        )
     pad = (0,) * (3 - len(outer))
     reads = (*pad, *steps[1], *(step or [0]))
     low.add(
@@ -216,7 +230,7 @@ def sum_rows(low: Lowering, value: Value, of: object, over: list[int]) -> None:
     """`value` is the sum of all rows and steps, and over some axes of each."""
     view = low.view(of)  # type: ignore[arg-type]
     if view.rows is None:
-        raise NotFused("a sum over the batch of what has none has no fused form")
+        raise NotFusedError("a sum over the batch of what has none has no fused form")
     kept = [a for a in range(len(view.shape)) if a not in over]
     shape = tuple(view.shape[a] for a in kept)
     buffer = Buffer(SUM, int(np.prod(shape)) if shape else 1)
@@ -224,14 +238,18 @@ def sum_rows(low: Lowering, value: Value, of: object, over: list[int]) -> None:
     strides = [step.get(a, 0) for a in range(len(view.shape))]
     sizes, steps = merged(view.shape, [strides, view.strides])
     if len(sizes) > 4:
-        raise NotFused("a sum over the batch of so many axes has no fused form")
+        raise NotFusedError("a sum over the batch of so many axes has no fused form")
     pad = (0,) * (4 - len(sizes))
     low.add(
         Instruction(
             codes.SUM_ROWS,
             (*(1 for _ in pad), *sizes),
             Operand(buffer, 0, (*pad, *steps[0])),
-            (Operand(view.buffer, view.offset, (*pad, *steps[1]), view.after), None, None),
+            (
+                Operand(view.buffer, view.offset, (*pad, *steps[1]), view.after),
+                None,
+                None,
+            ),
         )
     )
     low.sums[value] = buffer
@@ -240,7 +258,7 @@ def sum_rows(low: Lowering, value: Value, of: object, over: list[int]) -> None:
 
 RULES |= {name: _each(code) for name, code in codes.UNARY.items()}
 RULES |= {name: _each(code) for name, code in codes.BINARY.items()}
-RULES |= {name: _reduce for name in codes.REDUCE}
+RULES |= dict.fromkeys(codes.REDUCE, _reduce)
 RULES |= {
     "add": _add,
     "add_any": _add,

@@ -1,4 +1,4 @@
-"""Rules for products: with weights, over a row's own memory, and summed over the rows."""
+"""Rules for products: with weights, over a row's own memory, and over all rows."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-
-
 from . import codes
-from .flat import Atom, Equation, NotFused, Number, Value
+from .flat import Atom, Equation, NotFusedError, Number, Value
 from .layout import NOWHERE
 from .lower import RULES, Instruction, Lowering, Parts
-
 from .views import SUM, Buffer, Operand, View, batch_axis, dense, joined, place, without
 
 # Products of one equation that are products of their own: heads, groups.
@@ -45,14 +42,17 @@ def _dot_general(low: Lowering, each: Equation) -> None:
     if None not in kinds:
         both = [a[k].index(r) for a, k, r in zip(axes, kinds, rows, strict=True)]  # type: ignore[index,arg-type]
         if kinds not in (["batch"] * 2, ["summed"] * 2) or both[0] != both[1]:
-            raise NotFused("dot_general in the step mixes the rows of the batch")
+            raise NotFusedError("dot_general in the step mixes the rows of the batch")
     elif "summed" in kinds:
-        raise NotFused("dot_general over the batch in the step mixes its rows")
+        raise NotFusedError("dot_general over the batch in the step mixes its rows")
 
     def sides(atoms: Sequence[View]) -> list[Side]:
         found = []
         for view, own, r in zip(atoms, axes, rows, strict=True):
-            each = [[place(a, r) for a in own[k] if a != r] for k in ("batch", "free", "summed")]
+            each = [
+                [place(a, r) for a in own[k] if a != r]
+                for k in ("batch", "free", "summed")
+            ]
             found.append(Side(view, *each))
         return found
 
@@ -60,11 +60,14 @@ def _dot_general(low: Lowering, each: Equation) -> None:
         _summed(low, value, each, sides)
         return
     if kinds == ["batch"] * 2:
-        low.views[value] = _within_rows(low, *sides([low.view(a) for a in each.inputs]), value)
+        left, right = sides([low.view(a) for a in each.inputs])
+        low.views[value] = _within_rows(low, left, right, value)
         return
     which = int(rows[0] is None)  # the side with rows
     if rows[which] is None:
-        raise NotFused("dot_general of weights alone in the step has no fused form")
+        raise NotFusedError(
+            "dot_general of weights alone in the step has no fused form"
+        )
     columns = _columns(low, each, which, axes[1 - which]["free"])
     if columns:
         low.views[value] = _in_columns(low, each, sides, which, *columns)
@@ -73,8 +76,11 @@ def _dot_general(low: Lowering, each: Equation) -> None:
 
 
 def _columns(low: Lowering, each: Equation, which: int, free: list[int]):
-    """An axis of the result, and how wide the slices are that it is read in, if some go
-    to the next step and others do not, which can then wait for many steps."""
+    """The slices that a result is read in, if some go to the next step, others not.
+
+    The others can then wait for many steps. Their axis in the result, that in the
+    weight, and where each begins and ends; else None.
+    """
     (value,) = each.outputs
     cuts: dict[tuple[int, int], bool] = {}
     found: set[int] = set()
@@ -95,7 +101,7 @@ def _columns(low: Lowering, each: Equation, which: int, free: list[int]):
     (axis,) = found
     if ends_[-1] != value.shape[axis]:
         return None
-    # The result's axes: those of the left side first; the weight's come before or after.
+    # The result's axes are those of the left side, then those of the right.
     first = len(value.shape) - len(free) if which == 0 else 0
     if not first <= axis < first + len(free):
         return None
@@ -103,7 +109,7 @@ def _columns(low: Lowering, each: Equation, which: int, free: list[int]):
 
 
 def _pieces(reader: Equation | None, value: Value):
-    """What an equation reads a value in: pieces, and the axis, start and end of each."""
+    """Pieces that an equation reads a value in; axis, start and end of each."""
     none = (None, 0, 0)
     if reader is None or reader.name not in ("slice", "split"):
         return [(value, none)]
@@ -121,15 +127,23 @@ def _pieces(reader: Equation | None, value: Value):
     return [(reader.outputs[0], moved[0] if len(moved) == 1 else none)]
 
 
-def _in_columns(low: Lowering, each: Equation, sides, which: int, axis: int, of_weight: int, cuts) -> Parts:
+def _in_columns(
+    low: Lowering, each: Equation, sides, which: int, axis: int, of_weight: int, cuts
+) -> Parts:
     (value,) = each.outputs
     rows = batch_axis(value.shape, each.name)
     weight = low.view(each.inputs[1 - which])
     pieces = []
     for start, end in cuts:
-        shape = tuple(end - start if a == of_weight else n for a, n in enumerate(weight.shape))
-        cut = weight.moved(shape=shape, offset=weight.offset + start * weight.strides[of_weight])
-        whole = tuple(end - start if a == axis else n for a, n in enumerate(value.shape))
+        shape = tuple(
+            end - start if a == of_weight else n for a, n in enumerate(weight.shape)
+        )
+        cut = weight.moved(
+            shape=shape, offset=weight.offset + start * weight.strides[of_weight]
+        )
+        whole = tuple(
+            end - start if a == axis else n for a, n in enumerate(value.shape)
+        )
         own = Value(whole, value.dtype)
         pieces.append((_by_weight(low, each, sides, which, cut, own), end - start))
     like = without(value.shape, rows)
@@ -185,7 +199,11 @@ def _by_lateness(low: Lowering, whole: Parts) -> list[tuple[View, int]]:
     for view, width in whole.views:
         if view is not None:
             late = view.buffer.late
-            if groups and groups[-1][0] == late and sum(w for _, w in groups[-1][2]) + groups[-1][1] == at:
+            if (
+                groups
+                and groups[-1][0] == late
+                and sum(w for _, w in groups[-1][2]) + groups[-1][1] == at
+            ):
                 groups[-1][2].append((view, width))
             else:
                 groups.append((late, at, [(view, width)]))
@@ -193,8 +211,12 @@ def _by_lateness(low: Lowering, whole: Parts) -> list[tuple[View, int]]:
     found = []
     for _, start, views in sorted(groups, key=lambda g: (g[0], g[1])):
         width = sum(w for _, w in views)
-        shape = tuple(width if a == whole.axis else n for a, n in enumerate(whole.like.shape))
-        part = Parts(whole.axis, views, whole.like.moved(shape=shape, strides=dense(shape)))
+        shape = tuple(
+            width if a == whole.axis else n for a, n in enumerate(whole.like.shape)
+        )
+        part = Parts(
+            whole.axis, views, whole.like.moved(shape=shape, strides=dense(shape))
+        )
         found.append((views[0][0] if len(views) == 1 else low.laid_out(part), start))
     return found
 
@@ -205,7 +227,9 @@ def _products(
     """One product, or one for each head; `begun` is what it is added to."""
     heads = [mine.view.shape[a] for a in mine.batch]
     if prod(heads) > _MOST:
-        raise NotFused(f"a product with {prod(heads)} weights in the step has no fused form")
+        raise NotFusedError(
+            f"a product with {prod(heads)} weights in the step has no fused form"
+        )
     many = tuple(mine.view.shape[a] for a in mine.free)
     columns = tuple(other.view.shape[a] for a in other.free)
     K = prod(mine.view.shape[a] for a in mine.summed)
@@ -221,7 +245,9 @@ def _products(
         f, k = joined(left, mine.free), joined(left, mine.summed)
         n, wk = joined(right, other.free), joined(right, other.summed)
         if n is None or wk is None:
-            raise NotFused("a product with a weight of such axes has no fused form")
+            raise NotFusedError(
+                "a product with a weight of such axes has no fused form"
+            )
         if f is None or k is None:
             order = (*mine.free, *mine.summed)
             left = low.copied(
@@ -232,7 +258,9 @@ def _products(
             )
             f, k = (F, K if F > 1 else 0), (K, 1)
         at = sum(i * s for i, s in zip(index, strides, strict=False))
-        place_out = Operand(out.buffer, at, (0, N if F > 1 else 0, 0, 1 if N > 1 else 0))
+        place_out = Operand(
+            out.buffer, at, (0, N if F > 1 else 0, 0, 1 if N > 1 else 0)
+        )
         low.add(
             Instruction(
                 codes.PRODUCT,
@@ -261,7 +289,11 @@ def _ordered(out: View, heads: int, many: int, which: int, value: Value) -> View
     rows = batch_axis(value.shape, "dot_general")
     count = len(out.shape)
     if which == 1:
-        order = [*range(heads), *range(heads + many, count), *range(heads, heads + many)]
+        order = [
+            *range(heads),
+            *range(heads + many, count),
+            *range(heads, heads + many),
+        ]
         out = out.moved(
             shape=tuple(out.shape[a] for a in order),
             strides=tuple(out.strides[a] for a in order),
@@ -319,10 +351,14 @@ def _summed(low: Lowering, value: Value, each: Equation, sides) -> None:
     # What lies side by side along the weight's rows or columns need not be joined.
     atoms = each.inputs
     whole = [low.parts(atom) for atom in atoms]
-    shapes = sides([w.like if w else low.view(a) for a, w in zip(atoms, whole, strict=True)])
+    shapes = sides(
+        [w.like if w else low.view(a) for a, w in zip(atoms, whole, strict=True)]
+    )
     heads = [shapes[0].view.shape[a] for a in shapes[0].batch]
     if prod(heads) > _MOST:
-        raise NotFused(f"a product with {prod(heads)} weights in the step has no fused form")
+        raise NotFusedError(
+            f"a product with {prod(heads)} weights in the step has no fused form"
+        )
     K, N = (prod(s.view.shape[a] for a in s.free) for s in shapes)
     if not K * N:
         low.zeros.add(value)
@@ -359,7 +395,7 @@ def _summed(low: Lowering, value: Value, each: Equation, sides) -> None:
 def _along(
     low: Lowering, atom: Atom, whole: Parts | None, side: Side
 ) -> list[tuple[View, int]]:
-    """An operand, or its parts if they lie along its free axis; and where each begins."""
+    """An operand, or its parts along its free axis; and where each begins."""
     if whole is None or side.free != [whole.axis]:
         return [(low.view(atom), 0)]
     ends = itertools.accumulate(width for _, width in whole.views)
@@ -371,7 +407,8 @@ def _two_axes(side: Side, index: Sequence[int]) -> tuple[View, int, int, int, in
     """The view of one head; size and stride of what is summed, and of what is not."""
     view = _at(side, side.batch, index)
     summed, free = joined(view, side.summed), joined(view, side.free)
-    assert summed is not None and free is not None
+    assert summed is not None
+    assert free is not None
     return (view, *summed, *free)
 
 

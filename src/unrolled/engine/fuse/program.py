@@ -1,4 +1,4 @@
-"""A loop over time as data for the core: `build` makes it, `native/recipe.h` reads it."""
+"""A loop over time as data for the core, which `native/recipe.h` reads."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import codes, layout, pointwise, products  # noqa: F401  (their rules)
-from .flat import Atom, Equation, NotFused, Value, needed, values
+from .flat import Atom, Equation, NotFusedError, Value, needed, values
 from .lower import TYPES, Instruction, Lowering, Operand
-from .peephole import shortened
 from .parts import POINTWISE_GROUP, Part, ordered, settle
+from .peephole import shortened
 from .views import (
     BLOCK,
     CARRY,
@@ -98,7 +98,7 @@ def build(loop: Loop) -> Program:
     """The program of a loop.
 
     Raises:
-        NotFused: naming what stands in the way.
+        NotFusedError: naming what stands in the way.
     """
     given: dict[Value, View] = {}
     inputs: list[Buffer] = []
@@ -129,7 +129,7 @@ def build(loop: Loop) -> Program:
     for value in loop.vectors:
         size = int(np.prod(value.shape)) if value.shape else 1
         given[value] = View(Buffer(VECTOR, size), value.shape, dense(value.shape))
-    low = Lowering(given, loop.zeros)
+    low = Lowering(given, loop.zeros, loop.turned)
     ends = [each.after for each in loop.carries]
     others = [*(v for v, _ in loop.outputs), *loop.keeps, *loop.sums]
     low.run(needed(loop.equations, [*ends, *others]), ends, others)
@@ -162,10 +162,16 @@ def build(loop: Loop) -> Program:
     locals_ = [b for b in settle(parts) if b.kind != CARRY]
     vectors = _vectors(chosen, low)
     code = _encoded(
-        [*inputs, *(buffer for _, buffer in vectors)], results, [*slots, *locals_], carries, parts
+        [*inputs, *(buffer for _, buffer in vectors)],
+        results,
+        [*slots, *locals_],
+        carries,
+        parts,
     )
     products_ = sum(each.code == codes.PRODUCT for each in chosen)
-    pointwise_ = sum(each.code < codes.PRODUCT and each.code != codes.COPY for each in chosen)
+    pointwise_ = sum(
+        each.code < codes.PRODUCT and each.code != codes.COPY for each in chosen
+    )
     return Program(
         code,
         [value for value, _ in vectors],
@@ -180,13 +186,15 @@ def build(loop: Loop) -> Program:
 def _whole(value: Value, kind: int, backwards: bool = False) -> View:
     rows = batch_axis(value.shape, "an input")
     if rows is None:
-        raise NotFused("what goes from step to step without rows has no fused form")
+        raise NotFusedError(
+            "what goes from step to step without rows has no fused form"
+        )
     if value.dtype not in TYPES:
-        raise NotFused(f"numbers of {value.dtype} have no fused form")
+        raise NotFusedError(f"numbers of {value.dtype} have no fused form")
     shape = without(value.shape, rows)
     size = int(np.prod(shape)) if shape else 1
     if not size:
-        raise NotFused("an array without numbers has no fused form")
+        raise NotFusedError("an array without numbers has no fused form")
     return View(Buffer(kind, size, backwards), shape, dense(shape), 0, rows)
 
 
@@ -215,9 +223,7 @@ def _store(
     low.emit(codes.COPY, View(target, shape, dense(shape), 0, view.rows, after), view)
 
 
-def _moved(
-    each: Instruction, moved: dict[Buffer, tuple[Buffer, bool]]
-) -> Instruction:
+def _moved(each: Instruction, moved: dict[Buffer, tuple[Buffer, bool]]) -> Instruction:
     def there(operand: Operand | None) -> Operand | None:
         if operand is None or operand.buffer not in moved:
             return operand
@@ -230,7 +236,10 @@ def _moved(
 
 
 def _is_read(value: Value, low: Lowering, asked: Sequence[Atom]) -> bool:
-    read = [*values(asked), *(v for e in needed(low.late, asked) for v in values(e.inputs))]
+    read = [
+        *values(asked),
+        *(v for e in needed(low.late, asked) for v in values(e.inputs)),
+    ]
     return value in read
 
 

@@ -9,7 +9,7 @@ import jax
 from .. import forms, native
 from .ahead import Ahead, ahead, by_row
 from .call import Fused, Made, made
-from .flat import NotFused
+from .flat import NotFusedError
 from .gradient import Traced
 from .views import batch_axis
 
@@ -17,10 +17,14 @@ Tree = Any
 
 
 class Fuser:
-    """Runs loops where it can; of the last one it could not, `why` says what is in the way.
+    """Runs loops where it can.
 
     Args:
-        constants_of: the shapes of the constants that a loop is given, with so many rows.
+        constants_of: the shapes of a loop's constants, with so many rows.
+
+    Attributes:
+        why: of a loop that it could not run, what stands in the way.
+        said: of one that it ran, by what.
     """
 
     def __init__(self, constants_of: Callable[[int], Tree]):
@@ -28,7 +32,12 @@ class Fuser:
         self.why, self.said = "", ""
 
     def __call__(
-        self, step: Callable[..., tuple[Tree, Tree]], still: Any, carry: Tree, steps: Tree, reverse: bool
+        self,
+        step: Callable[..., tuple[Tree, Tree]],
+        still: Any,
+        carry: Tree,
+        steps: Tree,
+        reverse: bool,
     ) -> tuple[Tree, Tree] | None:
         """The last carry and the sequences ``(B, T, ...)``, in the order of processing.
 
@@ -47,7 +56,7 @@ class Fuser:
             return None
         try:
             return self._run(step, still, carry, steps, reverse)
-        except NotFused as error:
+        except NotFusedError as error:
             self.why = str(error)
             return None
 
@@ -76,7 +85,10 @@ class Fuser:
                 closed = jax.make_jaxpr(functools.partial(flat, []))(*given)
                 return closed, _traced(closed, given, reverse), None
             apart = ahead(flat, alone, *given)
-            edge = [jax.ShapeDtypeStruct(_with_rows(v.aval, given), v.aval.dtype) for v in apart.edge]
+            edge = [
+                jax.ShapeDtypeStruct(_with_rows(v.aval, given), v.aval.dtype)
+                for v in apart.edge
+            ]
             closed = jax.make_jaxpr(
                 lambda whole, carried, x, edge: apart.step([*whole, *carried, *x], edge)
             )(*given, edge)
@@ -95,9 +107,13 @@ class Fuser:
 
             constants = self._shapes(rows, len(whole) - own)
             still = [*map(with_rows, whole[:own]), *constants]
-            again, step, _ = traced(still, [*map(with_rows, carried)], [*map(with_rows, at)])
+            again, step, _ = traced(
+                still, [*map(with_rows, carried)], [*map(with_rows, at)]
+            )
             if [c.shape for c in again.consts] != [c.shape for c in closed.consts]:
-                raise NotFused("what a step closes over for each row has no fused form")
+                raise NotFusedError(
+                    "what a step closes over for each row has no fused form"
+                )
             return step
 
         key, programs = made(trace)
@@ -106,7 +122,9 @@ class Fuser:
         if apart is not None:
             rows, length = sequences[0].shape[:2]
             if not isinstance(length, int):
-                raise NotFused("what changes at each of so many steps has no fused form")
+                raise NotFusedError(
+                    "what changes at each of so many steps has no fused form"
+                )
             alone, edge = apart.run(alone, length)
             sequences = [*sequences, *(by_row(e, rows, length, reverse) for e in edge)]
         args = (*closed.consts, *whole, *carried, *sequences)
@@ -124,9 +142,13 @@ class Fuser:
         try:
             found = jax.tree.leaves(self._constants_of(rows))
         except (TypeError, ValueError) as error:
-            raise NotFused(f"constants for another batch size fail ({error})") from error
+            raise NotFusedError(
+                f"constants for another batch size fail ({error})"
+            ) from error
         if len(found) != count:
-            raise NotFused("constants that depend on the batch size have no fused form")
+            raise NotFusedError(
+                "constants that depend on the batch size have no fused form"
+            )
         return found
 
 
@@ -145,12 +167,14 @@ def _with_rows(aval: Any, given: tuple) -> tuple[int, ...]:
 
 
 def _traced(closed: Any, given: tuple, reverse: bool) -> Traced:
-    """A step traced with such arguments: what is the same at all steps, the carry, x."""
+    """A step traced with such arguments: what all steps read, the carry, x."""
     whole, carried, x = map(len, given)
     first = len(closed.consts)
     ends = [first + whole, first + whole + carried]
     rows = [
-        first + i for i, a in enumerate(given[0]) if batch_axis(a.shape, "a constant") == 0
+        first + i
+        for i, a in enumerate(given[0])
+        if batch_axis(a.shape, "a constant") == 0
     ]
     shared = [i for i in range(ends[0]) if i not in rows]
     groups = (shared, rows, range(*ends), range(ends[1], ends[1] + x))

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from math import prod
 from typing import NamedTuple
 
-from .flat import NotFused
+from .flat import NotFusedError
 
 ROWS = ContextVar("rows", default=999983)
 OTHER_ROWS = 999979
@@ -45,6 +45,7 @@ class View(NamedTuple):
 
     @property
     def size(self) -> int:
+        """How many numbers it has in a row."""
         return prod(self.shape)
 
     @property
@@ -57,7 +58,8 @@ class View(NamedTuple):
         )
 
     def moved(self, **changes: object) -> "View":
-        return self._replace(**changes)  # type: ignore[arg-type]
+        """The same but for some of it."""
+        return self._replace(**changes)
 
 
 class Operand(NamedTuple):
@@ -82,12 +84,12 @@ def batch_axis(shape: Sequence[int], what: str) -> int | None:
     """Where the axis of the batch is, if there is one.
 
     Raises:
-        NotFused: if rows were mixed up.
+        NotFusedError: if rows were mixed up.
     """
     rows = ROWS.get()
     found = [axis for axis, n in enumerate(shape) if n and n % rows == 0]
     if any(shape[axis] != rows for axis in found) or len(found) > 1:
-        raise NotFused(f"{what} in the step mixes the rows of the batch")
+        raise NotFusedError(f"{what} in the step mixes the rows of the batch")
     return found[0] if found else None
 
 
