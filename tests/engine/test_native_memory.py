@@ -93,16 +93,18 @@ def test_bands_give_what_the_reference_gives(isa):
     """Several bands, the last of them of other sizes; with few units and with many."""
     code = """
     import os
-    from tests.engine.test_kernels import KINDS, check, make
+    from tests.engine.test_kernels import KINDS, check, compiled, make
     from unrolled.engine.foreign import Spec
     few = [(kind, *shape) for kind in KINDS
            for shape in [(300, 3, 3, 5), (531, 4, 2, 17), (270, 2, 3, 12)]]
     many = [("lstm", 259, 2, 3, 390), ("gru_before", 259, 2, 3, 450)]
-    for threads in ("1", "2"):
-        os.environ["UNROLLED_THREADS"] = threads  # read at each call
-        for kind, *shape in few + many:
-            turned = shape[0] == 531
-            spec = Spec(kind, flip=True, reverse=turned, return_all_states=True)
-            check(spec, make(kind, *shape, mask="holes", resets=True, dropout=True))
+    for kind, *shape in few + many:
+        turned = shape[0] == 531
+        spec = Spec(kind, flip=True, reverse=turned, return_all_states=True)
+        case = make(kind, *shape, mask="holes", resets=True, dropout=True)
+        run = compiled(spec)
+        for threads in ("1", "2"):
+            os.environ["UNROLLED_THREADS"] = threads  # read at each call
+            check(spec, case, run=run)
     """
     run_on(isa, code)
