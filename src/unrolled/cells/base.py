@@ -224,17 +224,11 @@ class Cell(keras.layers.Layer):
 
     def matmul(self, x: jax.Array, weight: Any) -> jax.Array:
         """Multiply in the compute dtype, accumulate in the state dtype."""
-        # With rows in one axis XLA takes the weight's gradient without copying. Over
-        # several devices the batch keeps its own axis, or it would be gathered. Of no
-        # features nobody can tell how many rows there are.
-        one = jax.device_count() == 1 and x.shape[-1] > 0
-        rows = x.reshape(-1, x.shape[-1]) if one else x
-        z = jnp.matmul(
-            rows.astype(self.compute_dtype),
+        return jnp.matmul(
+            x.astype(self.compute_dtype),
             jnp.asarray(weight, self.compute_dtype),
             preferred_element_type=self.state_dtype,
         )
-        return z.reshape(*x.shape[:-1], z.shape[-1])
 
     def call(
         self,

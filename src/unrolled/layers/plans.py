@@ -8,19 +8,17 @@ import jax
 import keras
 
 from .._borrowed import no_names_taken
-from ..cells import GRUCell, LSTMCell, SimpleRNNCell
 from ..cells.base import constants_of, is_dims, shapes_of_constants
 from ..cells.built import build_cell, shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
 from ..checks import require
-from ..engine import forms, run
+from ..engine import forms, native, run
 from ..engine.pure import purify
 from ..engine.run import Job
 from . import checks, levels
 
 Tree = Any
-_CHANGE_NOTHING = (SimpleRNNCell, LSTMCell, GRUCell)
 
 
 def plan(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) -> str:
@@ -56,7 +54,7 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
         learned = layer.learn_initial_state and fused.tf32 is None
         more = "; with resets, the scan, which restarts from what is learned"
         return f"{str(fused).rstrip('.')}{more}." if learned else str(fused)
-    if forms.refused() or type(level.cell) in _CHANGE_NOTHING:
+    if forms.refused() or native.missing():
         return f"the scan: {fused.rstrip('.')}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
     memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)

@@ -109,10 +109,10 @@ class Lowering:
 
     def _one(self, each: Equation) -> None:
         given = values(each.inputs)
+        if self._of_zeros(each):
+            return
         if not self.summed.isdisjoint(given):
             self._of_sums(each)
-            return
-        if self._of_zeros(each):
             return
         fixed = all(v in self.vectors for v in given)
         rows = [batch_axis(v.shape, each.name) for v in each.outputs]
@@ -196,7 +196,7 @@ class Lowering:
                 and sum(moved) == 1
             )
         )
-        if each.name in ("add", "add_any", "sub", "concatenate"):
+        if each.name in ("add", "add_any", "sub", "concatenate", "stack"):
             linear = all(moved) and len(moved) == len(each.inputs)
         if not known or not linear:
             raise NotFusedError(
@@ -319,11 +319,10 @@ class Lowering:
 
 
 def _is_broadcast_nought(each: Equation) -> bool:
-    """Whether it makes zeros for all rows."""
+    """Whether it makes zeros."""
     if each.name != "broadcast_in_dim" or not isinstance(each.inputs[0], Number):
         return False
-    nought = not np.any(np.asarray(each.inputs[0].value, np.float32))
-    return nought and batch_axis(each.outputs[0].shape, each.name) is not None
+    return not np.any(np.asarray(each.inputs[0].value, np.float32))
 
 
 def _negated(name: str, zero: list[bool]) -> bool:
@@ -337,7 +336,7 @@ _VIEWS = frozenset(["transpose", "squeeze", "slice", "split", "broadcast_in_dim"
 _LINEAR = frozenset(
     [
         *("neg", "reshape", "transpose", "squeeze", "broadcast_in_dim", "slice", "pad"),
-        *("convert_element_type", "reduce_sum", "copy", "rev", "split"),
-        *("add", "add_any", "sub", "concatenate", "expand_dims"),
+        *("convert_element_type", "reduce_sum", "copy", "rev", "split", "unstack"),
+        *("add", "add_any", "sub", "concatenate", "stack"),
     ]
 )

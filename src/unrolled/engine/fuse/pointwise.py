@@ -165,9 +165,24 @@ def _convert(low: Lowering, each: Equation) -> None:
 
 
 def _reduce_precision(low: Lowering, each: Equation) -> None:
-    if (each.params["exponent_bits"], each.params["mantissa_bits"]) != (8, 7):
+    bits = each.params["exponent_bits"], each.params["mantissa_bits"]
+    if bits == (8, 7):
+        low.result(each.outputs[0], codes.TO_BF16, low.view(each.inputs[0]))
+    elif bits == (8, 23):
+        _same(low, each)
+    elif bits[0] == 8 and 1 < bits[1] < 23:
+        _fewer_digits(low, each, bits[1])
+    else:
         raise NotFusedError("reduce_precision in the step has no fused form")
-    low.result(each.outputs[0], codes.TO_BF16, low.view(each.inputs[0]))
+
+
+def _fewer_digits(low: Lowering, each: Equation, bits: int) -> None:
+    """So many digits of a number after the first: Veltkamp's splitting."""
+    x = low.view(each.inputs[0])
+    wide, rest = (low.fresh(x.shape, x.rows) for _ in range(2))
+    low.emit(codes.MUL, wide, x, low.number(Number(2.0 ** (23 - bits) + 1, _FLOAT)))
+    low.emit(codes.SUB, rest, wide, x)
+    low.result(each.outputs[0], codes.SUB, wide, rest)
 
 
 def _same(low: Lowering, each: Equation) -> None:
