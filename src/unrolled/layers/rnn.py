@@ -417,8 +417,8 @@ class RNN(SequenceArguments, keras.layers.Layer):
             ...     pass
             >>> layer = unrolled.RNN(Mine(4))
             >>> layer.build((32, 10, 3))
-            >>> layer.plan()
-            'the scan: Mine has no fused kernel.'
+            >>> layer.plan().partition(": ")[2]
+            '2 products, 1 pointwise operation, in float32.'
         """
         return plans.plan(self, input_shape, training, memory_shape)
 
