@@ -5,6 +5,7 @@ in a cell between two calls shows in it, and a second call finds the program mad
 """
 
 import functools
+import hashlib
 import re
 import threading
 from collections import OrderedDict
@@ -237,6 +238,10 @@ class Fused:
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+    def __repr__(self) -> str:
+        """The same for the same arithmetic, in programs that are printed."""
+        return f"Fused({hashlib.sha256(repr(self._key).encode()).hexdigest()[:12]})"
 
     def __call__(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results; differentiable in every way."""
