@@ -49,6 +49,7 @@ class Worker {
   struct Place {
     float* base;  // row 0 of the band at the chunk's first step
     long row, step, after;
+    long which = -1;  // of a step's bits, those that count
   };
   // An instruction of a pointwise group: how it walks over rows, and where its operands are.
   struct Ready {
@@ -57,7 +58,7 @@ class Worker {
     bool flat;    // a sheet is all there is to it
     Sheet sheet;  // for one row
     float* base[1 + kMostReads];  // null: absent
-    long row[1 + kMostReads], step[1 + kMostReads];  // to the rows at hand
+    long row[1 + kMostReads], step[1 + kMostReads], which[1 + kMostReads];  // to the rows at hand
   };
 
   Range part(long n) const { return plan_.columns ? share(n, thread_, team_.size) : Range{0, n}; }
@@ -78,18 +79,23 @@ class Worker {
   }
 
   void band() {
-    prepare();
     for (s0_ = 0; s0_ < f_.T || s0_ == 0; s0_ += plan_.steps) {
       n_ = smaller(plan_.steps, f_.T - s0_);
       place();
+      if (s0_ == 0) prepare();
+      find();
       start_carries();
       meet();
       for (const Part& p : recipe_.parts) {
         if (p.kind == kLoopPart)
           for (long s = 0; s < n_; ++s)
-            each(p.groups, [&](int g) { group(g, s, 1), meet(); });
+            each(p.groups, [&](int g) {
+              group(g, s, 1, true);
+              if (!plan_.alike || recipe_.groups[g].kind == kProductGroup) meet();
+            });
         else if (n_)
-          each(p.groups, [&](int g) { group(g, 0, n_), meet(); });
+          each(p.groups, [&](int g) { group(g, 0, n_, false), meet(); });
+        if (plan_.alike && p.kind == kLoopPart) meet();
       }
       fresh_ = false;
     }
@@ -106,25 +112,36 @@ class Worker {
       float* const base = array ? f_.arrays[ref] : own_.slot[ref];
       const long w = o.width, index = o.backwards && f_.T ? f_.T - 1 - s0_ : s0_, back = o.backwards ? -1 : 1;
       Place& p = place_[ref];
+      if (array && own_.slot[ref]) {  // another thread writes the result itself
+        p = {own_.slot[ref], w, R_ * w, 0};
+        continue;
+      }
       switch (o.kind) {
         case operand::kRow: p = {base + first_row_ * w, w, 0, 0}; break;
         case operand::kSequence: p = {base + (first_row_ * f_.T + index) * w, f_.T * w, back * w, 0}; break;
         case operand::kKept: case operand::kStates: p = history_place(base, w, index, back); break;
-        case operand::kStep: p = {base, w, 0, 0}; break;
+        case operand::kStep:
+          p = {base, w, 0, 0};
+          if (plan_.alike && !room_.copies[ref]) p.step = R_ * w, p.which = 1;  // by turns
+          break;
         case operand::kChunk: p = {base, w, R_ * w, 0}; break;
         case operand::kCarry:
           p = {base, w, R_ * w, R_ * w};
-          if (const int h = room_.history[ref]; h >= 0) p = history_place(f_.arrays[h], w, s0_, 1);
+          if (is_history(static_cast<int>(ref)))
+            p = history_place(f_.arrays[room_.history[ref]], w, s0_, 1);
           break;
         default: p = {base, 0, 0, 0};
       }
     }
+  }
+  void find() {
     for (const Part& p : recipe_.parts)
       each(p.groups, [&](int g) {
         if (recipe_.groups[g].kind == kPointwiseGroup)
           each(recipe_.groups[g].instructions, [&](int i) { find(i, p.kind == kChunkPart); });
       });
   }
+  bool is_history(int ref) const { return room_.is_history(ref, thread_); }
   Place history_place(float* base, long w, long index, long back) const {
     return {base + (index * f_.B + first_row_) * w, w, back * f_.B * w, f_.B * w};
   }
@@ -140,17 +157,9 @@ class Worker {
   // How many floats the rows of an operand are apart.
   long row_stride(const View& v, bool chunk_part) const {
     if (v.ref < 0) return 0;
-    const Operand& o = recipe_.operands[v.ref];
-    const long w = o.width, back = o.backwards ? -1 : 1;
-    if (o.kind == operand::kBlock) return w;
-    if (!turned(chunk_part)) return o.kind == operand::kVector ? 0 : o.kind == operand::kSequence ? f_.T * w : w;
-    switch (o.kind) {
-      case operand::kSequence: return back * w;
-      case operand::kKept: case operand::kStates: return back * f_.B * w;
-      case operand::kChunk: return w;
-      case operand::kCarry: return room_.history[v.ref] < 0 ? w : f_.B * w;
-      default: return 0;
-    }
+    if (is_block(v)) return recipe_.operands[v.ref].width;
+    const Place& p = place_[v.ref];
+    return turned(chunk_part) ? p.step : p.row;
   }
 
   // How all instructions walk over rows; by bands, as one of a single row is apart.
@@ -182,13 +191,13 @@ class Worker {
     Ready& ready = ready_[n];
     for (int k = 0; k <= kMostReads; ++k) {
       const View& v = *view[k];
-      ready.base[k] = nullptr, ready.row[k] = ready.step[k] = 0;
+      ready.base[k] = nullptr, ready.row[k] = ready.step[k] = ready.which[k] = 0;
       if (v.ref < 0) continue;
       if (is_block(v)) {
         ready.base[k] = own_.blocks + room_.block_at[n].at[k] + v.offset;
       } else {
         const Place& p = place_[v.ref];
-        ready.base[k] = base_of(v), ready.step[k] = p.step;
+        ready.base[k] = base_of(v), ready.step[k] = p.step, ready.which[k] = p.which;
         ready.row[k] = turned(chunk_part) ? p.step : p.row;
       }
     }
@@ -197,7 +206,7 @@ class Worker {
   // --- groups ----------------------------------------------------------------------------
 
   // A group at `steps` steps from step s of the chunk on.
-  void group(int g, long s, long steps) {
+  void group(int g, long s, long steps, bool in_loop) {
     const Group& group = recipe_.groups[g];
     const int first = group.instructions.first;
     if (group.kind == kProductGroup) return product(first, s, steps);
@@ -215,7 +224,7 @@ class Worker {
       }
       return;
     }
-    const Range mine = part(rows);
+    const Range mine = plan_.alike && in_loop ? Range{0, rows} : part(rows);
     for (long r0 = mine.from; r0 < mine.to; r0 += at_once)
       pointwise(group, s, r0, smaller(at_once, mine.to - r0));
   }
@@ -225,7 +234,7 @@ class Worker {
       const Ready& ready = ready_[n];
       float* at[1 + kMostReads];
       for (int k = 0; k <= kMostReads; ++k)
-        at[k] = ready.base[k] + s * ready.step[k] + r0 * ready.row[k];
+        at[k] = ready.base[k] + (s & ready.which[k]) * ready.step[k] + r0 * ready.row[k];
       const float* const in[] = {at[1], at[2], at[3]};
       if (ready.flat) {
         Sheet sheet = ready.sheet;
@@ -247,7 +256,7 @@ class Worker {
   Lines lines(const View& v, long s, int part, int column) const {
     if (v.ref < 0) return {nullptr, 0, 0, 0, 0};
     const Place& p = place_[v.ref];
-    return {base_of(v) + s * p.step, p.row, p.step, v.stride[part], v.stride[column]};
+    return {base_of(v) + (s & p.which) * p.step, p.row, p.step, v.stride[part], v.stride[column]};
   }
 
   void product(int n, long s, long steps) {
@@ -277,18 +286,18 @@ class Worker {
 
   // A carry's value before the chunk's first step: the start's, or what the last chunk left.
   void start_carries() const {
-    const Range rows = part(R_);
     for (const CarryRecord& c : recipe_.carries) {
       const Place& p = place_[c.slot];
-      if (s0_ && c.states >= 0) continue;  // there it is
+      if (s0_ && is_history(c.slot)) continue;  // there it is
+      const Range rows = room_.copies[c.slot] ? Range{0, R_} : part(R_);
       const float* from = s0_ ? p.base + plan_.steps * p.step : place_[c.start].base;
       copy_rows(from, p.base, rows, recipe_.operands[c.slot].width);
     }
   }
   void hand_out() const {
-    const Range rows = part(R_);
     for (const CarryRecord& c : recipe_.carries) {
-      if (c.last < 0) continue;
+      if (c.last < 0 || (room_.copies[c.slot] && thread_)) continue;
+      const Range rows = room_.copies[c.slot] ? Range{0, R_} : part(R_);
       const Place& p = place_[c.slot];
       copy_rows(p.base + n_ * p.step, place_[c.last].base, rows, recipe_.operands[c.slot].width);
     }

@@ -2,7 +2,9 @@
 //
 // As in the loops of frame.h: with few units every thread takes its own rows through all
 // steps and never waits; with many, or few rows, all work on the same rows, and share out
-// the columns of each product, blocks of rows of what lies between, and meet in between.
+// the columns of each product, blocks of rows of what lies between, and meet in between. Of
+// a row or two there is nothing to share out between products: each thread does all of that,
+// on copies of its own, and they meet once a product.
 #pragma once
 #include "fuse.h"
 #include "rowsum.h"
@@ -23,6 +25,7 @@ struct FusionPlan {
   long bands;    // of each thread
   long rows;     // of any band, at most
   long steps;    // a chunk
+  bool alike;    // every thread does all pointwise work of a loop
 };
 inline FusionPlan plan_of(const FusedLoop& f, int threads) {
   const Recipe& recipe = *f.recipe;
@@ -44,6 +47,7 @@ inline FusionPlan plan_of(const FusedLoop& f, int threads) {
   plan.bands = up(rows, plan.columns ? 256 : 128);
   plan.rows = rows ? up(rows, plan.bands) : 1;
   plan.steps = larger(1, smaller(f.T, up(kRowsPerChunk, plan.rows)));
+  plan.alike = plan.columns && f.B <= 2;
   return plan;
 }
 
@@ -54,10 +58,12 @@ class FusionRoom {
       : f(loop), recipe(*loop.recipe), threads(threads_), plan(plan_of(loop, threads_)),
         block_rows(recipe.groups.size()), block_at(recipe.instructions.size()),
         weight_of(recipe.instructions.size(), -1), history(recipe.operands.size(), -1),
+        copies(recipe.operands.size()),
         product_sums(recipe.instructions.size()), row_sums(recipe.instructions.size()) {
     for (size_t g = 0; g < recipe.groups.size(); ++g) place_blocks(static_cast<int>(g));
     for (size_t i = 0; i < recipe.instructions.size(); ++i) find_weight(static_cast<int>(i));
     for (const CarryRecord& c : recipe.carries) history[c.slot] = c.states;
+    find_copies();
     for (Memory& m : memory) m = {};
     for (int t = 0; t < threads; ++t) {
       memory[t].packed.resize(recipe.instructions.size());
@@ -87,15 +93,19 @@ class FusionRoom {
     return carver.used;
   }
 
+  // Whether a carry's slot is the result that has all its values.
+  bool is_history(int ref, int thread) const { return history[ref] >= 0 && !(thread && copies[ref]); }
+
   const FusedLoop f;
   const Recipe& recipe;
   const int threads;
-  const FusionPlan plan;
+  FusionPlan plan;
   std::vector<long> block_rows;         // by group: rows at hand
   struct Blocks { long at[1 + kMostReads]; };
   std::vector<Blocks> block_at;         // by instruction: where its BLOCK slots lie
   std::vector<int> weight_of;           // by instruction: the first product of the same weight
   std::vector<int> history;             // by operand: the STATES that are a carry's slot, or -1
+  std::vector<char> copies;             // by operand: does each thread write its own
   std::vector<ProductSum> product_sums; // by instruction
   std::vector<RowSum> row_sums;
   Memory memory[kMaxThreads];
@@ -133,6 +143,22 @@ class FusionRoom {
           if (view[k]->ref == named[n]) block_at[i].at[k] = at[n];
     });
   }
+  // What pointwise groups of loops write, where every thread runs them all. What others write
+  // as well cannot be both: then the threads share out rows as ever.
+  void find_copies() {
+    std::vector<char> shared(recipe.operands.size());
+    for (const Part& part : recipe.parts)
+      each(part.groups, [&](int g) {
+        const bool own = part.kind == kLoopPart && recipe.groups[g].kind == kPointwiseGroup;
+        each(recipe.groups[g].instructions, [&](int i) {
+          const int ref = recipe.instructions[i].out.ref;
+          if (recipe.operands[ref].kind != operand::kBlock) (own ? copies : shared)[ref] = true;
+        });
+      });
+    for (size_t ref = 0; ref < copies.size(); ++ref)
+      if (copies[ref] && shared[ref]) plan.alike = false;
+    if (!plan.alike) copies.assign(copies.size(), false);
+  }
   long plan_rows() const { return larger(plan.rows, plan.rows == 1 ? plan.steps : 1); }
 
   void find_weight(int i) {
@@ -166,12 +192,21 @@ class FusionRoom {
       else if (first != n) own.packed[n] = own.packed[first];
       else own.packed[n] = carver.take(weight_size(i.dim[2], i.dim[3]));
     }
-    for (size_t ref = recipe.arrays(); ref < recipe.operands.size(); ++ref) {
+    for (size_t ref = recipe.inputs; ref < recipe.operands.size(); ++ref) {
+      if (t && plan.columns && !copies[ref]) {
+        own.slot[ref] = memory[0].slot[ref];
+        continue;
+      }
       const Operand& o = recipe.operands[ref];
-      const long entries = o.kind == operand::kStep ? 1 : o.kind == operand::kChunk ? plan.steps
-                           : o.kind == operand::kCarry && history[ref] < 0 ? plan.steps + 1 : 0;
-      if (t && plan.columns) own.slot[ref] = memory[0].slot[ref];
-      else own.slot[ref] = entries ? carver.take(entries * plan.rows * o.width) : nullptr;
+      long entries = 0;
+      switch (o.kind) {
+        // A product writes its next value while others read the last.
+        case operand::kStep: entries = plan.alike && !copies[ref] ? 2 : 1; break;
+        case operand::kChunk: entries = plan.steps; break;
+        case operand::kCarry: entries = is_history(static_cast<int>(ref), t) ? 0 : plan.steps + 1; break;
+        default: entries = t && copies[ref] ? plan.steps : 0;  // a result: the first thread writes it
+      }
+      own.slot[ref] = entries ? carver.take(entries * plan.rows * o.width) : nullptr;
     }
     own.blocks = carver.take(block_size);
     own.scratch = carver.take(scratch);
