@@ -157,7 +157,9 @@ def test_explain_has_both_rooms():
 def test_the_time_axis_is_walked_in_one_place():
     """One loop over time in all of the package, and two that stop on data.
 
-    Monotonic attention walks along a memory, at one step of time.
+    Monotonic attention walks along a memory, at one step of time. Of a fused loop, what
+    no row has a part in runs ahead of it; and a scan says what the loop means, for
+    derivatives that the core does not take.
     """
     walkers = {
         _name(file)
@@ -170,6 +172,8 @@ def test_the_time_axis_is_walked_in_one_place():
         ("attention", "monotonic"),
         ("engine", "loop"),
         ("engine", "deferred"),
+        ("engine", "fuse", "ahead"),
+        ("engine", "fuse", "call"),
         ("engine", "stopping"),
         ("decoding", "hypotheses"),
     }

@@ -356,12 +356,9 @@ class RNN(SequenceArguments, keras.layers.Layer):
             if memory_mask is None:
                 memory_mask = jax.tree.map(get_keras_mask, memory)
             memory_mask = memories.masks(memory, memory_mask)
-        cell = as_cell(self.cell)
-        constants = constants_of(cell, rows, training, memory, memory_mask)
-
-        def of_rows(rows: int) -> Tree:
-            return shapes_of_constants(cell, rows, training, memory, memory_mask)
-
+        given = {"training": training, "memory": memory, "memory_mask": memory_mask}
+        constants = constants_of(as_cell(self.cell), rows, **given)
+        of_rows = partial(shapes_of_constants, as_cell(self.cell), **given)
         return Job(
             inputs,
             states,

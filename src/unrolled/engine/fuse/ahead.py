@@ -90,9 +90,6 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
     return Ahead(flat, count, early, late, edge)
 
 
-def by_row(array: Any, rows: int, steps: int, reverse: bool) -> Any:
-    """(T, B, ...) as (B, T, ...), in the order of time; what has no rows, for each."""
-    array = jnp.flip(array, 0) if reverse else array
-    if array.ndim > 1 and array.shape[1] == rows:
-        return jnp.swapaxes(array, 0, 1)
-    return jnp.broadcast_to(array[None], (rows, steps, *array.shape[1:]))
+def by_row(array: Any, reverse: bool) -> Any:
+    """(T, B, ...), in the order of processing, as (B, T, ...), in that of time."""
+    return jnp.swapaxes(jnp.flip(array, 0) if reverse else array, 0, 1)

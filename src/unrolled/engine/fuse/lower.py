@@ -221,6 +221,15 @@ class Lowering:
             self.views[atom] = found
         return found
 
+    def read_once(self, buffer: Buffer) -> bool:
+        """Whether nothing but one chain of equations reads what lies in a buffer."""
+        for value, found in self.views.items():
+            views = [v for v, _ in found.views] if isinstance(found, Parts) else [found]
+            if any(v is not None and v.buffer is buffer for v in views):
+                if len(self.readers.get(value, [])) > 1:
+                    return False
+        return True
+
     def number(self, atom: Number) -> View:
         """Where the program holds a number."""
         if np.ndim(atom.value):

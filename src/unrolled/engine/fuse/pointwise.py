@@ -67,11 +67,12 @@ def _begun(low: Lowering, each: Equation) -> bool:
     # The later one begins with the earlier, which may then run for all steps at once.
     pairs = sorted([(0, 1), (1, 0)], key=lambda p: not views[p[0]].buffer.late)
     for mine, other in pairs:
-        atom, view, first = each.inputs[mine], views[mine], views[other]
+        view, first = views[mine], views[other]
         at = low.products.get(view.buffer)
-        read_once = isinstance(atom, Value) and len(low.readers.get(atom, [])) == 1
         earlier = not first.buffer.late or first.buffer in low.products
-        if at is None or not read_once or not view.whole or not earlier:
+        if at is None or not view.whole or not earlier:
+            continue
+        if not low.read_once(view.buffer):
             continue
         if first.buffer is view.buffer or first.buffer.late > view.buffer.late:
             continue

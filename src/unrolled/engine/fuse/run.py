@@ -86,9 +86,12 @@ class Fuser:
                 return closed, _traced(closed, given, reverse), None
             apart = ahead(flat, alone, *given)
             edge = [
-                jax.ShapeDtypeStruct(_with_rows(v.aval, given), v.aval.dtype)
-                for v in apart.edge
+                jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in apart.edge
             ]
+            if any(e.shape[:1] != given[1][0].shape[:1] for e in edge):
+                raise NotFusedError(
+                    "what each step changes for all rows alike has no fused form"
+                )
             closed = jax.make_jaxpr(
                 lambda whole, carried, x, edge: apart.step([*whole, *carried, *x], edge)
             )(*given, edge)
@@ -120,13 +123,13 @@ class Fuser:
         present = present._replace(groups=programs.step.groups)
         self.said = _said(programs)
         if apart is not None:
-            rows, length = sequences[0].shape[:2]
+            length = sequences[0].shape[1]
             if not isinstance(length, int):
                 raise NotFusedError(
                     "what changes at each of so many steps has no fused form"
                 )
             alone, edge = apart.run(alone, length)
-            sequences = [*sequences, *(by_row(e, rows, length, reverse) for e in edge)]
+            sequences = [*sequences, *(by_row(e, reverse) for e in edge)]
         args = (*closed.consts, *whole, *carried, *sequences)
         results = Fused(key, programs, present)(args)
         states, held = of_carry.unflatten(results[: len(carried)])
@@ -157,13 +160,6 @@ def _said(programs: Made) -> str:
     kinds = ((products, "product"), (pointwise, "pointwise operation"))
     counted = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds)
     return f"the native kernel ({native.variant()}): {counted}, in float32."
-
-
-def _with_rows(aval: Any, given: tuple) -> tuple[int, ...]:
-    """The shape of what is read ahead of the loop, with rows in any case."""
-    rows = given[1][0].shape[0]
-    shape = tuple(aval.shape)
-    return shape if shape[:1] == (rows,) else (rows, *shape)
 
 
 def _traced(closed: Any, given: tuple, reverse: bool) -> Traced:
