@@ -28,15 +28,15 @@ OPTIONS = [
 EACH = pytest.mark.parametrize(("kind", "options"), OPTIONS)
 
 
+@need_core
 @EACH
 def test_a_layer_takes_the_options_of_its_cell(kind, options, rng, tmp_path):
     layer = kind(U, return_sequences=True, **options)
     model = keras.Sequential([keras.Input((T, D)), layer])
     scatter(model, rng)
-    first = next(iter(options))
-    if first != "forget_bias":  # which is part of the bias that a kernel is given
-        said = f"{kind.__name__}Cell with {first}={options[first]!r} has no fused"
-        assert said in layer.plan()
+    assert layer.plan().startswith("the native ")
+    with unrolled.kernels("off"):
+        assert layer.plan().startswith("the scan: ")
     x = rng.normal(size=(B, T, D)).astype("float32")
     expected = model.predict(x, verbose=0)
     model.save(tmp_path / "m.keras")

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import keras
+from jax import numpy as jnp
 
 from .._borrowed import no_names_taken
 from ..cells.base import constants_of, is_dims, shapes_of_constants
@@ -13,7 +14,8 @@ from ..cells.built import build_cell, shapes_of
 from ..cells.keras_style import as_cell
 from ..cells.states import initial_states
 from ..checks import require
-from ..engine import forms, native, run
+from ..engine import run
+from ..engine.fuse import run as fuse
 from ..engine.pure import purify
 from ..engine.run import Job
 from . import checks, levels
@@ -54,7 +56,7 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
         learned = layer.learn_initial_state and fused.tf32 is None
         more = "; with resets, the scan, which restarts from what is learned"
         return f"{str(fused).rstrip('.')}{more}." if learned else str(fused)
-    if forms.refused() or native.missing():
+    if fuse.refused():
         return f"the scan: {fused.rstrip('.')}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
     memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)
@@ -79,17 +81,20 @@ def _said(level: Any, step_shape: Tree, memory: Tree, training: bool) -> str:
 
     def trace(x: Tree, memory: Tree) -> None:
         states = initial_states(view, _ROWS, shapes_of(memory))
-        constants = constants_of(view, _ROWS, training, memory)
-        of_rows = lambda rows: shapes_of_constants(view, rows, training, memory)  # noqa: E731
+        masks = _masks(memory)
+        constants = constants_of(view, _ROWS, training, memory, masks)
+
+        def of_rows(rows: int) -> Tree:
+            return shapes_of_constants(view, rows, training, memory, masks)
+
         job = Job(x, states, states, None, None, None, constants, of_rows)
         said.append(run.program(level, job))
 
     with keras.StatelessScope():
         jax.eval_shape(trace, x, memory)
     changed = changes(level.cell, step_shape, memory, training)
-    if changed and said[0].startswith("the scan"):
-        return f"{said[0].rstrip('.')}; each step changes {', '.join(changed)}."
-    return said[0]
+    more = f"; each step changes {', '.join(changed)}" if changed else ""
+    return f"{said[0].rstrip('.')}{more}."
 
 
 def _step_of(layer: Any, input_shape: Tree) -> Tree:
@@ -105,15 +110,17 @@ def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
     if layer.built:
         return level
     classes = {type(each).__name__: type(each) for each in level.cell._flatten_layers()}
+    shape = jax.tree.map(lambda s: (None, *s), step_shape, is_leaf=is_dims)
     drawn = random.getstate()  # of Keras's own seeds
     with no_names_taken(), keras.saving.custom_object_scope(classes):
         try:
             cell = copy.deepcopy(level.cell)
         except (TypeError, ValueError):  # its class does not say how to make it again
             return None
-        shape = jax.tree.map(lambda s: (None, *s), step_shape, is_leaf=is_dims)
-        build_cell(cell, shape, memory_shape)
-    random.setstate(drawn)
+        try:
+            build_cell(cell, shape, memory_shape)
+        finally:
+            random.setstate(drawn)
     given = {name: getattr(level, name) for name in levels.Level._fields}
     return levels.Level(**given | {"cell": cell})
 
@@ -125,6 +132,15 @@ def _array(shape: tuple) -> jax.ShapeDtypeStruct:
     """An array of this shape, for some number of rows and whatever else is unknown."""
     kind = "float32" if len(shape) > 1 else "int32"
     return jax.ShapeDtypeStruct((_ROWS, *(n or 2 for n in shape[1:])), kind)
+
+
+def _masks(memory: Tree) -> Tree:
+    """Masks of a memory's steps, (B, S), as a call may give them."""
+
+    def mask(array: Any) -> Any:
+        return jnp.ones(array.shape[:2], bool) if array.ndim > 2 else None
+
+    return jax.tree.map(mask, memory)
 
 
 def changes(
@@ -145,7 +161,7 @@ def changes(
 
     def trace(memory: Tree) -> None:
         states = initial_states(view, _ROWS, shapes_of(memory))
-        constants = constants_of(view, _ROWS, training, memory)
+        constants = constants_of(view, _ROWS, training, memory, _masks(memory))
 
         def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
             return view.step(view.project_inputs(x, constants), states, constants)

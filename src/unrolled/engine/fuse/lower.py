@@ -224,10 +224,10 @@ class Lowering:
     def read_once(self, buffer: Buffer) -> bool:
         """Whether nothing but one chain of equations reads what lies in a buffer."""
         for value, found in self.views.items():
-            views = [v for v, _ in found.views] if isinstance(found, Parts) else [found]
-            if any(v is not None and v.buffer is buffer for v in views):
-                if len(self.readers.get(value, [])) > 1:
-                    return False
+            views = found.views if isinstance(found, Parts) else [(found, 0)]
+            here = any(v is not None and v.buffer is buffer for v, _ in views)
+            if here and len(self.readers.get(value, [])) > 1:
+                return False
         return True
 
     def number(self, atom: Number) -> View:

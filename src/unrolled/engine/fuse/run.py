@@ -51,7 +51,10 @@ class Fuser:
         Returns:
             None where the scan has to do it.
         """
+        sizes = [n for a in jax.tree.leaves(steps) for n in a.shape]
         self.why = refused()
+        if not all(isinstance(n, int) for n in sizes):
+            self.why = "a size that is a symbol has no fused form"
         if self.why:
             return None
         try:
@@ -110,9 +113,17 @@ class Fuser:
 
             constants = self._shapes(rows, len(whole) - own)
             still = [*map(with_rows, whole[:own]), *constants]
-            again, step, _ = traced(
-                still, [*map(with_rows, carried)], [*map(with_rows, at)]
-            )
+            moved = [*map(with_rows, carried)], [*map(with_rows, at)]
+            try:
+                again, step, _ = traced(still, *moved)
+            except NotFusedError:
+                raise
+            except Exception as error:  # whatever a cell says to other sizes
+                name = type(error).__name__
+                raise NotFusedError(
+                    f"a step that fails with another batch size ({name}) "
+                    "has no fused form"
+                ) from error
             if [c.shape for c in again.consts] != [c.shape for c in closed.consts]:
                 raise NotFusedError(
                     "what a step closes over for each row has no fused form"
@@ -124,10 +135,6 @@ class Fuser:
         self.said = _said(programs)
         if apart is not None:
             length = sequences[0].shape[1]
-            if not isinstance(length, int):
-                raise NotFusedError(
-                    "what changes at each of so many steps has no fused form"
-                )
             alone, edge = apart.run(alone, length)
             sequences = [*sequences, *(by_row(e, reverse) for e in edge)]
         args = (*closed.consts, *whole, *carried, *sequences)
