@@ -154,6 +154,11 @@ def test_drawn_cells(part, by_interpreter):
     assert drawn
 
 
+def test_a_product_whose_result_is_kept_and_added_to(by_interpreter):
+    """Cell 768: the sum was written over what the gradient reads, a reshape apart."""
+    compare(Drawn(768), by_interpreter)
+
+
 @pytest.mark.parity
 def test_many_drawn_cells(by_interpreter):
     """Prints what was drawn, and how often a gradient arrived there."""

@@ -195,7 +195,18 @@ def signature(step: Traced) -> Any:
         step.groups,
         step.reverse,
         *(_of_equations(f.inputs, f.equations, f.outputs) for f in flats),
+        *(_of_array(a) for f in flats for a in f.constants.values()),
     )
+
+
+def _of_array(array: Any) -> tuple[tuple[int, ...], str, bytes]:
+    """What tells an array that a program holds itself from any other."""
+    if isinstance(array, jax.core.Tracer):
+        raise NotFusedError(
+            "what a function inside of the step closes over has no fused form"
+        )
+    held = np.asarray(array)
+    return held.shape, str(held.dtype), held.tobytes()
 
 
 def _of_equations(
@@ -205,7 +216,8 @@ def _of_equations(
 
     def name(atom: Atom) -> str:
         if isinstance(atom, Number):
-            return f"{np.asarray(atom.value).tolist()!r}:{atom.dtype}"
+            # As bits: a number may be the size of the batch, and is not to become B.
+            return f"n{np.asarray(atom.value).tobytes().hex()}:{atom.dtype}"
         number = names.setdefault(atom, len(names))
         return f"v{number}:{atom.dtype}{atom.shape}"
 
