@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..._borrowed import apply, ffi
+from ..._borrowed import Tracer, apply, ffi
 from .. import deferred, derivatives
 from ..foreign import by_rows
 from . import gradient
@@ -201,7 +201,7 @@ def signature(step: Traced) -> Any:
 
 def _of_array(array: Any) -> tuple[tuple[int, ...], str, bytes]:
     """What tells an array that a program holds itself from any other."""
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         raise NotFusedError(
             "what a function inside of the step closes over has no fused form"
         )
