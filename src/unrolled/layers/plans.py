@@ -67,7 +67,7 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
     own, other = (
         _said(level, shape, memory, each) for each in (training, not training)
     )
-    if own.rstrip(".").startswith(other.rstrip(".")) or own == other:
+    if own.rstrip(".").startswith(other.rstrip(".")):
         return own
     when = "inference" if training else "training"
     return f"{own.rstrip('.')}; in {when}, {other}"

@@ -1,15 +1,14 @@
 """The core runs programs: each kind of operand, part and instruction, against NumPy."""
 
-from unrolled.engine import native
-
 import ml_dtypes
 import numpy as np
 import pytest
 import scipy.special
 
+from ...core import need_core
 from .assembler import CODES, Program, run, view
 
-pytestmark = pytest.mark.skipif(bool(native.missing()), reason="no native core")
+pytestmark = need_core
 
 
 def draw(*shape, seed=0):

@@ -328,6 +328,3 @@ def _shared(
                     if buffer.kind == BLOCK and last[buffer] == i:
                         free[buffer.width].append(own[buffer])
     return slots, own
-
-
-TYPES = TYPES
