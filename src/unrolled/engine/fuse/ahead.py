@@ -12,6 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from ..equations import evaluate, inlined, read, variables
+from ..loop import CHUNK
 from .flat import NotFusedError
 
 
@@ -22,6 +23,7 @@ class Ahead(NamedTuple):
         closed: the traced step, of carry then x, what is carried without rows first.
         count: how many carried values have no rows.
         alone: equations that depend on those.
+        carried: those of them that the next step waits for.
         rest: the others.
         edge: what `rest` reads of `alone`.
     """
@@ -29,6 +31,7 @@ class Ahead(NamedTuple):
     closed: Any
     count: int
     alone: list[Any]
+    carried: list[Any]
     rest: list[Any]
     edge: list[Any]
 
@@ -38,12 +41,22 @@ class Ahead(NamedTuple):
         consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
         after = jaxpr.outvars[: self.count]
 
-        def body(carry: list, _: None) -> tuple[list, list]:
+        def at(carry: list, equations: list) -> dict:
             known = consts | dict(zip(jaxpr.invars[: self.count], carry, strict=True))
-            evaluate(self.alone, known, [])
-            return [read(v, known, known) for v in after], [known[v] for v in self.edge]
+            evaluate(equations, known, [])
+            return known
 
-        return lax.scan(body, list(carry), None, steps)
+        def body(carry: list, _: None) -> tuple[list, list]:
+            known = at(carry, self.carried)
+            return [read(v, known, known) for v in after], carry
+
+        def drawn(carry: list) -> list:
+            known = at(carry, self.alone)
+            return [known[v] for v in self.edge]
+
+        # What no other step waits for is computed for many steps at once.
+        last, before = lax.scan(body, list(carry), None, steps)
+        return last, lax.map(drawn, before, batch_size=CHUNK)
 
     def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
         """What the rest of a step gives: of all but what is carried without rows."""
@@ -87,7 +100,13 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
     asked = [v for each in late for v in variables(each.invars)]
     asked += variables(jaxpr.outvars[count:])
     edge = [v for v in dict.fromkeys(asked) if v in of_alone]
-    return Ahead(flat, count, early, late, edge)
+    waits = {*after}
+    carried = []
+    for each in reversed(early):
+        if waits & {*each.outvars}:
+            waits |= {*variables(each.invars)}
+            carried.insert(0, each)
+    return Ahead(flat, count, early, carried, late, edge)
 
 
 def by_row(array: Any, reverse: bool) -> Any:

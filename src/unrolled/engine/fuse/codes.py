@@ -76,15 +76,21 @@ REDUCE = {
     "reduce_or": REDUCE_MAX,
 }
 
-# What costs so much that its result is kept for the gradient rather than made again.
-CURVES = frozenset(
-    [
-        *("exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt"),
-        *("cbrt", "erf", "erfc", "erf_inv", "sin", "cos", "tan", "asin", "acos"),
-        *("atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "atan2", "rem"),
-        *("lgamma", "digamma", "div", "integer_pow", *REDUCE, "dot_general"),
-    ]
-)
+# About how many cycles a number costs, of what has its own step; others, a sheet of
+# simple arithmetic; what only moves numbers about, nothing.
+SIMPLE = 1 / 8
+COST = {
+    **dict.fromkeys(["exp", "exp2", "tanh", "logistic", "div", "sqrt", "rsqrt"], 0.75),
+    **dict.fromkeys(
+        ["expm1", "log", "log1p", "cbrt", "erf", "erfc", "sin", "cos"], 1.5
+    ),
+    **dict.fromkeys(["erf_inv", "tan", "asin", "acos", "atan", "sinh", "cosh"], 2.0),
+    **dict.fromkeys(["asinh", "acosh", "atanh", "rem", "atan2", "integer_pow"], 2.0),
+    **dict.fromkeys(["pow", "lgamma", "digamma"], 4.0),
+    **dict.fromkeys(REDUCE, 0.25),
+}
+# To write a number in one loop, and to read it in another.
+KEEPING = 2.0
 
 # And this is never made again.
 NEVER_AGAIN = frozenset(["dot_general"])

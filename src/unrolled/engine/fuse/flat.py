@@ -74,7 +74,40 @@ def flatten(jaxpr: Any) -> Flat:
     inputs = [_value(v) for v in variables]
     known: dict[Any, Atom] = dict(zip(variables, inputs, strict=True))
     outputs = _take_in(jaxpr, known, equations, constants)
-    return Flat(inputs, outputs, equations, constants)
+    return _once(Flat(inputs, outputs, equations, constants))
+
+
+def _once(flat: Flat) -> Flat:
+    """The same, with what is computed twice computed once."""
+    found: dict[Any, list[Value]] = {}
+    same: dict[Value, Value] = {}
+    equations = []
+
+    def first(atom: Atom) -> Atom:
+        return same.get(atom, atom) if isinstance(atom, Value) else atom
+
+    for each in flat.equations:
+        inputs = [*map(first, each.inputs)]
+        own = each._replace(inputs=inputs)
+        params = tuple(
+            sorted((k, v) for k, v in each.params.items() if k != "sharding")
+        )
+        try:
+            key = (each.name, params, *map(_known_by, inputs))
+            outputs = found.setdefault(key, each.outputs)
+        except TypeError:  # parameters that nobody can compare
+            outputs = each.outputs
+        if outputs is each.outputs:
+            equations.append(own)
+        else:
+            same |= zip(each.outputs, outputs, strict=True)
+    return flat._replace(outputs=[*map(first, flat.outputs)], equations=equations)
+
+
+def _known_by(atom: Atom) -> Any:
+    if isinstance(atom, Value):
+        return atom
+    return np.asarray(atom.value).tobytes(), str(atom.dtype), atom.shape
 
 
 def _take_in(

@@ -13,8 +13,8 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..._borrowed import eval_jaxpr
-from . import codes
-from .flat import Atom, Equation, Flat, NotFusedError, Value, after, flatten, values
+from . import keeping
+from .flat import Atom, Equation, Flat, NotFusedError, Value, flatten
 from .program import Carry, Loop
 
 
@@ -210,69 +210,15 @@ def joint(step: Traced) -> Joint:
     gives = flat.outputs[: len(results)]
     found = iter(flat.outputs[len(results) :])
     gradients = [next(found) if m else None for m in moves]
-    kept, every = _kept(step, flat, gives, [c for c in cotangents if c])
+    _, rows, carry, x = step.split(flat.inputs[: len(step.inputs)])
+    kept, every = keeping.chosen(
+        flat.equations,
+        [*rows, *x],
+        [*zip(carry, gives[: len(carry)], strict=True)],
+        [c for c in cotangents if c],
+    )
     return Joint(step, flat, gives, cotangents, gradients, kept, every)
-
-
-# Their gradients look for the result among the operands, and would not find it among
-# operands that are made again and differ in the last digit.
-_FOUND_AGAIN = ("reduce_max", "reduce_min")
 
 
 def _floating(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jnp.floating)
-
-
-def _kept(
-    step: Traced, flat: Flat, gives: list[Atom], cotangents: list[Value]
-) -> tuple[list[Value], list[int]]:
-    """What to keep of the step for its gradient, and which states of every step."""
-    _, rows, carry, x = step.split(flat.inputs[: len(step.inputs)])
-    moved = after(flat.equations, cotangents)
-    of_rows = after(flat.equations, [*rows, *carry, *x])
-    made = {v: e for e in flat.equations for v in e.outputs}
-    ends = {a: i for i, a in reversed([*enumerate(gives[: len(carry)])])}
-    # Nothing has to be done for these.
-    there = {*rows, *carry, *x, *(a for a in ends if isinstance(a, Value))}
-    kept: dict[Value, None] = {}
-    states: set[int] = set()
-
-    def ready(atom: Atom) -> bool:
-        return not isinstance(atom, Value) or atom not in of_rows or atom in there
-
-    seen: set[Value] = set()
-
-    def ask(value: Value) -> None:
-        stack = [value]
-        while stack:
-            v = stack.pop()
-            if v in seen or v not in of_rows:
-                continue
-            seen.add(v)
-            if v in there:
-                if v in ends:
-                    states.add(ends[v])
-                elif v in carry:
-                    states.add(carry.index(v))
-                continue
-            equation = made[v]
-            cheap = equation.name not in codes.CURVES
-            if cheap or (
-                equation.name not in codes.NEVER_AGAIN
-                and all(map(ready, equation.inputs))
-            ):
-                stack += values(equation.inputs)
-            else:
-                kept[v] = None
-                if equation.name in _FOUND_AGAIN:
-                    kept.update(
-                        (u, None) for u in values(equation.inputs) if not ready(u)
-                    )
-
-    for each in flat.equations:
-        if moved.isdisjoint(each.outputs):
-            continue
-        for v in values(each.inputs):
-            if v not in moved:
-                ask(v)
-    return list(kept), sorted(states)

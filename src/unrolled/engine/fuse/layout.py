@@ -179,7 +179,7 @@ def _concatenate(low: Lowering, each: Equation) -> None:
 
 def _side_by_side(value: Value, rows: int | None, axis: int, pieces: list) -> Parts:
     shape = without(value.shape, rows)
-    return Parts(axis, pieces, View(NOWHERE, shape, dense(shape), 0, rows))
+    return Parts(axis, tuple(pieces), View(NOWHERE, shape, dense(shape), 0, rows))
 
 
 def _pad(low: Lowering, each: Equation) -> None:
@@ -211,7 +211,8 @@ def _pad(low: Lowering, each: Equation) -> None:
                 pieces.append(
                     (None if zero else fill.moved(shape=own, strides=still), n)
                 )
-        whole = Parts(at, pieces, View(NOWHERE, shape, dense(shape), 0, rows))
+        like = View(NOWHERE, shape, dense(shape), 0, rows)
+        whole = Parts(at, tuple(pieces), like)
         if len(padded) == 1:
             low.views[value] = whole
             return

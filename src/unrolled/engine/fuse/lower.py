@@ -44,7 +44,7 @@ class Parts(NamedTuple):
     """Views side by side along an axis of theirs; None: zeros, so wide."""
 
     axis: int
-    views: list[tuple[View | None, int]]
+    views: tuple[tuple[View | None, int], ...]
     like: View  # of the whole, for its shape; it lies nowhere
 
 
@@ -77,6 +77,7 @@ class Lowering:
         self._at: dict[bytes, int] = {}
         # Where the product is that made all of a buffer.
         self.products: dict[Buffer, int] = {}
+        self._laid: dict[Parts, View] = {}
         self.readers: dict[Value, list[Equation | None]] = {}
         self.carried: set[Value] = set()
 
@@ -254,6 +255,12 @@ class Lowering:
 
     def laid_out(self, whole: Parts) -> View:
         """What was side by side in thought, in a buffer of its own."""
+        found = self._laid.get(whole)
+        if found is None:
+            found = self._laid[whole] = self._lay_out(whole)
+        return found
+
+    def _lay_out(self, whole: Parts) -> View:
         out = self.fresh(whole.like.shape, whole.like.rows)
         at = 0
         for part, width in whole.views:

@@ -7,7 +7,7 @@ from .views import CARRY, KEPT, LOCAL, SEQUENCE, Buffer
 
 def shortened(instructions: list[Instruction]) -> list[Instruction]:
     """The same, with fewer."""
-    return _joined(_in_place(instructions))
+    return _as_one(_joined(_in_place(instructions)))
 
 
 class _Uses:
@@ -28,46 +28,33 @@ def _run(each: Instruction, operand: Operand) -> bool:
 
 
 def _in_place(instructions: list[Instruction]) -> list[Instruction]:
-    """What is only copied elsewhere is written there in the first place."""
-    uses = _Uses(instructions)
-    found: list[Instruction | None] = list(instructions)
+    """What is copied elsewhere is written there in the first place, and read there."""
     for i, each in enumerate(instructions):
         source = each.inputs[0] if each.inputs else None
         if each.code != codes.COPY or source is None or source.buffer.kind != LOCAL:
             continue
-        buffer = source.buffer
-        whole = each.dims[3] == buffer.width and source.offset == 0
+        whole = each.dims[3] == source.buffer.width and source.offset == 0
         if not (whole and _run(each, each.out) and _run(each, source)):
-            continue
-        writers = uses.writers[buffer]
-        if uses.readers[buffer] != [i] and any(
-            r != i and r not in writers for r in uses.readers[buffer]
-        ):
             continue
         if each.out.buffer.kind not in (LOCAL, CARRY, SEQUENCE, KEPT):
             continue
-        for at in writers:
-            own = found[at]
-            assert own is not None
-
-            def there(
-                operand: Operand | None, buffer=buffer, each=each
-            ) -> Operand | None:
-                if operand is None or operand.buffer is not buffer:
-                    return operand
-                return operand._replace(
-                    buffer=each.out.buffer,
-                    offset=operand.offset + each.out.offset,
-                    after=each.out.after,
-                )
-
-            out = there(own.out)
-            assert out is not None
-            found[at] = own._replace(out=out, inputs=tuple(map(there, own.inputs)))
-        found[i] = None
-        instructions = [f for f in found if f is not None]
-        return _in_place(instructions)
+        others = [*instructions[:i], *instructions[i + 1 :]]
+        return _in_place([_elsewhere(own, source.buffer, each.out) for own in others])
     return instructions
+
+
+def _elsewhere(each: Instruction, buffer: Buffer, place: Operand) -> Instruction:
+    """The same, where what lay in `buffer` lies at `place`."""
+
+    def there(operand: Operand | None) -> Operand | None:
+        if operand is None or operand.buffer is not buffer:
+            return operand
+        offset = operand.offset + place.offset
+        return operand._replace(buffer=place.buffer, offset=offset, after=place.after)
+
+    out = there(each.out)
+    assert out is not None
+    return each._replace(out=out, inputs=tuple(map(there, each.inputs)))
 
 
 def _joined(instructions: list[Instruction]) -> list[Instruction]:
@@ -94,3 +81,41 @@ def _joined(instructions: list[Instruction]) -> list[Instruction]:
             found[at], found[i] = None, each._replace(code=codes.MULADD, inputs=inputs)
             break
     return [each for each in found if each is not None]
+
+
+def _as_one(instructions: list[Instruction]) -> list[Instruction]:
+    """Sums of products that lie side by side in an operand and in what they give."""
+    found: list[Instruction] = []
+    for each in instructions:
+        last = found[-1] if found else None
+        joined = last and (_beside(last, each, 0, 2) or _beside(last, each, 1, 3))
+        if joined:
+            found[-1] = joined
+        else:
+            found.append(each)
+    return found
+
+
+def _beside(
+    a: Instruction, b: Instruction, moving: int, axis: int
+) -> Instruction | None:
+    """Both, if `b` goes on where `a` ends, along an axis of one of the operands."""
+    if a.code != codes.SUM_PRODUCT or b.code != codes.SUM_PRODUCT:
+        return None
+    (left, other), (right, same) = (
+        (each.inputs[moving], each.inputs[1 - moving]) for each in (a, b)
+    )
+    assert left is not None
+    assert right is not None
+    n = a.dims[axis]
+
+    def goes_on(first: Operand, then: Operand) -> bool:
+        at = first.offset + n * first.strides[axis]
+        return first.strides[axis] != 0 and first._replace(offset=at) == then
+
+    dims = tuple(d for i, d in enumerate(a.dims) if i != axis)
+    alike = dims == tuple(d for i, d in enumerate(b.dims) if i != axis)
+    if not (alike and other == same and goes_on(left, right) and goes_on(a.out, b.out)):
+        return None
+    whole = tuple(n + b.dims[axis] if i == axis else d for i, d in enumerate(a.dims))
+    return a._replace(dims=whole)

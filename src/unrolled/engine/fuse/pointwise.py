@@ -31,7 +31,7 @@ def _each(code: int) -> Rule:
 def _add(low: Lowering, each: Equation) -> None:
     a, b = map(low.parts, each.inputs)
     if a and b and (pieces := _overlaid(a, b)):
-        low.views[each.outputs[0]] = a._replace(views=pieces)
+        low.views[each.outputs[0]] = a._replace(views=tuple(pieces))
     elif not _begun(low, each):
         low.result(each.outputs[0], codes.ADD, *map(low.view, each.inputs))
 
@@ -209,6 +209,13 @@ def _reduce(low: Lowering, each: Equation) -> None:
     view = low.view(each.inputs[0])
     own = [place(a, rows) for a in axes]
     kept = [a for a in range(len(view.shape)) if a not in own]
+    if all(view.shape[a] == 1 for a in own):
+        low.views[value] = view.moved(
+            shape=tuple(view.shape[a] for a in kept),
+            strides=tuple(view.strides[a] for a in kept),
+            rows=batch_axis(value.shape, each.name),
+        )
+        return
     out = low.fresh(
         tuple(view.shape[a] for a in kept), batch_axis(value.shape, each.name)
     )

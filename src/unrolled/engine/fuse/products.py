@@ -147,7 +147,8 @@ def _in_columns(
         own = Value(whole, value.dtype)
         pieces.append((_by_weight(low, each, sides, which, cut, own), end - start))
     like = without(value.shape, rows)
-    return Parts(place(axis, rows), pieces, View(NOWHERE, like, dense(like), 0, rows))
+    whole = View(NOWHERE, like, dense(like), 0, rows)
+    return Parts(place(axis, rows), tuple(pieces), whole)
 
 
 # --- rows times weights ---
@@ -215,7 +216,9 @@ def _by_lateness(low: Lowering, whole: Parts) -> list[tuple[View, int]]:
             width if a == whole.axis else n for a, n in enumerate(whole.like.shape)
         )
         part = Parts(
-            whole.axis, views, whole.like.moved(shape=shape, strides=dense(shape))
+            whole.axis,
+            tuple(views),
+            whole.like.moved(shape=shape, strides=dense(shape)),
         )
         found.append((views[0][0] if len(views) == 1 else low.laid_out(part), start))
     return found
