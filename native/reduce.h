@@ -127,7 +127,8 @@ inline void contract(const Instruction& i, const Axes& a, long rows, float* out,
   Contraction c{i.dim[1], i.dim[2], i.dim[3], i.out.stride[1], i.out.stride[2], left.stride[1],
                 left.stride[3], right.stride[2], right.stride[3], init.stride[1], init.stride[2]};
   // Which of the two is the left one is all the same: vectors lie along the other's axis.
-  const bool turned = c.right2 != 1 && c.left1 == 1 && c.out1 == 1 && c.right3 != 1;
+  const bool as_it_is = c.right2 == 1 && c.out2 == 1 && (c.d2 > 1 || c.right3 != 1);
+  const bool turned = !as_it_is && c.left1 == 1 && c.out1 == 1 && (c.d1 > 1 || c.left3 != 1);
   if (turned)
     c = {c.d2, c.d1, c.d3, c.out2, c.out1, c.right2, c.right3, c.left1, c.left3, c.init2, c.init1};
   each_place(a, a.count, rows, out, in, [&](float* to, const float* const* from) {

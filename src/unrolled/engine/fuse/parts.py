@@ -8,7 +8,7 @@ together for a block of rows, and products between them for all rows.
 
 from typing import NamedTuple
 
-from . import codes
+from . import codes, moves
 from .lower import Instruction
 from .views import BLOCK, CARRY, CHUNK, LOCAL, STEP, SUM, Buffer
 
@@ -36,11 +36,16 @@ def ordered(instructions: list[Instruction]) -> list[Part]:
     circles = [
         (len(own) > 1 or own[0] in feeds[own[0]], sorted(own)) for own in _strong(feeds)
     ]
-    parts = _sunk(_in_turns(circles, feeds), before, instructions)
-    return [
+    parts = moves.arranged(_in_turns(circles, feeds), instructions, before, feeds)
+    found = [
         Part(loop, _groups([instructions[i] for i in own], loop))
         for loop, own in parts
         if own
+    ]
+    moves.later([[g.instructions for g in part.groups] for part in found])
+    return [
+        part._replace(groups=[g for g in part.groups if g.instructions])
+        for part in found
     ]
 
 
@@ -150,39 +155,6 @@ def _in_turns(
             if own:
                 parts.append((loop, sorted(own)))
     return parts
-
-
-def _sunk(
-    parts: list[tuple[bool, list[int]]],
-    before: list[set[int]],
-    instructions: list[Instruction],
-) -> list[tuple[bool, list[int]]]:
-    """Pointwise instructions that only one loop reads are moved into it.
-
-    What they give need not be stored for all steps of a chunk.
-    """
-    where = {i: n for n, (_, own) in enumerate(parts) for i in own}
-    readers: dict[int, set[int]] = {i: set() for i in range(len(instructions))}
-    for i, own in enumerate(before):
-        for j in own:
-            readers[j].add(i)
-    for i in reversed(range(len(instructions))):
-        each = instructions[i]
-        local = each.out.buffer.kind == LOCAL
-        to = {where[j] for j in readers[i]}
-        if (
-            local
-            and each.code < codes.CONTRACT
-            and len(to) == 1
-            and not parts[where[i]][0]
-        ):
-            (target,) = to
-            if parts[target][0]:
-                where[i] = target
-    return [
-        (loop, sorted(i for i, n in where.items() if n == number))
-        for number, (loop, _) in enumerate(parts)
-    ]
 
 
 def _groups(own: list[Instruction], loop: bool) -> list[Group]:

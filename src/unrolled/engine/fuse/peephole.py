@@ -1,5 +1,7 @@
 """Instructions that two others make superfluous."""
 
+from math import prod
+
 from . import codes
 from .lower import Instruction, Operand
 from .views import CARRY, KEPT, LOCAL, SEQUENCE, Buffer
@@ -71,16 +73,49 @@ def _joined(instructions: list[Instruction]) -> list[Instruction]:
             if uses.readers[own.buffer] != [i] or len(uses.writers[own.buffer]) != 1:
                 continue
             at = uses.writers[own.buffer][0]
-            times = found[at]
-            if times is None or times.code != codes.MUL:
-                continue
-            same = times.out.strides == own.strides and times.out.offset == own.offset
-            if not same or times.dims != each.dims:
-                continue
-            inputs = (*times.inputs[:2], each.inputs[1 - which])
-            found[at], found[i] = None, each._replace(code=codes.MULADD, inputs=inputs)
-            break
+            whole = found[at] and _added(found[at], each, which)
+            if whole:
+                found[at], found[i] = None, whole
+                break
     return [each for each in found if each is not None]
+
+
+def _added(times: Instruction, each: Instruction, which: int) -> Instruction | None:
+    """A product of numbers, or of a row's own memory, and what it is added to."""
+    own, other = each.inputs[which], each.inputs[1 - which]
+    assert own is not None
+    assert other is not None
+    if times.code == codes.MUL:
+        same = times.out.strides == own.strides and times.out.offset == own.offset
+        if not same or times.dims != each.dims:
+            return None
+        return each._replace(code=codes.MULADD, inputs=(*times.inputs[:2], other))
+    if times.code != codes.CONTRACT or times.inputs[2] is not None:
+        return None
+    if own.offset != times.out.offset or prod(times.dims[:3]) != prod(each.dims):
+        return None
+    # Where each axis of the product lies along those of the sum.
+    axes = sorted(zip(own.strides, range(4), each.dims, strict=True))
+    axes = [(stride, axis) for stride, axis, n in axes if n > 1]
+    strides: list[list[int]] = [[], []]
+    for n, step in zip(times.dims[:3], times.out.strides, strict=False):
+        along = [(s, axis) for s, axis in axes if 0 < s <= step]
+        if n == 1 or not along:
+            if n > 1:
+                return None
+            strides[0].append(0), strides[1].append(0)
+            continue
+        stride, axis = along[-1]
+        many, rest = divmod(step, stride)
+        if rest or many * (n - 1) >= each.dims[axis]:
+            return None
+        strides[0].append(many * each.out.strides[axis])
+        strides[1].append(many * other.strides[axis])
+    out, init = (
+        o._replace(strides=(*s, 0))
+        for o, s in zip((each.out, other), strides, strict=True)
+    )
+    return times._replace(out=out, inputs=(*times.inputs[:2], init))
 
 
 def _as_one(instructions: list[Instruction]) -> list[Instruction]:

@@ -264,21 +264,49 @@ def _products(
         place_out = Operand(
             out.buffer, at, (0, N if F > 1 else 0, 0, 1 if N > 1 else 0)
         )
-        low.add(
-            Instruction(
-                codes.PRODUCT,
-                (1, F, K, N),
-                place_out,
-                (
-                    Operand(left.buffer, left.offset, (0, f[1], k[1], 0), left.after),
-                    Operand(right.buffer, right.offset, (0, 0, wk[1], n[1])),
-                    place_out if begun else None,
-                ),
-            )
-        )
-    if not heads and not begun:
+        own = Operand(left.buffer, left.offset, (0, f[1], k[1], 0), left.after)
+        weight = Operand(right.buffer, right.offset, (0, 0, wk[1], n[1]))
+        init = place_out if begun else None
+        make = _little if F > 1 and 1 in (K, N) else _whole
+        low.add(make((1, F, K, N), place_out, own, weight, init))
+    if not heads and not begun and low.instructions[-1].code == codes.PRODUCT:
         low.products[out.buffer] = len(low.instructions) - 1
     return _ordered(out, len(heads), len(many), which, value)
+
+
+def _whole(
+    dims: tuple[int, ...],
+    out: Operand,
+    left: Operand,
+    weight: Operand,
+    init: Operand | None,
+) -> Instruction:
+    return Instruction(codes.PRODUCT, dims, out, (left, weight, init))
+
+
+def _little(
+    dims: tuple[int, ...],
+    out: Operand,
+    left: Operand,
+    weight: Operand,
+    init: Operand | None,
+) -> Instruction:
+    """Of so little for each part of a row that it is done with what lies around it."""
+    (_, F, K, N), (_, to, _, column) = dims, out.strides
+    (_, part, k, _), (_, _, wk, n) = left.strides, weight.strides
+    if K == 1:  # each number of the row times each of the weight
+        code, own = codes.MULADD if init else codes.MUL, (1, 1, F, N)
+        strides = [(0, 0, to, column), (0, 0, part, 0), (0, 0, 0, n)]
+    else:
+        code, own = codes.CONTRACT, (1, F, 1, K)
+        strides = [(0, to, 0, 0), (0, part, 0, k), (0, 0, 0, wk)]
+    strides.append(strides[0])
+    found = [
+        each and each._replace(strides=mine)
+        for each, mine in zip((out, left, weight, init), strides, strict=True)
+    ]
+    assert found[0] is not None
+    return Instruction(code, own, found[0], tuple(found[1:]))
 
 
 def _at(side: Side, axes: Sequence[int], index: Sequence[int]) -> View:
@@ -378,21 +406,45 @@ def _summed(low: Lowering, value: Value, each: Equation, sides) -> None:
             (a, F, af, rows, ak), (b, _, bf, columns, bn) = (
                 _two_axes(side, index) for side in pair
             )
-            strides = (0, 0, N if rows > 1 else 0, int(columns > 1))
-            low.add(
-                Instruction(
-                    codes.SUM_PRODUCT,
-                    (1, F, rows, columns),
-                    Operand(buffer, at + row * N + column, strides),
-                    (
-                        Operand(a.buffer, a.offset, (0, af, ak, 0), a.after),
-                        Operand(b.buffer, b.offset, (0, bf, 0, bn), b.after),
-                        None,
-                    ),
-                )
+            first = Operand(a.buffer, a.offset, (0, af, ak, 0), a.after)
+            second = Operand(b.buffer, b.offset, (0, bf, 0, bn), b.after)
+            sizes, into = (
+                (1, F, rows, columns),
+                Operand(buffer, at + row * N + column, ()),
             )
+            if F > 1 and 1 in (rows, columns):
+                _sum_little(low, sizes, into, first, second, N)
+                continue
+            strides = (0, 0, N if rows > 1 else 0, int(columns > 1))
+            into = into._replace(strides=strides)
+            low.add(Instruction(codes.SUM_PRODUCT, sizes, into, (first, second, None)))
     low.sums[value] = buffer
     low.summed.add(value)
+
+
+def _sum_little(
+    low: Lowering,
+    dims: tuple[int, ...],
+    into: Operand,
+    left: Operand,
+    right: Operand,
+    stride: int,
+) -> None:
+    """A row or a column: summed over the parts of each row, and then over rows."""
+    _, F, rows, columns = dims
+    out = low.fresh((rows * columns,), None)
+    own = Operand(out.buffer, 0, (0, int(rows > 1), int(columns > 1), 0))
+    (_, af, ak, _), (_, bf, _, bn) = left.strides, right.strides
+    pair = (
+        left._replace(strides=(0, ak, 0, af)),
+        right._replace(strides=(0, 0, bn, bf)),
+    )
+    low.add(Instruction(codes.CONTRACT, (1, rows, columns, F), own, (*pair, None)))
+    step = stride if rows > 1 else int(columns > 1)
+    into = into._replace(strides=(0, 0, 0, step))
+    read = Operand(out.buffer, 0, (0, 0, 0, int(rows * columns > 1)))
+    many = (1, 1, 1, rows * columns)
+    low.add(Instruction(codes.SUM_ROWS, many, into, (read, None, None)))
 
 
 def _along(
