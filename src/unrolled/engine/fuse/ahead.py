@@ -33,7 +33,7 @@ class Ahead(NamedTuple):
     edge: list[Any]
 
     def run(self, carry: Sequence[Any], steps: int) -> tuple[list, list]:
-        """The last of what is carried, and the edge of all steps (T, ...), as drawn."""
+        """The last of what is carried, and the edge (B, T, ...) of steps as drawn."""
         jaxpr = self.closed.jaxpr
         consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
         after = jaxpr.outvars[: self.count]
@@ -43,7 +43,8 @@ class Ahead(NamedTuple):
             evaluate(self.alone, known, [])
             return [read(v, known, known) for v in after], [known[v] for v in self.edge]
 
-        return lax.scan(body, list(carry), None, steps)
+        last, edge = lax.scan(body, list(carry), None, steps)
+        return last, [jnp.swapaxes(each, 0, 1) for each in edge]
 
     def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
         """What the rest of a step gives: of all but what is carried without rows."""
@@ -88,8 +89,3 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
     asked += variables(jaxpr.outvars[count:])
     edge = [v for v in dict.fromkeys(asked) if v in of_alone]
     return Ahead(flat, count, early, late, edge)
-
-
-def by_row(array: Any, reverse: bool) -> Any:
-    """(T, B, ...), in the order of processing, as (B, T, ...), in that of time."""
-    return jnp.swapaxes(jnp.flip(array, 0) if reverse else array, 0, 1)
