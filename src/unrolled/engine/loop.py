@@ -71,8 +71,8 @@ class Prepared(NamedTuple):
         steps: what is read step by step.
         reverse: the last step first.
         keep_outputs: y has the outputs.
-        scan: runs it; the last carry, and y of all steps ``(B, T, ...)`` in the order
-            of processing.
+        run: by a scan; gives the last carry, and y of all steps ``(B, T, ...)`` in the
+            order of processing.
     """
 
     step: Callable[..., tuple[Carry, tuple[Tree, Tree]]]
@@ -81,7 +81,7 @@ class Prepared(NamedTuple):
     steps: Steps
     reverse: bool
     keep_outputs: bool
-    scan: Callable[[], tuple[Carry, tuple[Tree, Tree]]]
+    run: Callable[[], tuple[Carry, tuple[Tree, Tree]]]
 
     def result(self, carry: Carry, y: tuple[Tree, Tree]) -> Result:
         """What the loop returns, from what it came to."""
@@ -109,7 +109,7 @@ def unroll(*args: Any, **options: Any) -> Result:
         [[0.0, 1.0, 3.0, 6.0]]
     """
     loop = prepare(*args, **options)
-    return loop.result(*loop.scan())
+    return loop.result(*loop.run())
 
 
 def prepare(

@@ -141,7 +141,7 @@ def _by_cell(
         found = fuse.run(loops, [each.constants_of for each in stepped])
         said[:] = [f.said or f"the scan: {f.why}." for f in found]
         return [
-            own.result(*((f.carry, f.y) if f.said else own.scan()))
+            own.result(*((f.carry, f.y) if f.said else own.run()))
             for own, f in zip(loops, found, strict=True)
         ]
 
