@@ -166,8 +166,13 @@ class Fused(NamedTuple):
         dots = self._each(cotangents, [len(own.step.results) for own in self.loops])
         each = zip(self.loops, asked, given, saved, dots, strict=True)
         found = call.run([loop.backward(*own) for loop, *own in each])
-        each = zip(self.loops, asked, given, found, strict=True)
-        return tuple(g for loop, *own in each for g in loop.gradients(*own))
+        return tuple(
+            gradient
+            for loop, want, own, got in zip(
+                self.loops, asked, given, found, strict=True
+            )
+            for gradient in loop.gradients(want, own, got)
+        )
 
     def _of_args(self, flat: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._each(flat, [len(own.step.inputs) for own in self.loops])
