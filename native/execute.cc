@@ -54,25 +54,22 @@ size_t residual_size(const Problem& p, int width) {
 Execution::Execution(const Kernels& kernels, const Problem* problem, int count, bool backward,
                      int threads)
     : kernels_(kernels), problem_(problem), count_(count), backward_(backward), lease_(threads),
-      groups_(lease_.threads() < count ? 1 : count) {
-  for (int g = 0; g < groups_; ++g) team_[g].size = first(g + 1) - first(g);
+      teams_(lease_.threads(), count) {
   for (int layer = 0; layer < count; ++layer) {
     from_[layer] = bytes_;
-    bytes_ += up_to_line(kernels.scratch(problem[layer], backward, team_[layer % groups_].size));
+    bytes_ += up_to_line(kernels.scratch(problem[layer], backward, teams_.size(layer)));
   }
 }
 
 void Execution::run(char* scratch) {
   scratch_ = scratch;
-  lease_.run([](void* self, Team&, int thread) { static_cast<Execution*>(self)->part(thread); }, this);
-}
-
-void Execution::part(int thread) {
-  int group = 0;
-  while (thread >= first(group + 1)) ++group;
-  for (int layer = group; layer < count_; layer += groups_)
-    kernels_.run(problem_[layer], backward_, scratch_ + from_[layer], team_[group],
-                 thread - first(group));
+  const auto part = [](void* context, Team&, int thread) {
+    Execution& self = *static_cast<Execution*>(context);
+    self.teams_.run(thread, [&](int layer, Team& team, int own) {
+      self.kernels_.run(self.problem_[layer], self.backward_, self.scratch_ + self.from_[layer], team, own);
+    });
+  };
+  lease_.run(part, this);
 }
 
 const char* execute(const Problem* problem, int count, bool backward, int limit) {

@@ -17,16 +17,12 @@ class Execution {
   void run(char* scratch);                   // 64-byte aligned, contents undefined
 
  private:
-  int first(int group) const { return group * lease_.threads() / groups_; }
-  void part(int thread);
-
   const Kernels& kernels_;
   const Problem* problem_;
   int count_;
   bool backward_;
   Lease lease_;
-  int groups_;  // of threads; each runs a layer at a time
-  Team team_[kMaxLayers];
+  Teams teams_;
   size_t from_[kMaxLayers] = {}, bytes_ = 0;  // where a layer's scratch begins; of all
   char* scratch_ = nullptr;
 };

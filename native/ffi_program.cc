@@ -1,4 +1,4 @@
-// XLA's foreign-function interface to programs: arrays in, a FusedLoop out. Nothing is
+// XLA's foreign-function interface to programs: arrays in, FusedLoops out. Nothing is
 // computed here.
 #include <string>
 #include <vector>
@@ -12,10 +12,10 @@ using unrolled::Recipe;
 
 namespace {
 
-// B and T, -1 while nothing has told them.
-struct Sizes { int64_t B = -1, T = -1; };
+// B, -1 while nothing has told it, and T.
+struct Sizes { int64_t B = -1, T = 0; };
 
-// What is wrong with an array, "" if nothing; it tells B and T if nothing did before.
+// What is wrong with an array, "" if nothing; it tells B if nothing did before.
 std::string check(const Operand& o, const ffi::AnyBuffer& b, Sizes& sizes) {
   namespace operand = unrolled::operand;
   if (b.element_type() != ffi::F32) return "arrays must be float32";
@@ -32,8 +32,7 @@ std::string check(const Operand& o, const ffi::AnyBuffer& b, Sizes& sizes) {
   }
   if (has_time) {
     steps = dims[time_first ? 0 : 1] - (o.kind == operand::kStates);
-    if (sizes.T < 0) sizes.T = steps;
-    if (steps != sizes.T || steps < 0) return "arrays must have the same T";
+    if (steps != sizes.T) return "arrays must have the same T";
   }
   const __int128 times = has_time ? dims[time_first ? 0 : 1] : 1;
   const __int128 size = times * (has_rows ? sizes.B : 1) * o.width;
@@ -42,43 +41,74 @@ std::string check(const Operand& o, const ffi::AnyBuffer& b, Sizes& sizes) {
   return "";
 }
 
-ffi::Error program(ffi::ThreadPool pool, ffi::Dictionary attributes, ffi::RemainingArgs args,
-                   ffi::RemainingRets rets) {
-  const auto refuse = [](const std::string& why) {
-    return ffi::Error(ffi::ErrorCode::kInvalidArgument, why);
-  };
-  const auto numbers = attributes.get<ffi::Span<const int64_t>>("program");
-  if (numbers.has_error()) return refuse("a program must be an attribute of int64 numbers");
+// One program of a call, and its arrays.
+struct Loop {
   Recipe recipe;
-  const std::string bad = unrolled::decode(numbers->begin(), numbers->size(), recipe);
-  if (!bad.empty()) return refuse(bad);
-  if (args.size() != static_cast<size_t>(recipe.inputs) ||
-      rets.size() != static_cast<size_t>(recipe.results))
-    return refuse("a program has " + std::to_string(recipe.inputs) + " inputs and " +
-                  std::to_string(recipe.results) + " results. Got " + std::to_string(args.size()) +
-                  " and " + std::to_string(rets.size()));
   Sizes sizes;
-  if (const auto steps = attributes.get<int64_t>("steps"); steps.has_value()) sizes.T = *steps;
   std::vector<float*> arrays;
+};
+
+ffi::Error refuse(const std::string& why) {
+  return ffi::Error(ffi::ErrorCode::kInvalidArgument, why);
+}
+
+// Takes a program's arrays, the next ones of all; what is wrong with them, "" if nothing.
+std::string take(Loop& loop, ffi::RemainingArgs& args, ffi::RemainingRets& rets, size_t arg, size_t ret) {
+  const Recipe& recipe = loop.recipe;
   for (int i = 0; i < recipe.arrays(); ++i) {
     std::string why = "arrays must be dense";
-    const auto take = [&](const ffi::AnyBuffer& b) {
-      why = check(recipe.operands[i], b, sizes);
-      arrays.push_back(static_cast<float*>(b.untyped_data()));
+    const auto one = [&](const ffi::AnyBuffer& b) {
+      why = check(recipe.operands[i], b, loop.sizes);
+      loop.arrays.push_back(static_cast<float*>(b.untyped_data()));
     };
-    if (i < recipe.inputs) {
-      if (const auto b = args.get<ffi::AnyBuffer>(i); b.has_value()) take(*b);
+    const bool input = i < recipe.inputs;
+    const int n = input ? i : i - recipe.inputs;
+    if (input) {
+      if (const auto b = args.get<ffi::AnyBuffer>(arg + n); b.has_value()) one(*b);
     } else {
-      if (auto b = rets.get<ffi::AnyBuffer>(i - recipe.inputs); b.has_value()) take(**b);
+      if (auto b = rets.get<ffi::AnyBuffer>(ret + n); b.has_value()) one(**b);
     }
     if (!why.empty())
-      return refuse((i < recipe.inputs ? "input " : "result ") +
-                    std::to_string(i < recipe.inputs ? i : i - recipe.inputs) + " of a program: " + why);
+      return (input ? "input " : "result ") + std::to_string(n) + " of a program: " + why;
   }
-  if (sizes.B < 0) return refuse("a program needs an array with rows, which tells B");
-  if (sizes.T < 0) return refuse("a program without a sequence needs its attribute `steps`");
-  const char* why = unrolled::fuse({&recipe, sizes.B, sizes.T, arrays.data()},
-                                   static_cast<int>(pool.num_threads()));
+  return loop.sizes.B < 0 ? "a program needs an array with rows, which tells B" : "";
+}
+
+// `programs`: one after another, `sizes`: how many numbers each has, `steps`: each one's T.
+ffi::Error program(ffi::ThreadPool pool, ffi::Dictionary attributes, ffi::RemainingArgs args,
+                   ffi::RemainingRets rets) {
+  using Numbers = ffi::Span<const int64_t>;
+  const auto numbers = attributes.get<Numbers>("programs"), sizes = attributes.get<Numbers>("sizes"),
+             steps = attributes.get<Numbers>("steps");
+  if (numbers.has_error() || sizes.has_error() || steps.has_error() ||
+      sizes->size() != steps->size() || !sizes->size())
+    return refuse("a call must have int64 arrays `programs`, `sizes` and `steps`, one of the last two for each program");
+  std::vector<Loop> loops(sizes->size());
+  const int64_t* at = numbers->begin();
+  int inputs = 0, results = 0;
+  for (size_t i = 0; i < loops.size(); ++i) {
+    const int64_t size = (*sizes)[i];
+    if (size < 0 || size > numbers->end() - at) return refuse("`sizes` must add up to the length of `programs`");
+    const std::string bad = unrolled::decode(at, static_cast<size_t>(size), loops[i].recipe);
+    if (!bad.empty()) return refuse(bad);
+    at += size, inputs += loops[i].recipe.inputs, results += loops[i].recipe.results;
+  }
+  if (at != numbers->end()) return refuse("`sizes` must add up to the length of `programs`");
+  if (args.size() != static_cast<size_t>(inputs) || rets.size() != static_cast<size_t>(results))
+    return refuse("programs have " + std::to_string(inputs) + " inputs and " + std::to_string(results) +
+                  " results. Got " + std::to_string(args.size()) + " and " + std::to_string(rets.size()));
+  std::vector<unrolled::FusedLoop> fused;
+  size_t arg = 0, ret = 0;
+  for (size_t i = 0; i < loops.size(); ++i) {
+    Loop& loop = loops[i];
+    loop.sizes.T = (*steps)[i];
+    if (loop.sizes.T < 0) return refuse("`steps` must not be negative");
+    const std::string bad = take(loop, args, rets, arg, ret);
+    if (!bad.empty()) return refuse(bad);
+    fused.push_back({&loop.recipe, loop.sizes.B, loop.sizes.T, loop.arrays.data()});
+    arg += loop.recipe.inputs, ret += loop.recipe.results;
+  }
+  const char* why = unrolled::fuse(fused, static_cast<int>(pool.num_threads()));
   return why ? ffi::Error(ffi::ErrorCode::kResourceExhausted, why) : ffi::Error::Success();
 }
 

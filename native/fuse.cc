@@ -35,32 +35,55 @@ int useful_threads(const FusedLoop& f, int limit) {
   return n < 1 ? 1 : static_cast<int>(n);
 }
 
-}  // namespace
-
-const char* fuse(const FusedLoop& f, const Fusing& fusing, int threads) {
-  Lease lease(threads);
-  const std::unique_ptr<Fused> fused = fusing.make(f, lease.threads());
-  const Scratch scratch(fused->layout(nullptr));
-  if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
-  fused->layout(scratch.data());
-  lease.run([](void* self, Team& team, int thread) { static_cast<Fused*>(self)->run(team, thread); },
-            fused.get());
-  return nullptr;
-}
-
-const char* fuse(const FusedLoop& f, int limit) {
-  const char* why;
-  const Kernels* table = kernels(&why);
-  if (!table) return why;
-  limit = thread_limit(limit);
-  if (!limit) return thread_problem();
+void hint_results(const FusedLoop& f) {
   const Recipe& recipe = *f.recipe;
   for (int i = recipe.inputs; i < recipe.arrays(); ++i) {
     const Operand& o = recipe.operands[i];
     const double rows = o.kind == operand::kSum ? 1 : o.kind == operand::kRow ? f.B : static_cast<double>(f.B) * f.T;
     hint_large(f.arrays[i], rows * static_cast<double>(o.width));
   }
-  return fuse(f, *table->fusing, useful_threads(f, limit));
+}
+
+}  // namespace
+
+const char* fuse(const std::vector<FusedLoop>& loops, const Fusing& fusing, int threads) {
+  struct Work {
+    Teams teams;
+    std::vector<std::unique_ptr<Fused>> fused;
+  };
+  const int count = static_cast<int>(loops.size());
+  Lease lease(threads);
+  Work work{Teams(lease.threads(), count), {}};
+  std::vector<size_t> from;  // where each one's scratch begins
+  size_t bytes = 0;
+  for (int i = 0; i < count; ++i) {
+    work.fused.push_back(fusing.make(loops[i], work.teams.size(i)));
+    from.push_back(bytes);
+    bytes += (work.fused[i]->layout(nullptr) + 63) / 64 * 64;
+  }
+  const Scratch scratch(bytes);
+  if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
+  for (int i = 0; i < count; ++i) work.fused[i]->layout(scratch.data() + from[i]);
+  const auto part = [](void* context, Team&, int thread) {
+    Work& work = *static_cast<Work*>(context);
+    work.teams.run(thread, [&](int i, Team& team, int own) { work.fused[i]->run(team, own); });
+  };
+  lease.run(part, &work);
+  return nullptr;
+}
+
+const char* fuse(const std::vector<FusedLoop>& loops, int limit) {
+  const char* why;
+  const Kernels* table = kernels(&why);
+  if (!table) return why;
+  limit = thread_limit(limit);
+  if (!limit) return thread_problem();
+  int wanted = 0;
+  for (const FusedLoop& f : loops) {
+    hint_results(f);
+    wanted += useful_threads(f, limit);
+  }
+  return fuse(loops, *table->fusing, std::min(wanted, limit));
 }
 
 }  // namespace unrolled

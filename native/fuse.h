@@ -1,7 +1,8 @@
-// Runs a program of recipe.h on arrays, on threads.
+// Runs programs of recipe.h on arrays, on threads.
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "recipe.h"
 
@@ -30,10 +31,11 @@ struct Fusing {
   std::unique_ptr<Fused> (*make)(const FusedLoop&, int threads);
 };
 
-// On the variant of dispatch.h, with as many threads as help. Null, or what went wrong.
-// `thread_limit`: the caller's own bound on threads, 0: none.
-const char* fuse(const FusedLoop&, int thread_limit);
+// Loops that do not wait for each other: at once, each on threads of its own, where there are
+// as many. On the variant of dispatch.h, with as many threads as help. Null, or what went
+// wrong. `thread_limit`: the caller's own bound on threads, 0: none.
+const char* fuse(const std::vector<FusedLoop>&, int thread_limit);
 // On a variant of one's choice, with as many threads as asked for.
-const char* fuse(const FusedLoop&, const Fusing&, int threads);
+const char* fuse(const std::vector<FusedLoop>&, const Fusing&, int threads);
 
 }  // namespace unrolled

@@ -209,7 +209,7 @@ class Worker {
   void group(int g, long s, long steps, bool in_loop) {
     const Group& group = recipe_.groups[g];
     const int first = group.instructions.first;
-    if (group.kind == kProductGroup) return product(first, s, steps);
+    if (group.kind == kProductGroup) return each(group.instructions, [&](int n) { product(n, s, steps); });
     if (group.kind == kSumGroup) return sum(first, steps);
     const long at_once = room_.block_rows[g];
     const bool one = R_ == 1 && steps > 1;

@@ -130,7 +130,7 @@ class Writer {
     Place p;
     do {
       p.ref = only >= 0 ? only : can_read_[below(static_cast<long>(can_read_.size()))];
-    } while (p.ref == but || (!block && operands_[p.ref].kind == operand::kBlock));
+    } while (p.ref == but || (!block && in(beside_, p.ref)) || (!block && operands_[p.ref].kind == operand::kBlock));
     const Operand& o = operands_[p.ref];
     // Before a loop has run a carry has its first value alone.
     if (o.kind == operand::kCarry) p.after = written(p.ref) && below(2);
@@ -146,7 +146,8 @@ class Writer {
     p.offset += below(o.width - size + 1);
     return p;
   }
-  bool written(int ref) const { return std::find(written_.begin(), written_.end(), ref) != written_.end(); }
+  static bool in(const std::vector<int>& refs, int ref) { return std::find(refs.begin(), refs.end(), ref) != refs.end(); }
+  bool written(int ref) const { return in(written_, ref); }
   void wrote(int ref) {
     if (!written(ref)) written_.push_back(ref);
     if (std::find(can_read_.begin(), can_read_.end(), ref) == can_read_.end()) can_read_.push_back(ref);
@@ -156,8 +157,10 @@ class Writer {
   void fill(const std::vector<int>& refs) {
     for (int ref : refs) {
       if (operands_[ref].kind != operand::kCarry && below(2)) {
-        begin_group(kProductGroup);
+        if (groups_.empty() || groups_.back().first != kProductGroup || !parts_.back().second || below(2))
+          begin_group(kProductGroup), beside_.clear();
         product(ref);
+        beside_.push_back(ref);
       } else {
         begin_group(kPointwiseGroup);
         std::vector<int> blocks;
@@ -233,6 +236,7 @@ class Writer {
   std::vector<Operand> operands_;
   int inputs_ = 0, results_ = 0;
   std::vector<int> can_read_, written_;
+  std::vector<int> beside_;  // what products of the group at hand write
   std::vector<std::pair<int64_t, int64_t>> parts_, groups_;
   Numbers records_;
 };

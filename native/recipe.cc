@@ -170,8 +170,8 @@ class Checker {
 
   void group(const Group& g) {
     const int kind = r_.parts[part_].kind;
-    if (g.kind != kPointwiseGroup && g.instructions.count != 1)
-      fail("a group of a product or a sum must hold one instruction");
+    if (g.kind == kSumGroup && g.instructions.count != 1) fail("a group of a sum must hold one instruction");
+    if (g.kind == kProductGroup) side_by_side(g.instructions);
     if (g.kind == kSumGroup && kind != kChunkPart) fail("sums must stand in CHUNK parts");
     each(g.instructions, [&](int i) {
       instruction_ = i;
@@ -189,6 +189,19 @@ class Checker {
       if (i.in[n].ref >= 0) reads(i, i.in[n], belongs, i.code == code::kProduct && n == 1);
     writes(i, i.out, belongs);
     if (i.code == code::kSumProduct && i.dim[0] != 1) fail("a sum of products must have d0 = 1");
+  }
+
+  // Threads do not wait for each other between the products of a group.
+  void side_by_side(Span group) {
+    const auto same = [](const View& a, const View& b) { return a.ref == b.ref && a.after == b.after; };
+    each(group, [&](int n) {
+      const View& to = r_.instructions[n].out;
+      each(group, [&](int other) {
+        const Instruction& i = r_.instructions[other];
+        if (other != n && (same(to, i.out) || same(to, i.in[0]) || same(to, i.in[2])))
+          fail("a product must not read or write what another of its group writes");
+      });
+    });
   }
 
   void product(const Instruction& i) {

@@ -64,7 +64,7 @@ struct Instruction {
 
 struct Span { int first, count; };  // of what one level lower lies next to each other
 struct Part { int kind; Span groups; };
-struct Group { int kind; Span instructions; };
+struct Group { int kind; Span instructions; };  // of several products, none is in another's way
 struct CarryRecord { int slot, start, last, states; };  // the last two: -1 if nobody asks
 
 struct Recipe {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace unrolled {
 
@@ -41,6 +42,31 @@ class Lease {
  private:
   Team team_;
   bool held_ = false;
+};
+
+// Jobs that do not wait for each other: at once, each on a team of its own, where there are
+// as many threads, otherwise one after another on all of them.
+class Teams {
+ public:
+  Teams(int threads, int jobs)
+      : threads_(threads), jobs_(jobs), team_(threads < jobs ? 1 : jobs) {
+    for (int t = 0; t < count(); ++t) team_[t].size = first(t + 1) - first(t);
+  }
+  int size(int job) const { return team_[job % count()].size; }
+  // A thread's part: job(number, team, thread of the team) of each that is its own.
+  template <class F>
+  void run(int thread, const F& job) {
+    int own = 0;
+    while (thread >= first(own + 1)) ++own;
+    for (int i = own; i < jobs_; i += count()) job(i, team_[own], thread - first(own));
+  }
+
+ private:
+  int count() const { return static_cast<int>(team_.size()); }
+  int first(int team) const { return team * threads_ / count(); }
+
+  int threads_, jobs_;
+  std::vector<Team> team_;
 };
 
 // Threads a call may use: UNROLLED_THREADS if set, otherwise the smallest of the

@@ -173,7 +173,7 @@ def test_the_time_axis_is_walked_in_one_place():
         ("engine", "loop"),
         ("engine", "deferred"),
         ("engine", "fuse", "ahead"),
-        ("engine", "fuse", "call"),
+        ("engine", "fuse", "loops"),
         ("engine", "stopping"),
         ("decoding", "hypotheses"),
     }

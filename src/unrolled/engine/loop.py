@@ -60,7 +60,59 @@ class Result(NamedTuple):
     variables: Tree
 
 
-def unroll(
+class Prepared(NamedTuple):
+    """A loop that is ready to run, by a scan or by whoever knows its step.
+
+    Attributes:
+        step: ``(still, carry, at) -> (carry, y)``, masks and resets included; `at` and
+            y are of one step.
+        still: what is the same at all steps.
+        carry: before the first step.
+        steps: what is read step by step.
+        reverse: the last step first.
+        keep_outputs: y has the outputs.
+        run: by a scan; gives the last carry, and y of all steps ``(B, T, ...)`` in the
+            order of processing.
+    """
+
+    step: Callable[..., tuple[Carry, tuple[Tree, Tree]]]
+    still: Still
+    carry: Carry
+    steps: Steps
+    reverse: bool
+    keep_outputs: bool
+    run: Callable[[], tuple[Carry, tuple[Tree, Tree]]]
+
+    def result(self, carry: Carry, y: tuple[Tree, Tree]) -> Result:
+        """What the loop returns, from what it came to."""
+        outputs, all_states = y
+        last = None if self.keep_outputs else carry.held
+        return Result(last, outputs, carry.states, all_states, carry.variables)
+
+
+def unroll(*args: Any, **options: Any) -> Result:
+    """Apply a step along time.
+
+    Args:
+        *args: as `prepare` takes them.
+        **options: likewise.
+
+    Returns:
+        A `Result`. With neither `keep_outputs` nor `keep_states`, memory does not
+        grow with T unless the call is differentiated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrolled.engine.loop import unroll
+        >>> add = lambda x, total, _: (total + x, total + x, ())
+        >>> unroll(add, jnp.arange(4.0)[None], jnp.zeros(1)).outputs.tolist()
+        [[0.0, 1.0, 3.0, 6.0]]
+    """
+    loop = prepare(*args, **options)
+    return loop.result(*loop.run())
+
+
+def prepare(
     step: Callable[..., tuple[Tree, Tree, Tree]],
     inputs: Tree,
     states: Tree,
@@ -76,9 +128,8 @@ def unroll(
     zero_masked: bool = False,
     keep_outputs: bool = True,
     keep_states: bool = False,
-    fused: Callable[..., tuple[Carry, Tree] | None] | None = None,
-) -> Result:
-    """Apply `step` along time.
+) -> Prepared:
+    """The loop that applies `step` along time.
 
     Args:
         step: ``(x_t, states, variables, *constants) -> (output, states, variables)``.
@@ -100,18 +151,6 @@ def unroll(
         zero_masked: emit zeros, not the last output, on masked steps.
         keep_outputs: return the outputs of all steps.
         keep_states: return the states after each step.
-        fused: what may run the loop in place of a scan, see `fuse.run.Fuser`.
-
-    Returns:
-        A `Result`. With neither `keep_outputs` nor `keep_states`, memory does not
-        grow with T unless the call is differentiated.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from unrolled.engine.loop import unroll
-        >>> add = lambda x, total, _: (total + x, total + x, ())
-        >>> unroll(add, jnp.arange(4.0)[None], jnp.zeros(1)).outputs.tolist()
-        [[0.0, 1.0, 3.0, 6.0]]
     """
     steps = Steps(inputs, mask, resets)
     length = jax.tree.leaves(inputs)[0].shape[1]
@@ -169,23 +208,18 @@ def unroll(
         return deferred.scan(step, carry, read(part), hoist=hoist, **options)
 
     carry = Carry(states, zeros if hold else None, variables)
-    done = fused and fused(reading, still, carry, steps, reverse)
-    if done:
-        carry, (outputs, all_states) = done
-        last = None if keep_outputs else carry.held
-        return Result(last, outputs, carry.states, all_states, carry.variables)
-    # T may be a symbol, that stands for any number.
-    at_once = not isinstance(length, int) or length <= CHUNK
-    if keep_outputs or keep_states or unroll is True or at_once:
-        carry, sequences = run(carry, steps)
+
+    def scan() -> tuple[Carry, tuple[Tree, Tree]]:
+        # T may be a symbol, that stands for any number.
+        at_once = not isinstance(length, int) or length <= CHUNK
+        if not (keep_outputs or keep_states or unroll is True or at_once):
+            return _in_chunks(run, carry, steps, length, reverse), (None, None)
+        last, sequences = run(carry, steps)
         if reverse:
             sequences = jax.tree.map(lambda a: jnp.flip(a, 0), sequences)
-        outputs, all_states = _swap(sequences)
-    else:
-        carry = _in_chunks(run, carry, steps, length, reverse)
-        outputs = all_states = None
-    last = None if keep_outputs else carry.held
-    return Result(last, outputs, carry.states, all_states, carry.variables)
+        return last, _swap(sequences)
+
+    return Prepared(reading, still, carry, steps, reverse, keep_outputs, scan)
 
 
 def _in_chunks(

@@ -1,6 +1,5 @@
 """Run a recurrent layer: the native kernels, or the scan with the cell's own step."""
 
-import functools
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from .._borrowed import varying_alike
 from ..cells.checked import checked, in_words
 from ..cells.keras_style import as_cell
 from . import eager, kernels, loop, windows
-from .fuse.run import Fuser
+from .fuse import run as fuse
 from .pure import purify
 
 Tree = Any
@@ -51,10 +50,10 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     """Run layers that do not wait for each other, those with kernels at once."""
     functions = [fused(layer) for layer in layers]
     results: dict[int, loop.Result] = {}
-    native = []
+    native, others = [], []
     for at, (layer, function) in enumerate(zip(layers, functions, strict=True)):
         if isinstance(function, str) or _refuses(function, layer, jobs[at]):
-            results[at] = _by_cell(layer, jobs[at])[0]
+            others.append(at)
         elif any(layer.windows):
             results[at] = _windowed(layer, function, jobs[at])
         else:
@@ -62,6 +61,9 @@ def run(layers: Sequence[Any], jobs: Sequence[Job]) -> list[loop.Result]:
     if native:
         found = kernels.together([each[1:] for each in native])
         results |= zip((at for at, *_ in native), found, strict=True)
+    if others:
+        found = _by_cell([layers[at] for at in others], [jobs[at] for at in others])
+        results |= zip(others, (result for result, _ in found), strict=True)
     return [results[at] for at in range(len(layers))]
 
 
@@ -88,50 +90,105 @@ def _windowed(layer: Any, function: kernels.Fused, job: Job) -> loop.Result:
         given = {"mask": mask, "resets": resets, "constants": constants}
         return function(inputs, states, weights, **given)
 
-    return _along_time(layer, job, whole, ())
+    whole = _along_time(layer, whole)
+    return eager.run(lambda arrays: whole(**arrays), varying_alike(_sequences(job, ())))
 
 
-def _along_time(
-    layer: Any, job: Job, whole: windows.Run, variables: Tree
-) -> loop.Result:
-    """Compiled, in windows if the layer has some."""
-    whole = windows.over(
+def _along_time(layer: Any, whole: windows.Run) -> windows.Run:
+    """The same in windows, if the layer has some."""
+    return windows.over(
         whole,
         layer.windows,
         reverse=layer.go_backwards,
         zero_masked=layer.zero_output_for_mask,
         keep_outputs=layer.return_sequences,
     )
+
+
+def _sequences(job: Job, variables: Tree) -> dict[str, Tree]:
+    """What a loop along time takes, by name."""
     arrays = {"inputs": job.inputs, "states": job.states, "fresh": job.fresh}
-    arrays |= {"mask": job.mask, "resets": job.resets, "variables": variables}
-    return eager.run(lambda arrays: whole(**arrays), varying_alike(arrays))
+    return arrays | {"mask": job.mask, "resets": job.resets, "variables": variables}
 
 
 def program(layer: Any, job: Job) -> str:
     """What runs a job that no kernel runs, in a sentence; the job may be abstract."""
-    fuser = _by_cell(layer, job)[1]
-    return f"the scan: {fuser.why}." if fuser.why else fuser.said
+    ((_, said),) = _by_cell([layer], [job])
+    return said
 
 
-def _by_cell(layer: Any, job: Job) -> tuple[loop.Result, Fuser]:
-    """By the cell's own step: fused, if it has such a form, or scanned."""
-    cell = as_cell(layer.cell)
-    arrays, of_arrays = _arrays(job.constants)
-    fuser = Fuser(lambda rows: of_arrays.arrays(job.constants_of(rows)))
+def _by_cell(
+    layers: Sequence[Any], jobs: Sequence[Job]
+) -> list[tuple[loop.Result, str]]:
+    """By the cells' own steps: fused, if they have such a form, or scanned.
 
-    def step(x: Tree, states: Tree, arrays: list) -> tuple[Tree, Tree]:
-        constants = of_arrays(arrays)
-        result = cell.step(cell.project_inputs(x, constants), states, constants)
-        return checked(layer.cell, result, states)
+    Returns:
+        Of each what it came to, and what ran it.
+    """
+    stepped = [_Stepped(*each) for each in zip(layers, jobs, strict=True)]
+    changed = [id(v) for each in stepped for v in each.pure.changed]
+    # Windows loop around the time loop, and what one changes the next has to read.
+    if len(layers) > 1 and (
+        any(any(layer.windows) for layer in layers) or len({*changed}) < len(changed)
+    ):
+        pairs = zip(layers, jobs, strict=True)
+        return [_by_cell([layer], [job])[0] for layer, job in pairs]
+    said: list[str] = []
 
-    with in_words(layer.cell):
-        pure = purify(step, layer.cell, one_step(job.inputs), job.states, arrays)
-        batch, _, *places = jax.tree.leaves(job.inputs)[0].shape
+    def together(given: Sequence[dict[str, Tree]]) -> list[loop.Result]:
+        pairs = zip(stepped, given, strict=True)
+        loops = [each.prepared(arrays) for each, arrays in pairs]
+        found = fuse.run(loops, [each.constants_of for each in stepped])
+        said[:] = [f.said or f"the scan: {f.why}." for f in found]
+        return [
+            own.result(*((f.carry, f.y) if f.said else own.run()))
+            for own, f in zip(loops, found, strict=True)
+        ]
+
+    def whole(given: list[dict[str, Tree]]) -> list[loop.Result]:
+        if len(given) > 1:
+            return together(given)
+        along = _along_time(layers[0], lambda **arrays: together([arrays])[0])
+        return [along(**arrays) for arrays in given]
+
+    arrays = [
+        _sequences(job, each.pure.variables)
+        for each, job in zip(stepped, jobs, strict=True)
+    ]
+    results = eager.run(whole, varying_alike(arrays))
+    for each, result in zip(stepped, results, strict=True):
+        each.pure.finish(result.variables)
+    return [*zip(results, said, strict=True)]
+
+
+class _Stepped:
+    """A layer to be run by its cell's own step, `pure`."""
+
+    def __init__(self, layer: Any, job: Job):
+        self._layer = layer
+        self._constants, whole = _arrays(job.constants)
+        self.constants_of = lambda rows: whole.arrays(job.constants_of(rows))
+        cell = as_cell(layer.cell)
+
+        def step(x: Tree, states: Tree, arrays: list) -> tuple[Tree, Tree]:
+            constants = whole(arrays)
+            with in_words(layer.cell):
+                x = cell.project_inputs(x, constants)
+                result = cell.step(x, states, constants)
+            return checked(layer.cell, result, states)
+
+        x = one_step(job.inputs)
+        with in_words(layer.cell):
+            self.pure = purify(step, layer.cell, x, job.states, self._constants)
+
+    def prepared(self, arrays: dict[str, Tree]) -> loop.Prepared:
+        """Its loop along time."""
+        layer = self._layer
+        batch, _, *places = jax.tree.leaves(arrays["inputs"])[0].shape
         rows = prod((batch, *places[:-1]))
-        whole = functools.partial(
-            loop.unroll,
-            pure.step,
-            constants=(arrays,),
+        return loop.prepare(
+            self.pure.step,
+            constants=(self._constants,),
             # B may be a symbol, that stands for any number.
             hoist=isinstance(rows, int) and rows <= HOIST_UP_TO_ROWS,
             reverse=layer.go_backwards,
@@ -139,11 +196,8 @@ def _by_cell(layer: Any, job: Job) -> tuple[loop.Result, Fuser]:
             zero_masked=layer.zero_output_for_mask,
             keep_outputs=layer.return_sequences,
             keep_states=layer.return_all_states,
-            fused=fuser,
+            **arrays,
         )
-        result = _along_time(layer, job, whole, pure.variables)
-    pure.finish(result.variables)
-    return result, fuser
 
 
 class _Whole(NamedTuple):

@@ -102,7 +102,8 @@ def run(numbers, shapes, arrays, names, T):
     call = ffi.ffi_call("unrolled_program", specs)
     out = call(
         *[np.asarray(a, np.float32) for a in arrays],
-        program=np.asarray(numbers, np.int64),
-        steps=np.int64(T),
+        programs=np.asarray(numbers, np.int64),
+        sizes=np.array([len(numbers)], np.int64),
+        steps=np.array([T], np.int64),
     )
     return {name: np.asarray(a) for name, a in zip(names, out, strict=True)}

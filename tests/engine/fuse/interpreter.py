@@ -10,7 +10,7 @@ tested without the core, in float64 as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -200,8 +200,14 @@ class Program:
             for kind, instructions in groups:
                 for each in instructions:
                     self._check(part, kind, each)
-                alone = kind == POINTWISE_GROUP or len(instructions) == 1
-                require(alone, "a group of its own has", len(instructions))
+                alone = kind != SUM_GROUP or len(instructions) == 1
+                require(alone, "a sum's group has", len(instructions))
+                if kind == PRODUCT_GROUP:
+                    for one, other in permutations(instructions, 2):
+                        places = (other.out, other.operands[0], other.operands[2])
+                        taken = [(v.ref, v.after) for v in places if v is not None]
+                        own = (one.out.ref, one.out.after)
+                        require(own not in taken, one, "is in the way of", other)
 
     def _check(self, part, group, each) -> None:
         wanted = {f.PRODUCT: PRODUCT_GROUP}

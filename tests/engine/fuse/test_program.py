@@ -1,5 +1,8 @@
 """The core runs programs: each kind of operand, part and instruction, against NumPy."""
 
+from unrolled._borrowed import ffi
+
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -404,6 +407,75 @@ def test_products_of_parts():
     np.testing.assert_allclose(got["y"], y.reshape(B, T, -1), rtol=1e-5, atol=1e-5)
     dw = np.einsum("btfk,btfn->nk", x, y)
     np.testing.assert_allclose(got["dw"].reshape(N, K), dw, rtol=1e-5, atol=1e-5)
+
+
+def side_by_side(U, reads="c", writes="q"):
+    """c' = tanh(c @ V), y = c' * (c @ W + x): both products in one group."""
+
+    def product(out, left, weight, *init):
+        dims, left = (1, 1, U, U), view(left, (0, 0, 1, 0))
+        return "product", dims, view(out), left, view(weight, (0, 0, U, 1)), *init
+
+    return Program(
+        inputs=[
+            ("x", "SEQUENCE", U),
+            ("V", "VECTOR", U * U),
+            ("W", "VECTOR", U * U),
+            ("c0", "ROW", U),
+        ],
+        results=[("y", "SEQUENCE", U), ("last", "ROW", U)],
+        slots=[("p", "STEP", U), ("q", "STEP", U), ("c", "CARRY", U)],
+        carries=[("c", "c0", "last", None)],
+    ).part(
+        "LOOP",
+        (
+            "PRODUCT",
+            [product("p", "c", "V"), product(writes, reads, "W", view("x"))],
+        ),
+        (
+            "POINTWISE",
+            [
+                ("tanh", (1, 1, 1, U), view("c", after=1), view("p")),
+                ("mul", (1, 1, 1, U), view("y"), view("c", after=1), view(writes)),
+            ],
+        ),
+    )
+
+
+@pytest.mark.parametrize(("B", "T", "U"), [(1, 60, 200), (2, 5, 17), (70, 4, 33)])
+def test_products_side_by_side(B, T, U):
+    x, c = draw(B, T, U), draw(B, U)
+    V, W = (draw(U, U, seed=n) / np.float32(np.sqrt(U)) for n in (1, 2))
+    out = side_by_side(U).run(B, T, x, V, W, c)
+    c = c.astype(np.float64)
+    for t in range(T):
+        q = c @ W + x[:, t]
+        c = np.tanh(c @ V)
+        np.testing.assert_allclose(out["y"][:, t], c * q, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(out["last"], c, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("given", [{"reads": "p"}, {"writes": "p"}], ids=str)
+def test_products_in_each_others_way_are_refused(given):
+    arrays = [draw(2, 3, 4), draw(16), draw(16), draw(2, 4)]
+    with pytest.raises(Exception, match="what another of its group writes"):
+        side_by_side(4, **given).run(2, 3, *arrays)
+
+
+@pytest.mark.parametrize("sizes", [[], [5], [-1], [1 << 40], [5, 5]], ids=str)
+def test_sizes_that_do_not_add_up_are_refused(sizes):
+    program = side_by_side(4)
+    call = ffi.ffi_call(
+        "unrolled_program",
+        [jax.ShapeDtypeStruct(shape, np.float32) for shape in program.shapes(2, 3)],
+    )
+    numbers = {"sizes": np.array(sizes, np.int64), "steps": np.array([3], np.int64)}
+    with pytest.raises(Exception, match=r"programs|ends before"):
+        call(
+            *(draw(2, 3, 4), draw(16), draw(16), draw(2, 4)),
+            programs=program.numbers,
+            **numbers,
+        )
 
 
 def instruction(program, n):

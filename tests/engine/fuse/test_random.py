@@ -4,7 +4,7 @@ import collections
 import os
 
 from unrolled.engine import loop
-from unrolled.engine.fuse import call, run
+from unrolled.engine.fuse import call, loops, run
 
 import jax
 import numpy as np
@@ -35,9 +35,10 @@ def expected(cell):
 class Interpreted:
     """In place of the foreign call: the interpreter."""
 
-    def __init__(self, code, steps, axes, shapes):
+    def __init__(self, codes, steps, axes, shapes):
         del axes
-        self.code, self.steps, self.shapes = np.array(code, np.int64), steps, shapes
+        (code,), (self.steps,) = codes, steps
+        self.code, self.shapes = np.array(code, np.int64), shapes
 
     def __call__(self, *arrays):
         given = [np.asarray(a) for a in arrays]
@@ -58,11 +59,11 @@ def fused(cell, monkeypatch):
     found = []
 
     def take(self, args):
-        found.append((self, args))
-        n = len(cell.states)
-        return (*self.step.split(args)[2], *[None] * (len(self.step.results) - n))
+        found.append((self, *args))
+        step, n = self.loops[0].step, len(cell.states)
+        return [(*step.split(args[0])[2], *[None] * (len(step.results) - n))]
 
-    monkeypatch.setattr(call.Fused, "__call__", take)
+    monkeypatch.setattr(loops.Fused, "__call__", take)
     monkeypatch.setattr(run, "refused", lambda: "")
     as_jax = lambda tree: jax.tree.map(jnp.asarray, tree)  # noqa: E731
     weights, rows, mask = (as_jax(a) for a in (cell.weights, cell.rows, cell.mask))
@@ -79,10 +80,11 @@ def fused(cell, monkeypatch):
             ((rows, mask),),
         )
 
-    fuser = run.Fuser(constants_of)
     still = loop.Still(None, None, ((rows, mask),))
-    fuser(step, still, loop.Carry(states, None, ()), x, cell.reverse)
-    assert not fuser.why, f"{fuser.why}\n{cell}"
+    carry = loop.Carry(states, None, ())
+    prepared = loop.Prepared(step, still, carry, x, cell.reverse, True, None)
+    ((_, _, why, _),) = run.run([prepared], [constants_of])
+    assert not why, f"{why}\n{cell}"
     ((function, given),) = found
     args = tuple(map(np.asarray, given))
     results, saved = function.forward(args, save=True)

@@ -36,7 +36,7 @@ class Ahead(NamedTuple):
     edge: list[Any]
 
     def run(self, carry: Sequence[Any], steps: int) -> tuple[list, list]:
-        """The last of what is carried, and the edge of all steps (T, ...), as drawn."""
+        """The last of what is carried, and the edge (B, T, ...) of steps as drawn."""
         jaxpr = self.closed.jaxpr
         consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
         after = jaxpr.outvars[: self.count]
@@ -56,7 +56,8 @@ class Ahead(NamedTuple):
 
         # What no other step waits for is computed for many steps at once.
         last, before = lax.scan(body, list(carry), None, steps)
-        return last, lax.map(drawn, before, batch_size=CHUNK)
+        edge = lax.map(drawn, before, batch_size=CHUNK)
+        return last, [jnp.swapaxes(each, 0, 1) for each in edge]
 
     def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
         """What the rest of a step gives: of all but what is carried without rows."""
@@ -107,8 +108,3 @@ def ahead(step: Callable[..., list], alone: list, *rest: list) -> Ahead:
             waits |= {*variables(each.invars)}
             carried.insert(0, each)
     return Ahead(flat, count, early, carried, late, edge)
-
-
-def by_row(array: Any, reverse: bool) -> Any:
-    """(T, B, ...), in the order of processing, as (B, T, ...), in that of time."""
-    return jnp.swapaxes(jnp.flip(array, 0) if reverse else array, 0, 1)

@@ -1,11 +1,11 @@
-"""A fused loop as a function of arrays: values and gradients by the core.
+"""Programs made of traced arithmetic, and the foreign call that runs them.
 
 Programs are known by the arithmetic that was traced, and by nothing else: what changed
 in a cell between two calls shows in it, and a second call finds the program made.
 """
 
 import functools
-import hashlib
+import itertools
 import re
 import threading
 from collections import OrderedDict
@@ -17,7 +17,6 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..._borrowed import Tracer, apply, ffi
-from .. import deferred, derivatives
 from ..foreign import by_rows
 from . import gradient
 from .flat import Atom, Equation, NotFusedError, Number, Value, flatten
@@ -37,7 +36,7 @@ class Ready(NamedTuple):
     loop: Loop
     program: Program
 
-    def __call__(
+    def call(
         self,
         vectors: Sequence[Any],
         carry: Sequence[Any],
@@ -45,12 +44,8 @@ class Ready(NamedTuple):
         sequences: Sequence[Any],
         kept: Sequence[Any] = (),
         states: Sequence[Any] = (),
-    ) -> dict[str, list[Any]]:
-        """Run it.
-
-        Returns:
-            By name, as in `Loop`: outputs, keeps, last and every of the carries, sums.
-        """
+    ) -> "Call":
+        """What the core is handed."""
         loop, program = self
         known = dict(zip(loop.vectors, vectors, strict=True))
         _evaluate(program.early, known)
@@ -71,9 +66,24 @@ class Ready(NamedTuple):
         shapes += [(v.shape, None) for v in program.sums]
         axes = [*[0] * (len(with_rows) - len(kept) - len(states))]
         axes += [1] * (len(kept) + len(states)) + [None] * len(fixed)
-        call = _call(program.code, T, tuple(axes), tuple(shapes))
         arrays = [jnp.asarray(a).astype(jnp.float32) for a in (*with_rows, *fixed)]
-        found = iter(call(*arrays))
+        return Call(self, known, T, arrays, tuple(axes), tuple(shapes))
+
+
+class Call(NamedTuple):
+    """A loop with the arrays that it reads; `axes` and `shapes` are as in `_call`."""
+
+    ready: Ready
+    known: dict[Value, Any]
+    steps: int
+    arrays: list[Any]
+    axes: tuple[int | None, ...]
+    shapes: tuple[tuple[tuple[int, ...], int | None], ...]
+
+    def results(self, arrays: Sequence[Any]) -> dict[str, list[Any]]:
+        """By name, as in `Loop`: outputs, keeps, last and every, sums."""
+        (loop, program), known = self.ready, dict(self.known)
+        found = iter(arrays)
         out: dict[str, list[Any]] = {"outputs": [next(found) for _ in loop.outputs]}
         out["keeps"] = [next(found) for _ in loop.keeps]
         out["last"], out["every"] = [], []
@@ -86,6 +96,19 @@ class Ready(NamedTuple):
         _evaluate(program.late, known)
         out["sums"] = [_sum(atom, known) for atom in loop.sums]
         return out
+
+
+def run(calls: Sequence[Call]) -> list[dict[str, list[Any]]]:
+    """Run loops of one batch in one foreign call; what each gives, by name."""
+    codes = tuple(each.ready.program.code for each in calls)
+    steps = tuple(each.steps for each in calls)
+    axes = tuple(axis for each in calls for axis in each.axes)
+    shapes = tuple(shape for each in calls for shape in each.shapes)
+    arrays = [array for each in calls for array in each.arrays]
+    found = iter(_call(codes, steps, axes, shapes)(*arrays))
+    return [
+        each.results([*itertools.islice(found, len(each.shapes))]) for each in calls
+    ]
 
 
 def _evaluate(equations: Sequence[Equation], known: dict[Value, Any]) -> None:
@@ -102,8 +125,25 @@ def _sum(atom: Atom, known: dict[Value, Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def _call(code: tuple[int, ...], steps: int, axes: tuple, shapes: tuple) -> Any:
-    """The foreign call, with its rules for vmap and for sharded arrays."""
+def _call(
+    codes: tuple[tuple[int, ...], ...],
+    steps: tuple[int, ...],
+    axes: tuple[int | None, ...],
+    shapes: tuple[tuple[tuple[int, ...], int | None], ...],
+) -> Any:
+    """The foreign call, with its rules for vmap and for sharded arrays.
+
+    Args:
+        codes: of each program.
+        steps: of each, T.
+        axes: of each array where its batch is; None: it has none.
+        shapes: of each result, and where its batch is.
+    """
+    attributes = {
+        "programs": np.array([n for code in codes for n in code], np.int64),
+        "sizes": np.array([len(code) for code in codes], np.int64),
+        "steps": np.array(steps, np.int64),
+    }
 
     def call(*arrays: Any) -> list[Any]:
         rows = arrays[0].shape[0]
@@ -115,9 +155,7 @@ def _call(code: tuple[int, ...], steps: int, axes: tuple, shapes: tuple) -> Any:
             for shape, axis in shapes
         ]
         function = ffi.ffi_call("unrolled_program", results)
-        return list(
-            function(*arrays, program=np.array(code, np.int64), steps=np.int64(steps))
-        )
+        return list(function(*arrays, **attributes))
 
     return by_rows(call, axes, [axis for _, axis in shapes])
 
@@ -230,105 +268,3 @@ def _of_equations(
     said += map(name, outputs)
     text = re.sub(r"0x[0-9a-f]+", "", "\n".join(said))
     return re.sub(rf"\b{ROWS.get()}\b", "B", text)
-
-
-class Fused:
-    """One loop over time, and its gradient; see `derivatives.Function`.
-
-    The arguments: what has no rows, what has rows, the carry, all steps. The results:
-    the last carry, and the steps' y, in the order of processing. All are flat.
-    """
-
-    def __init__(self, key: Any, programs: Made, present: Traced):
-        self.programs, self._present = programs, present
-        avals = (v.aval for v in present.inputs)
-        shapes = tuple((str(a.shape), str(a.dtype)) for a in avals)
-        self._key = (key, shapes)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fused) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __repr__(self) -> str:
-        """The same for the same arithmetic, in programs that are printed."""
-        return f"Fused({hashlib.sha256(repr(self._key).encode()).hexdigest()[:12]})"
-
-    def __call__(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The results; differentiable in every way."""
-        return derivatives.call(self, args)
-
-    @property
-    def step(self) -> Traced:
-        """The step, as it was traced for programs."""
-        return self.programs.step
-
-    def plain(self, *args: Any) -> tuple[Any, ...]:
-        """The results, by a scan."""
-        _, _, carry, xs = self.step.split(args)
-        n, count = len(carry), len(args) - len(carry) - len(xs)
-        present = self._present
-
-        def body(carry: list, x: list) -> tuple[list, list]:
-            out = present([*args[:count], *carry, *x])
-            return out[:n], out[n:]
-
-        xs = [jnp.swapaxes(x, 0, 1) for x in xs]
-        last, ys = deferred.scan(body, carry, xs, reverse=self.step.reverse)
-        if self.step.reverse:
-            ys = [jnp.flip(y, 0) for y in ys]
-        return (*last, *(jnp.swapaxes(y, 0, 1) for y in ys))
-
-    def forward(self, args: tuple[Any, ...], save: bool) -> tuple[Any, Any]:
-        """The results, and what the backward loop reads."""
-        shared, rows, carry, xs = self.step.split(args)
-        run = self.programs.saving if save else self.programs.plain
-        found = run([*shared, *self._constants(save)], carry, rows, xs)
-        results = [*found["last"], *found["outputs"]]
-        pairs = zip(results, self.step.results, strict=True)
-        given = tuple(array.astype(aval.dtype) for array, aval in pairs)
-        return given, (found["every"], found["keeps"])
-
-    def _constants(self, differentiated: bool) -> list[Any]:
-        if differentiated:
-            return list(self.programs.joint.flat.constants.values())
-        return list(self.programs.constants.values())
-
-    def backward(
-        self, wanted: Sequence[bool], args: tuple[Any, ...], saved: Any, cotangents: Any
-    ) -> tuple[Any, ...]:
-        """The gradients of the arguments that are wanted."""
-        shared, rows, carry, xs = self.step.split(args)
-        states, kept = saved
-        joint, n = self.programs.joint, len(carry)
-        there = tuple(c is not None for c in cotangents)
-        run = self.programs.backward(tuple(wanted), (*[True] * n, *there[n:]))
-        moving = [i for i, c in enumerate(joint.cotangents[:n]) if c is not None]
-        starts = [
-            jnp.zeros(carry[i].shape, jnp.float32)
-            if cotangents[i] is None
-            else cotangents[i]
-            for i in moving
-        ]
-        groups = self.step.split(range(len(args)))
-        has = lambda i: wanted[i] and joint.gradients[i] is not None  # noqa: E731
-        own = [i for i in groups[1] if has(i)]
-        starts += [jnp.zeros(args[i].shape, jnp.float32) for i in own]
-        dys = [
-            c
-            for c, asked in zip(cotangents[n:], joint.cotangents[n:], strict=True)
-            if c is not None and asked is not None
-        ]
-        vectors = [*shared, *self._constants(True)]
-        found = run(vectors, starts, rows, [*xs, *dys], kept, states)
-        places = [groups[2][i] for i in moving] + own
-        gradients: dict[int, Any] = dict(zip(places, found["last"], strict=True))
-        gradients |= zip(
-            [i for i in groups[3] if has(i)], found["outputs"], strict=True
-        )
-        gradients |= zip([i for i in groups[0] if has(i)], found["sums"], strict=True)
-        return tuple(
-            gradients[i].astype(arg.dtype) if want and i in gradients else None
-            for i, (arg, want) in enumerate(zip(args, wanted, strict=True))
-        )

@@ -22,13 +22,13 @@ class Traced(NamedTuple):
     """A step, traced: its inputs are what it closes over, then its arguments.
 
     `groups` says which of these are shared by all rows and steps, are the same at all
-    steps but belong to rows, are carried, or are read step by step. It gives the carry,
-    then y.
+    steps but belong to rows, are carried, or are read step by step; `reverse`, which of
+    the last are read from the end. It gives the carry, then y.
     """
 
     jaxpr: Any
     groups: tuple[tuple[int, ...], ...]
-    reverse: bool
+    reverse: tuple[bool, ...]
 
     @property
     def inputs(self) -> list[Any]:
@@ -71,7 +71,7 @@ def _loop(
         flat.equations,
         vectors=[*shared, *flat.constants],
         rows=rows,
-        sequences=[(value, step.reverse) for value in x],
+        sequences=list(zip(x, step.reverse, strict=True)),
         carries=[Carry(b, a, True, i in every) for i, (b, a) in enumerate(pairs)],
         outputs=[(atom, False) for atom in outputs],
         keeps=keeps,
@@ -150,18 +150,18 @@ class Joint(NamedTuple):
         taken = {*self.kept, *(a for _, a in states)}
         # What is kept is not made again.
         equations = [e for e in equations if taken.isdisjoint(e.outputs)]
-        back = not self.step.reverse
+        back = [not reverse for reverse in self.step.reverse]
         return Loop(
             equations,
             vectors=[*shared, *flat.constants],
             rows=rows,
-            sequences=[*((v, back) for v in x), *((v, True) for v in dys)],
+            sequences=[*zip(x, back, strict=True), *((v, True) for v in dys)],
             kept=self.kept,
             states=states,
             carries=carries,
             outputs=[
-                (g, back)
-                for g, asked in zip(dx, want[3], strict=True)
+                (g, own)
+                for g, asked, own in zip(dx, want[3], back, strict=True)
                 if asked and g is not None
             ],
             sums=[

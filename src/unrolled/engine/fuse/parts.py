@@ -158,7 +158,10 @@ def _in_turns(
 
 
 def _groups(own: list[Instruction], loop: bool) -> list[Group]:
-    """In turns all pointwise instructions that are ready, then all products."""
+    """In turns all pointwise instructions that are ready, then all products.
+
+    Threads meet once a group.
+    """
     before = _sources(own)
     # Outside of a loop, what was carried is there once another group has written it.
     earlier = [set() for _ in own] if loop else _feeds(own, before)
@@ -182,12 +185,28 @@ def _groups(own: list[Instruction], loop: bool) -> list[Group]:
             and own[i].code >= codes.PRODUCT
             and before[i] | earlier[i] <= done
         ]
+        side_by_side: list[Instruction] = []
         for i in ready:
-            kind = PRODUCT_GROUP if own[i].code == codes.PRODUCT else SUM_GROUP
-            groups.append(Group(kind, [own[i]]))
-        done |= {*ready}
+            if own[i].code != codes.PRODUCT:
+                groups.append(Group(SUM_GROUP, [own[i]]))
+            elif all(_apart(own[i], each) for each in side_by_side):
+                side_by_side.append(own[i])
+            else:  # with the next ones
+                continue
+            done.add(i)
+        if side_by_side:
+            groups.append(Group(PRODUCT_GROUP, side_by_side))
         assert together or ready, "instructions wait for each other"
     return groups
+
+
+def _apart(one: Instruction, other: Instruction) -> bool:
+    """Whether neither reads or writes what the other writes; see native/recipe.cc."""
+    pairs = ((one, other), (other, one))
+    return not any(
+        (a.out.buffer, a.out.after) in [(b.out.buffer, b.out.after), *b.buffers]
+        for a, b in pairs
+    )
 
 
 def settle(parts: list[Part]) -> list[Buffer]:
