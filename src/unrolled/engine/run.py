@@ -116,7 +116,7 @@ def program(layer: Any, job: Job) -> str:
 def _by_cell(layer: Any, job: Job) -> tuple[loop.Result, Fuser]:
     """By the cell's own step: fused, if it has such a form, or scanned."""
     cell = as_cell(layer.cell)
-    arrays, of_arrays = _arrays(job.constants)
+    arrays, of_arrays = arrays_of(job.constants)
     fuser = Fuser(lambda rows: of_arrays.arrays(job.constants_of(rows)))
 
     def step(x: Tree, states: Tree, arrays: list) -> tuple[Tree, Tree]:
@@ -146,7 +146,7 @@ def _by_cell(layer: Any, job: Job) -> tuple[loop.Result, Fuser]:
     return result, fuser
 
 
-class _Whole(NamedTuple):
+class Whole(NamedTuple):
     """Makes a tree of its arrays; what else it holds, such as `training`, stays."""
 
     leaves: list[Any]
@@ -154,6 +154,7 @@ class _Whole(NamedTuple):
     structure: Any
 
     def __call__(self, arrays: Sequence[Any]) -> Tree:
+        """The tree, of other arrays."""
         leaves = dict(enumerate(self.leaves)) | dict(
             zip(self.chosen, arrays, strict=True)
         )
@@ -165,10 +166,11 @@ class _Whole(NamedTuple):
         return [leaves[i] for i in self.chosen]
 
 
-def _arrays(tree: Tree) -> tuple[list[Any], _Whole]:
+def arrays_of(tree: Tree) -> tuple[list[Any], Whole]:
+    """The arrays of a tree, and what makes the tree of such."""
     leaves, structure = jax.tree.flatten(tree)
     chosen = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
-    return [leaves[i] for i in chosen], _Whole(leaves, chosen, structure)
+    return [leaves[i] for i in chosen], Whole(leaves, chosen, structure)
 
 
 def one_step(sequences: Tree) -> Tree:

@@ -26,7 +26,7 @@ class Step(NamedTuple):
     recurrent: Array | None = None
     bias: Array | None = None
     numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    cell: Any = None  # of kind "cell": a `CellStep`
+    cell: Any = None  # of kind "cell" a `CellStep`, of kind "fused" a `FusedStep`
     carried: tuple[Array, ...] = ()  # what a stateful layer would go on from
 
     def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
@@ -80,9 +80,14 @@ class Program(NamedTuple):
             )
 
     @property
-    def traced(self) -> list[str]:
-        """Names of the layers whose cells run in JAX."""
-        return list(dict.fromkeys(s.name for s in self.steps if s.cell is not None))
+    def traced(self) -> dict[str, str]:
+        """Names of the layers whose cells run in JAX, and why they do."""
+        return {s.name: s.cell.why for s in self.steps if s.kind == "cell"}
+
+    @property
+    def has_fused(self) -> bool:
+        """Whether the core alone can run it."""
+        return any(step.kind == "fused" for step in self.steps)
 
     @property
     def takes_ids(self) -> bool:

@@ -1,17 +1,15 @@
 """Run a time loop by the core, if its step has a fused form."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from .. import forms, native
-from .ahead import Ahead, ahead, by_row
+from .ahead import by_row
 from .call import Fused, Made, made
 from .flat import NotFusedError
-from .gradient import Traced
-from .views import batch_axis
+from .trace import constants, trace, with_rows
 
 Tree = Any
 
@@ -83,61 +81,26 @@ class Fuser:
             moved = jax.tree.leaves((after.states, after.held))
             return [*jax.tree.leaves(after.variables), *moved, *leaves]
 
-        def traced(*given: list) -> tuple[Any, Traced, Ahead | None]:
-            if not alone:
-                closed = jax.make_jaxpr(functools.partial(flat, []))(*given)
-                return closed, _traced(closed, given, reverse), None
-            apart = ahead(flat, alone, *given)
-            edge = [
-                jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in apart.edge
-            ]
-            if any(e.shape[:1] != given[1][0].shape[:1] for e in edge):
-                raise NotFusedError(
-                    "what each step changes for all rows alike has no fused form"
-                )
-            closed = jax.make_jaxpr(
-                lambda whole, carried, x, edge: apart.step([*whole, *carried, *x], edge)
-            )(*given, edge)
-            given = (given[0], given[1], [*given[2], *edge])
-            return closed, _traced(closed, given, reverse), apart
-
         at = [
             jax.ShapeDtypeStruct((a.shape[0], *a.shape[2:]), a.dtype) for a in sequences
         ]
-        closed, present, apart = traced(whole, carried, at)
         own = len(jax.tree.leaves(still._replace(constants=())))
 
-        def trace(rows: int) -> Traced:
-            def with_rows(a: Any) -> Any:
-                return jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype)
+        def shapes(rows: int) -> list[Any]:
+            count = len(whole) - own
+            first = [with_rows(rows, a) for a in whole[:own]]
+            return [*first, *constants(self._constants_of, rows, count)]
 
-            constants = self._shapes(rows, len(whole) - own)
-            still = [*map(with_rows, whole[:own]), *constants]
-            moved = [*map(with_rows, carried)], [*map(with_rows, at)]
-            try:
-                again, step, _ = traced(still, *moved)
-            except NotFusedError:
-                raise
-            except Exception as error:  # whatever a cell says to other sizes
-                name = type(error).__name__
-                raise NotFusedError(
-                    f"a step that fails with another batch size ({name}) "
-                    "has no fused form"
-                ) from error
-            if [c.shape for c in again.consts] != [c.shape for c in closed.consts]:
-                raise NotFusedError(
-                    "what a step closes over for each row has no fused form"
-                )
-            return step
-
-        key, programs = made(trace)
-        present = present._replace(groups=programs.step.groups)
+        traced = trace(flat, alone, whole, carried, at, reverse, shapes)
+        key, programs = made(traced.again)
+        present = traced.present._replace(groups=programs.step.groups)
         self.said = _said(programs)
+        apart = traced.apart
         if apart is not None:
             length = sequences[0].shape[1]
             alone, edge = apart.run(alone, length)
             sequences = [*sequences, *(by_row(e, reverse) for e in edge)]
-        args = (*closed.consts, *whole, *carried, *sequences)
+        args = (*traced.consts, *whole, *carried, *sequences)
         results = Fused(key, programs, present)(args)
         states, held = of_carry.unflatten(results[: len(carried)])
         after = carry._replace(
@@ -145,43 +108,12 @@ class Fuser:
         )
         return after, of_y.unflatten(results[len(carried) :])
 
-    def _shapes(self, rows: int, count: int) -> list[Any]:
-        """The constants' shapes with so many rows."""
-        if not count:
-            return []
-        try:
-            found = jax.tree.leaves(self._constants_of(rows))
-        except (TypeError, ValueError) as error:
-            raise NotFusedError(
-                f"constants for another batch size fail ({error})"
-            ) from error
-        if len(found) != count:
-            raise NotFusedError(
-                "constants that depend on the batch size have no fused form"
-            )
-        return found
-
 
 def _said(programs: Made) -> str:
     products, pointwise = programs.plain.program.counts
     kinds = ((products, "product"), (pointwise, "pointwise operation"))
     counted = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds)
     return f"the native kernel ({native.variant()}): {counted}, in float32."
-
-
-def _traced(closed: Any, given: tuple, reverse: bool) -> Traced:
-    """A step traced with such arguments: what all steps read, the carry, x."""
-    whole, carried, x = map(len, given)
-    first = len(closed.consts)
-    ends = [first + whole, first + whole + carried]
-    rows = [
-        first + i
-        for i, a in enumerate(given[0])
-        if batch_axis(a.shape, "a constant") == 0
-    ]
-    shared = [i for i in range(ends[0]) if i not in rows]
-    groups = (shared, rows, range(*ends), range(ends[1], ends[1] + x))
-    return Traced(closed.jaxpr, tuple(map(tuple, groups)), reverse)
 
 
 def refused() -> str:
