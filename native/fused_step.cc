@@ -56,6 +56,7 @@ std::string FusedStep::problem(const StepRecipe& given) const {
   if (given.count != r.inputs)
     return "a step's program must come with an array for each of its " + std::to_string(r.inputs) +
            " inputs. Got " + std::to_string(given.count);
+  if (D_ < 1 || U_ < 1) return "a step must read numbers and give some";
   int sequences = 0;
   for (int ref = 0; ref < r.arrays(); ++ref) {
     const Operand& o = r.operands[ref];

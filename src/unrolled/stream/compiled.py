@@ -1,6 +1,7 @@
 """A program in the compiled core; see native/program.h and native/bind.cc."""
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ class Compiled:
         convert: Callable[[Any], np.ndarray],
     ) -> None:
         program.check()
-        self._like = [a for step in program.steps for a in step.fresh(rows)]
+        self._states = [each for step in program.steps for each in step.states(rows)]
         self._core = core = native.library()[0]
         core.unrolled_stream_make.restype = ctypes.c_void_p
         packed = [_layer(step, storage) for step in program.steps]
@@ -102,18 +103,18 @@ class Compiled:
 
     def read(self) -> list[np.ndarray]:
         """The states between two steps, the lowest cell's first, each ``(B, ...)``."""
-        sizes = [like.size for like in self._like]
+        sizes = [math.prod(shape) for shape, _ in self._states]
         whole = np.empty(sum(sizes), np.float32)
         data = ctypes.c_void_p(whole.ctypes.data)
         self._core.unrolled_stream_read(self._handle, data)
         parts = np.split(whole, np.cumsum(sizes)[:-1]) if sizes else []
-        pairs = zip(parts, self._like, strict=True)
-        return [part.reshape(like.shape).astype(like.dtype) for part, like in pairs]
+        pairs = zip(parts, self._states, strict=True)
+        return [part.reshape(shape).astype(dtype) for part, (shape, dtype) in pairs]
 
     def write(self, states: Sequence[np.ndarray]) -> None:
         """Set all states at once, in the order of `read`."""
         whole = np.concatenate([np.zeros(0), *map(np.ravel, states)], dtype=np.float32)
-        assert whole.size == sum(like.size for like in self._like)
+        assert whole.size == sum(math.prod(shape) for shape, _ in self._states)
         data = ctypes.c_void_p(whole.ctypes.data)
         self._core.unrolled_stream_write(self._handle, data)
 

@@ -198,7 +198,7 @@ def _any(layer: Any, cell: Any, features: int, start: Start) -> Step:
             return Step("fused", layer.name, *sizes, cell=fused_step(opened))
         except NotFusedError as error:
             why = str(error)
-    return Step("cell", layer.name, *sizes, cell=CellStep(opened, why))
+    return Step("cell", layer.name, *sizes, cell=CellStep(opened), why=why)
 
 
 def _dense(layer: Any, features: int) -> list[Step]:

@@ -30,7 +30,11 @@ def read(model: Any, start: Start) -> Program:
     program = _read(model, start)
     if program.traced and program.has_fused:
         names = ", ".join(map(repr, program.traced))
-        return _read(model, start._replace(by_jax=f"beside {names} no program runs"))
+        beside = start._replace(by_jax=f"beside {names} no program runs")
+        known = program.traced
+        steps = _read(model, beside).steps
+        steps = [s._replace(why=known.get(s.name, s.why)) for s in steps]
+        return Program(steps)
     return program
 
 

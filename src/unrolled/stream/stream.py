@@ -218,7 +218,7 @@ class Stream:
         arrays = iter(self._engine.read())
         states: dict[str, list[Array]] = {}
         for step in self._program.steps:
-            count = len(step.fresh(1))
+            count = len(step.states(1))
             if count:
                 states.setdefault(step.name, []).extend(
                     next(arrays) for _ in range(count)

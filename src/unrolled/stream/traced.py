@@ -15,11 +15,10 @@ class CellStep:
 
     Args:
         cell: what to step.
-        why: it has no compiled form.
     """
 
-    def __init__(self, cell: Opened, why: str) -> None:
-        self.fresh, self.why, constants = cell.fresh, why, cell.constants
+    def __init__(self, cell: Opened) -> None:
+        self.fresh, constants = cell.fresh, cell.constants
         step = jax.jit(lambda x, states: cell.step(x, states, constants))
         self._step = step.lower(cell.x, self.fresh).compile()
         self._process = os.getpid()
