@@ -1,6 +1,7 @@
 // The stream for Python: made and read through ctypes, stepped by a builtin function, as
 // ctypes itself takes longer than a small step does.
 #include <new>
+#include <string>
 
 #include "dispatch.h"
 #include "python.h"
@@ -88,11 +89,16 @@ PyMethodDef method = {"step", step, METH_O, "One time step."};
 
 }  // namespace
 
-// A Stream, or null with the reason in `why`.
+// A Stream, or null with the reason in `why`, good until the thread asks again: what is wrong
+// with a recipe, or nothing where memory is short.
 UNROLLED_EXPORT void* unrolled_stream_make(const unrolled::StepLayer* layers, int count, int64_t B,
                                            int64_t D, int storage, const char** why) {
   const unrolled::Kernels* chosen = unrolled::kernels(why);
-  return chosen ? Stream::make(chosen->stepping, layers, count, B, D, storage, why) : nullptr;
+  if (!chosen) return nullptr;
+  thread_local std::string problem;
+  Stream* stream = Stream::make(*chosen, layers, count, B, D, storage, problem);
+  *why = problem.c_str();
+  return stream;
 }
 UNROLLED_EXPORT void unrolled_stream_free(void* stream) { delete static_cast<Stream*>(stream); }
 UNROLLED_EXPORT void unrolled_stream_reset(void* stream, const uint8_t* rows) {

@@ -14,21 +14,10 @@ double elements(const Instruction& i) {
   return static_cast<double>(i.dim[0]) * i.dim[1] * i.dim[2] * i.dim[3];
 }
 
-// Threads worth waking, by the same measure as for one layer (execute.cc): a number that is
-// not multiplied by a weight costs what some twenty multiply-adds do.
+// Threads worth waking, by the same measure as for one layer (execute.cc).
 int useful_threads(const FusedLoop& f, int limit) {
-  double step = 0, total = 0;
-  for (const Part& part : f.recipe->parts)
-    for (int g = part.groups.first; g < part.groups.first + part.groups.count; ++g) {
-      const Group& group = f.recipe->groups[g];
-      for (int i = group.instructions.first; i < group.instructions.first + group.instructions.count; ++i) {
-        const double n = elements(f.recipe->instructions[i]);
-        const bool product = group.kind == kProductGroup;
-        total += group.kind == kPointwiseGroup ? 20 * n : n;
-        if (product && part.kind == kLoopPart) step += n * f.B;
-      }
-    }
-  total *= static_cast<double>(f.B) * f.T;
+  const Work work = work_of(*f.recipe);
+  const double step = work.recurrent * f.B, total = work.all * f.B * f.T;
   double n = limit;
   if (f.B < 4 * limit) n = std::min(n, step < 24e3 ? 1 : std::max(2.0, step / 32e3));
   n = std::min(n, total / 250e3);
@@ -46,14 +35,29 @@ void hint_results(const FusedLoop& f) {
 
 }  // namespace
 
+// A number that is not multiplied by a weight costs what some twenty multiply-adds do.
+Work work_of(const Recipe& recipe) {
+  Work work{0, 0};
+  for (const Part& part : recipe.parts)
+    for (int g = part.groups.first; g < part.groups.first + part.groups.count; ++g) {
+      const Group& group = recipe.groups[g];
+      for (int i = group.instructions.first; i < group.instructions.first + group.instructions.count; ++i) {
+        const double n = elements(recipe.instructions[i]);
+        work.all += group.kind == kPointwiseGroup ? 20 * n : n;
+        if (group.kind == kProductGroup && part.kind == kLoopPart) work.recurrent += n;
+      }
+    }
+  return work;
+}
+
 const char* fuse(const std::vector<FusedLoop>& loops, const Fusing& fusing, int threads) {
-  struct Work {
+  struct Shared {
     Teams teams;
     std::vector<std::unique_ptr<Fused>> fused;
   };
   const int count = static_cast<int>(loops.size());
   Lease lease(threads);
-  Work work{Teams(lease.threads(), count), {}};
+  Shared work{Teams(lease.threads(), count), {}};
   std::vector<size_t> from;  // where each one's scratch begins
   size_t bytes = 0;
   for (int i = 0; i < count; ++i) {
@@ -65,7 +69,7 @@ const char* fuse(const std::vector<FusedLoop>& loops, const Fusing& fusing, int 
   if (!scratch.data()) return "not enough memory for the working space of a recurrent layer";
   for (int i = 0; i < count; ++i) work.fused[i]->layout(scratch.data() + from[i]);
   const auto part = [](void* context, Team&, int thread) {
-    Work& work = *static_cast<Work*>(context);
+    Shared& work = *static_cast<Shared*>(context);
     work.teams.run(thread, [&](int i, Team& team, int own) { work.fused[i]->run(team, own); });
   };
   lease.run(part, &work);

@@ -9,7 +9,8 @@
 namespace unrolled {
 
 // Arrays as the recipe's operands have them, inputs then results: row-major, dense, the
-// caller's; results alias nothing. Inputs are not written.
+// caller's; results alias nothing, but that of one step a carry's last value may take the
+// place of the first. Inputs are not written.
 struct FusedLoop {
   const Recipe* recipe;
   long B, T;
@@ -25,11 +26,19 @@ class Fused {
   // counts the bytes.
   virtual size_t layout(char* scratch) = 0;
   virtual void run(Team&, int thread) = 0;  // once on each thread of the team
+  // The same in two, of T = 1 on one thread: what is as it is at every step, the packed
+  // weights among it, and a step, as often as one is wanted.
+  virtual void begin() = 0;
+  virtual void step() = 0;
 };
 // What one instruction-set variant offers.
 struct Fusing {
   std::unique_ptr<Fused> (*make)(const FusedLoop&, int threads);
 };
+
+// What a row's step costs in multiply-adds: all of it, and the products that a step waits for.
+struct Work { double all, recurrent; };
+Work work_of(const Recipe&);
 
 // Loops that do not wait for each other: at once, each on threads of its own, where there are
 // as many. On the variant of dispatch.h, with as many threads as help. Null, or what went

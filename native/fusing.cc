@@ -35,13 +35,32 @@ class Worker {
   void run() {
     pack();
     if (plan_.weights) barrier(team_, thread_);
-    const Range mine = plan_.columns ? Range{0, f_.B} : share(f_.B, thread_, team_.size);
-    for (long i = 0; i < plan_.bands; ++i) {
-      const Range rows = share(mine.to - mine.from, i, plan_.bands);
-      first_row_ = mine.from + rows.from, R_ = rows.to - rows.from, fresh_ = i == 0;
-      if (R_ > 0) band();
-    }
+    for (long i = 0; i < plan_.bands; ++i)
+      if (take(i)) band();
     finish_sums();
+  }
+
+  // The same of one step, and one band: what stays, and what is done at every step.
+  bool begin(long band) {
+    if (!take(band)) return false;
+    settle();
+    return true;
+  }
+  void step() {
+    chunk();
+    hand_out();
+    ++past_;
+  }
+  void pack() const {
+    for (size_t n = 0; n < recipe_.instructions.size(); ++n) {
+      const Instruction& i = recipe_.instructions[n];
+      if (i.code != code::kProduct || room_.weight_of[n] != static_cast<int>(n)) continue;
+      const long panels = weight_panels(i.dim[3]);
+      const View& w = i.in[1];
+      pack_weight(f_.arrays[w.ref] + w.offset, w.stride[2], w.stride[3], i.dim[2], i.dim[3],
+                  plan_.weights ? share(panels, thread_, team_.size) : Range{0, panels},
+                  own_.packed[n]);
+    }
   }
 
  private:
@@ -66,41 +85,43 @@ class Worker {
     if (plan_.columns) barrier(team_, thread_);
   }
 
-  void pack() const {
-    for (size_t n = 0; n < recipe_.instructions.size(); ++n) {
-      const Instruction& i = recipe_.instructions[n];
-      if (i.code != code::kProduct || room_.weight_of[n] != static_cast<int>(n)) continue;
-      const long panels = weight_panels(i.dim[3]);
-      const View& w = i.in[1];
-      pack_weight(f_.arrays[w.ref] + w.offset, w.stride[2], w.stride[3], i.dim[2], i.dim[3],
-                  plan_.weights ? share(panels, thread_, team_.size) : Range{0, panels},
-                  own_.packed[n]);
-    }
+  // Turns to a band of this thread's rows; false if there are none.
+  bool take(long band) {
+    const Range mine = plan_.columns ? Range{0, f_.B} : share(f_.B, thread_, team_.size);
+    const Range rows = share(mine.to - mine.from, band, plan_.bands);
+    first_row_ = mine.from + rows.from, R_ = rows.to - rows.from, s0_ = 0, fresh_ = band == 0;
+    return R_ > 0;
   }
-
   void band() {
-    for (s0_ = 0; s0_ < f_.T || s0_ == 0; s0_ += plan_.steps) {
-      n_ = smaller(plan_.steps, f_.T - s0_);
-      place();
-      if (s0_ == 0) prepare();
-      find();
-      start_carries();
-      meet();
-      for (const Part& p : recipe_.parts) {
-        if (p.kind == kLoopPart)
-          for (long s = 0; s < n_; ++s)
-            each(p.groups, [&](int g) {
-              group(g, s, 1, true);
-              if (!plan_.alike || recipe_.groups[g].kind == kProductGroup) meet();
-            });
-        else if (n_)
-          each(p.groups, [&](int g) { group(g, 0, n_, false), meet(); });
-        if (plan_.alike && p.kind == kLoopPart) meet();
-      }
-      fresh_ = false;
+    for (; s0_ < f_.T || s0_ == 0; s0_ += plan_.steps) {
+      settle();
+      chunk();
     }
     hand_out();
     meet();
+  }
+  // Finds where everything lies in this chunk.
+  void settle() {
+    n_ = smaller(plan_.steps, f_.T - s0_);
+    place();
+    if (s0_ == 0) prepare();
+    find();
+  }
+  void chunk() {
+    start_carries();
+    meet();
+    for (const Part& p : recipe_.parts) {
+      if (p.kind == kLoopPart)
+        for (long s = 0; s < n_; ++s)
+          each(p.groups, [&](int g) {
+            group(g, s, 1, true);
+            if (!plan_.alike || recipe_.groups[g].kind == kProductGroup) meet();
+          });
+      else if (n_)
+        each(p.groups, [&](int g) { group(g, 0, n_, false), meet(); });
+      if (plan_.alike && p.kind == kLoopPart) meet();
+    }
+    fresh_ = false;
   }
 
   // --- where things are ------------------------------------------------------------------
@@ -266,7 +287,7 @@ class Worker {
     Lines init = lines(i.in[2], s, 1, 3);
     if (i.dim[3] == 1) init.column = 1;
     multiply_lines(lines(i.in[0], s, 1, 2), init, out, {R_, steps, i.dim[1]}, i.dim[2], i.dim[3],
-                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch, (s0_ + s) % 2 != 0);
+                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch, (past_ + s0_ + s) % 2 != 0);
   }
 
   void sum(int n, long steps) {
@@ -340,6 +361,7 @@ class Worker {
   std::vector<Place> place_;  // by operand
   std::vector<Ready> ready_;  // by instruction, of pointwise groups
   long first_row_ = 0, R_ = 0, s0_ = 0, n_ = 0;  // this band's rows, this chunk's steps
+  long past_ = 0;                                // steps that were run one by one
   bool fresh_ = false;                           // sums begin
   int prepared_ = 0;
 };
@@ -352,9 +374,24 @@ class Fusion : public Fused {
     const Flushing flushing;
     Worker(room_, team, thread).run();
   }
+  void begin() override {
+    alone_.reset(new Team);
+    bands_.clear();
+    for (long i = 0; i < room_.plan.bands; ++i) {
+      Worker band(room_, *alone_, 0);
+      if (i == 0) band.pack();
+      if (band.begin(i)) bands_.push_back(std::move(band));
+    }
+  }
+  void step() override {
+    const Flushing flushing;
+    for (Worker& band : bands_) band.step();
+  }
 
  private:
   FusionRoom room_;
+  std::unique_ptr<Team> alone_;
+  std::vector<Worker> bands_;  // once begun
 };
 
 std::unique_ptr<Fused> make(const FusedLoop& f, int threads) {

@@ -131,5 +131,6 @@ int main(int argc, char** argv) {
   int bad = fuzz_streams(4 * cases, random, record);
   if (!bad) bad = fuzz_matrices(cases, random);
   if (!bad) bad = fuzz_programs(2 * cases, random);
+  if (!bad) bad = fuzz_steps(2 * cases, random);
   return bad ? bad : fuzz_callers(20, random);
 }

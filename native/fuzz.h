@@ -59,6 +59,10 @@ int fuzz_matrices(int cases, std::mt19937& random);
 // arrays.
 int fuzz_programs(int cases, std::mt19937& random);
 
+// Random programs as layers of streams, and spoilt ones; 0 if they give what they give over
+// all steps at once.
+int fuzz_steps(int cases, std::mt19937& random);
+
 // Calls from several threads at once; 0 if each gets what a lone caller gets.
 int fuzz_callers(int rounds, std::mt19937& random);
 

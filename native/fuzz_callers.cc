@@ -81,7 +81,8 @@ struct Wide {
     l.kind = kLstm, l.recurrent_activation = kSigmoid, l.D = l.U = kWide;
     l.kernel = kernel.data(), l.recurrent = recurrent.data();
     const char* why;
-    stream.reset(Stream::make(kernels(&why)->stepping, &l, 1, 1, kWide, kFloat32, &why));
+    std::string problem;
+    stream.reset(Stream::make(*kernels(&why), &l, 1, 1, kWide, kFloat32, problem));
   }
   void steps(int count) {
     Floats y(kWide);

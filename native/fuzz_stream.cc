@@ -49,11 +49,11 @@ StepLayer draw_layer(Draw& draw, int kind, long D, long U, int storage) {
 }
 
 // Everything that leaves a stream: outputs of some steps, states at the end.
-bool outputs(const Stepping& stepping, const std::vector<StepLayer>& layers, long B, long D,
+bool outputs(const Kernels& kernels, const std::vector<StepLayer>& layers, long B, long D,
              int storage, unsigned seed, Floats& all) {
-  const char* why;
+  std::string why;
   std::unique_ptr<Stream> stream(
-      Stream::make(&stepping, layers.data(), static_cast<int>(layers.size()), B, D, storage, &why));
+      Stream::make(kernels, layers.data(), static_cast<int>(layers.size()), B, D, storage, why));
   if (!stream) return false;
   std::mt19937 random(seed);
   Floats x(B * D), y(B * stream->outputs());
@@ -103,7 +103,7 @@ int fuzz_streams(int cases, std::mt19937& random, Record& record) {
     Floats first;
     for (const Kernels* table : tables) {
       Floats all;
-      if (!outputs(*table->stepping, layers, B, D, storage, seed, all)) {
+      if (!outputs(*table, layers, B, D, storage, seed, all)) {
         printf("stream %d fails on %s\n", n, table->name);
         return 1;
       }

@@ -13,10 +13,22 @@
 namespace unrolled {
 
 // Kinds 0 to 3 are the cells of problem.h.
-enum StepKind { kDense = 4, kPointwise = 5, kAffine = 6, kNormalize = 7, kSoftmax = 8, kEmbedding = 9 };
+enum StepKind { kDense = 4, kPointwise = 5, kAffine = 6, kNormalize = 7, kSoftmax = 8, kEmbedding = 9, kFused = 10 };
 // Activations 0 to 4 are those of problem.h; the rest is for kDense and kPointwise only.
 enum StepActivation { kRamp = 5, kSilu = 6, kElu = 7, kSoftplus = 8, kGelu = 9 };
 enum Storage { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
+
+// A cell's step as a program of recipe.h, its arrays in the order of the recipe's inputs:
+// VECTOR (width); ROW (B, width), those among them from which a carry starts being the
+// states of fresh sequences; null for the SEQUENCE, of width D. The result SEQUENCE has the
+// width U.
+struct StepRecipe {
+  const int64_t* code;
+  int64_t numbers;
+  const float* const* arrays;
+  const int64_t* sizes;  // floats in each; 0 where there is none
+  int64_t count;
+};
 
 struct StepLayer {
   int32_t kind, activation, recurrent_activation;
@@ -31,6 +43,7 @@ struct StepLayer {
   const float* bias;             // (G*U), (2, G*U) for kGruAfter; kAffine, kNormalize: (U); or null
   const float* kernel_scale;     // int8: (G*U), what one unit of `kernel` stands for
   const float* recurrent_scale;  // int8: (G*U)
+  const StepRecipe* recipe;      // kFused only
 };
 
 constexpr int kStepThreads = 8;
@@ -38,6 +51,7 @@ constexpr int kStepThreads = 8;
 // Where a layer's packed weights and buffers lie. A row of n numbers takes step_row(n)
 // floats, so that whole vectors may be read and written; what lies beyond n is finite.
 inline long step_row(long n) { return (n + 15) / 16 * 16; }
+class FusedStep;  // fused_step.h
 struct StepRoom {
   float* h[2];     // (B, U) h before the step and after it, taking turns
   float* c;        // (B, U), in place
@@ -46,6 +60,7 @@ struct StepRoom {
   float* out;      // (B, U) what other layers leave
   char* panels[2]; // by phase
   float* table;    // kEmbedding, kAffine, kNormalize
+  FusedStep* fused;  // kFused, owned by the stream
 };
 
 struct StepProgram {

@@ -1,6 +1,7 @@
 // One step of a program: its layers, one after another, on one or more threads. Threads
 // share out a matrix's output columns and meet after each product; the rest is thread 0's.
 #pragma once
+#include "fused_step.h"
 #include "gates.h"
 #include "pointwise.h"
 #include "product.h"
@@ -66,7 +67,8 @@ class Stepper {
         matrix(l, room, from, team, thread);
         from = l.kind == kDense ? room.out : room.h[!p.turn];
       } else {
-        if (thread == 0) small_layer(p, l, room, from, K);
+        if (thread == 0 && l.kind == kFused) room.fused->run(from, room.out);
+        else if (thread == 0) small_layer(p, l, room, from, K);
         from = room.out;
       }
       K = l.U;

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <new>
 
+#include "fused_step.h"
+#include "problem.h"
 #include "threads.h"
 
 namespace unrolled {
@@ -59,9 +61,10 @@ double weights_of(const StepLayer& l) {
 
 }  // namespace
 
-Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int count, long B, long D,
-                     int storage, const char** why) {
-  *why = "not enough memory for a stream's weights and states";
+Stream* Stream::make(const Kernels& kernels, const StepLayer* layers, int count, long B, long D,
+                     int storage, std::string& why) {
+  const Stepping* const stepping = kernels.stepping;
+  why.clear();
   Stream* s = new (std::nothrow) Stream;
   if (!s) return nullptr;
   s->stepping_ = stepping;
@@ -75,6 +78,11 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   double size = D;
   for (int i = 0; i < count; ++i) size += layers[i].U;
   if (B < 1 || B * size > 1e12) { delete s; return nullptr; }
+  for (int i = 0; i < count; ++i) {
+    if (layers[i].kind != kFused) continue;
+    p.rooms[i].fused = FusedStep::make(*kernels.fusing, layers[i], B, why).release();
+    if (!p.rooms[i].fused) { delete s; return nullptr; }
+  }
   const size_t bytes = stepping->layout(p, nullptr);
   s->block_ = static_cast<char*>(aligned_alloc(64, bytes));
   if (!s->block_) { delete s; return nullptr; }
@@ -89,13 +97,13 @@ Stream* Stream::make(const Stepping* stepping, const StepLayer* layers, int coun
   s->threads_ = useful < 2 ? 1 : limit < kStepThreads ? limit : kStepThreads;
   expect_forks();
   All::here().add(s);
-  *why = "";
   return s;
 }
 
 Stream::~Stream() {
   if (link_) All::here().remove(this);
   free(block_);
+  for (int i = 0; program_.rooms && i < program_.count; ++i) delete program_.rooms[i].fused;
   delete[] program_.rooms;
   delete[] layers_;
   delete lock_;
@@ -106,7 +114,10 @@ long Stream::outputs() const { return layers_[program_.count - 1].U; }
 
 double Stream::work() const {
   double sum = 0;
-  for (int i = 0; i < program_.count; ++i) sum += weights_of(layers_[i]) * program_.B;
+  for (int i = 0; i < program_.count; ++i) {
+    const FusedStep* fused = program_.rooms[i].fused;
+    sum += fused ? fused->work() : weights_of(layers_[i]) * program_.B;
+  }
   return sum;
 }
 
@@ -139,35 +150,40 @@ bool Stream::step(const float* x, const int64_t* ids, float* y) {
   return true;
 }
 
-float* Stream::state(int layer, int n) const {
-  return n ? program_.rooms[layer].c : program_.rooms[layer].h[program_.turn];
-}
-
-// Calls each(row, its U numbers, U) for the rows of all states, in the order of read().
+// Calls each(row, its U numbers, those of a fresh sequence or null for zeros, U) for the rows
+// of all states, in the order of read().
 template <class Each>
 void Stream::each_state(Each each) const {
   for (int i = 0; i < program_.count; ++i) {
     const StepLayer& l = layers_[i];
-    for (int n = 0; n < (l.kind == kLstm ? 2 : l.kind < kDense ? 1 : 0); ++n)
-      for (long r = 0; r < program_.B; ++r) each(r, state(i, n) + r * step_row(l.U), l.U);
+    const StepRoom& room = program_.rooms[i];
+    const auto all = [&](float* rows, const float* fresh, long U, long stride) {
+      for (long r = 0; r < program_.B; ++r) each(r, rows + r * stride, fresh ? fresh + r * U : nullptr, U);
+    };
+    if (l.kind < kDense) all(room.h[program_.turn], nullptr, l.U, step_row(l.U));
+    if (l.kind == kLstm) all(room.c, nullptr, l.U, step_row(l.U));
+    if (l.kind == kFused)
+      for (const FusedStep::State& s : room.fused->states()) all(s.now, s.fresh, s.width, s.width);
   }
 }
 
 void Stream::reset(const uint8_t* rows) {
   std::lock_guard<std::mutex> hold(lock_->mutex);
-  each_state([&](long r, float* own, long U) {
-    if (!rows || rows[r]) memset(own, 0, U * 4);
+  each_state([&](long r, float* own, const float* fresh, long U) {
+    if (rows && !rows[r]) return;
+    if (fresh) memcpy(own, fresh, U * 4);
+    else memset(own, 0, U * 4);
   });
 }
 
 void Stream::read(float* to) {
   std::lock_guard<std::mutex> hold(lock_->mutex);
-  each_state([&](long, const float* own, long U) { memcpy(to, own, U * 4), to += U; });
+  each_state([&](long, const float* own, const float*, long U) { memcpy(to, own, U * 4), to += U; });
 }
 
 void Stream::write(const float* from) {
   std::lock_guard<std::mutex> hold(lock_->mutex);
-  each_state([&](long, float* own, long U) { memcpy(own, from, U * 4), from += U; });
+  each_state([&](long, float* own, const float*, long U) { memcpy(own, from, U * 4), from += U; });
 }
 
 }  // namespace unrolled

@@ -1,5 +1,7 @@
 // A program with its memory: made once, stepped from one thread at a time.
 #pragma once
+#include <string>
+
 #include "program.h"
 
 namespace unrolled {
@@ -33,9 +35,10 @@ class Pace {
 class Stream {
  public:
   // Copies and packs everything it needs. `D`: features of a row of x; ids known, where
-  // the first layer is kEmbedding. Null, with the reason in `why`, if it cannot be made.
-  static Stream* make(const Stepping* stepping, const StepLayer* layers, int count, long B, long D,
-                      int storage, const char** why);
+  // the first layer is kEmbedding. Null if it cannot be made, with the reason in `why`: what
+  // is wrong with a recipe, or nothing where memory is short.
+  static Stream* make(const Kernels&, const StepLayer* layers, int count, long B, long D,
+                      int storage, std::string& why);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -48,16 +51,15 @@ class Stream {
   // y (B, outputs()) from x (B, D) float32, or from ids (B). False, and nothing is done,
   // if an id is not in [0, D). Callers on other threads wait their turn.
   bool step(const float* x, const int64_t* ids, float* y);
-  // Zero states for the rows marked, or for all with null.
+  // States of fresh sequences for the rows marked, or for all with null: zeros, or a cell's own.
   void reset(const uint8_t* rows);
   // All states, (B, U) each, out of the stream or into it, between two steps: of each
-  // recurrent layer h, then c where there is one.
+  // recurrent layer h, then c where there is one; of a recipe what its carries are, in order.
   void read(float* to);
   void write(const float* from);
 
  private:
   Stream() = default;
-  float* state(int layer, int n) const;
   template <class Each> void each_state(Each each) const;
 
   struct Lock;

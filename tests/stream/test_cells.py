@@ -52,8 +52,6 @@ def test_a_cell_of_ones_own_is_stepped(rng):
     x = _draw(rng, B, T, D)
     y = layer(x)
     stream = unrolled.stream(layer, batch_size=B)
-    assert "JAX" in stream.plan()
-    assert layer.name in stream.plan()
     _hold(_every_step(stream, x), y, "residual in a stream")
     stream.reset([1])
     _hold(stream.step(x[:, 0])[1], y[1, 0], "a row that was reset")
@@ -66,7 +64,6 @@ def test_a_stack_with_skip_connections_is_stepped_as_one_cell(rng):
     x = _draw(rng, B, T, D)
     y = layer(x)
     stream = unrolled.stream(layer, batch_size=B)
-    assert "JAX" in stream.plan()
     _hold(_every_step(stream, x), y, "skip connections in a stream")
 
 

@@ -8,6 +8,7 @@ import unrolled
 import keras
 import numpy as np
 import pytest
+from jax import numpy as jnp
 from keras import layers
 
 from .test_stream import B, D, T, engine, inputs, randomize, run, sequence  # noqa: F401
@@ -66,8 +67,19 @@ def test_ids(copied):
         stream.step([11])
 
 
+class Sorts(unrolled.Cell):
+    """What it does has no fused form."""
+
+    output_size = state_size = 4
+
+    def step(self, x, states, constants):
+        del constants
+        h = jnp.sort(states[0] + x[:, :1], axis=-1)
+        return h, [h]
+
+
 def test_a_stream_that_jax_steps():
-    layer = unrolled.RNN(unrolled.ZoneoutWrapper(unrolled.LSTMCell(4), 0.2), name="z")
+    layer = unrolled.RNN(Sorts(), name="z")
     layer.build((None, None, D))
     x = inputs(B, T, D)
     stream = unrolled.stream(layer, batch_size=B)

@@ -190,7 +190,7 @@ def test_a_cell_with_a_method_replaced_is_stepped_by_its_call():
 
     _shadow(cell, "call", doubled)
     stream = check(model, inputs(B, 3, D))
-    assert "JAX for 's'" in stream.plan()
+    assert stream._program.steps[0].cell is not None
 
 
 ONES = np.ones((B, T), bool)

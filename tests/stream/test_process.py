@@ -7,6 +7,7 @@ from ..core import VARIANTS, need_core, run, run_on
 CHECK = """
 import keras, numpy as np, unrolled
 from keras import layers
+from tests.stream.test_fused import Normalised, Peephole
 from tests.stream.test_stream import assert_same, every_step, inputs, max_relative
 from tests.stream.test_stream import randomize
 from tests.stream.test_stream import run as steps
@@ -50,6 +51,15 @@ for part in ("tanh", "hard_sigmoid", "relu", "gelu", "elu", "softmax", "silu"):
     with np.errstate(all="ignore"):
         want = steps(Interpreted(stream._program, 4, "float32", np.asarray), x)
     assert_same(got, want)
+for U in (5, 130):
+    cells = [Peephole(U), Normalised(U)]
+    m = model(unrolled.RNN(cells, return_sequences=True), layers.Dense(3), features=7)
+    for B in (1, 5):
+        x = inputs(B, 4, 7)
+        stream = unrolled.stream(m, batch_size=B)
+        assert native.variant() in stream.plan()
+        with unrolled.kernels("off"):
+            assert max_relative(steps(stream, x), np.asarray(m(x))) < 4e-6
 print(native.variant())
 """
 
@@ -82,13 +92,18 @@ def test_any_number_of_threads(threads):
     assert run(code, UNROLLED_THREADS=threads) == one
 
 
+LSTM = "unrolled.LSTM(600)"
+FUSED = "unrolled.RNN(unrolled.ZoneoutWrapper(unrolled.LSTMCell(600), 0.1))"
+
+
 @need_core
-def test_fork():
+@pytest.mark.parametrize("layer", [LSTM, FUSED], ids=["lstm", "fused"])
+def test_fork(layer):
     """A child goes on from its parent's states, with helper threads of its own."""
     code = """
     import os
     import numpy as np, unrolled
-    layer = unrolled.LSTM(600)
+    layer = LAYER
     layer.build((None, None, 600))
     x = np.ones((1, 600), "float32")
     stream = unrolled.stream(layer)
@@ -104,19 +119,25 @@ def test_fork():
     for each in y:
         np.testing.assert_array_equal(same.step(x), each)
     """
-    run(code, UNROLLED_THREADS="2")
+    run(code.replace("LAYER", layer), UNROLLED_THREADS="2")
 
 
 @pytest.mark.parametrize(
-    "isa", [pytest.param("", marks=need_core), "scan"], ids=["compiled", "numpy"]
+    ("isa", "layer"),
+    [
+        pytest.param("", LSTM, marks=need_core),
+        pytest.param("", FUSED, marks=need_core),
+        ("scan", LSTM),
+    ],
+    ids=["compiled", "fused", "numpy"],
 )
-def test_fork_while_other_threads_step(isa):
+def test_fork_while_other_threads_step(isa, layer):
     """The child finds the lock free, and a whole step behind it."""
     code = """
     import os, signal, threading, warnings
     import numpy as np, unrolled
     warnings.simplefilter("ignore")  # of JAX, which a child may not use
-    layer = unrolled.LSTM(600)
+    layer = LAYER
     layer.build((None, None, 64))
     x = np.ones((1, 64), "float32")
     whole = unrolled.stream(layer)
@@ -143,15 +164,22 @@ def test_fork_while_other_threads_step(isa):
     for thread in threads:
         thread.join()
     """
+    code = code.replace("LAYER", layer)
     run(code, UNROLLED_THREADS="2", UNROLLED_ISA=isa)
 
 
 def test_fork_of_a_stream_that_jax_steps():
     code = """
     import os, warnings
+    import jax
     import numpy as np, unrolled
     warnings.simplefilter("ignore")
-    layer = unrolled.RNN(unrolled.ZoneoutWrapper(unrolled.GRUCell(3), 0.1))
+    class Sorts(unrolled.Cell):
+        output_size = state_size = 3
+        def step(self, x, states, constants):
+            h = jax.numpy.sort(states[0] + x[:, :1], axis=-1)
+            return h, [h]
+    layer = unrolled.RNN(Sorts())
     layer.build((None, None, 2))
     x = np.ones((1, 2), "float32")
     stream = unrolled.stream(layer)
@@ -161,7 +189,7 @@ def test_fork_of_a_stream_that_jax_steps():
         try:
             stream.step(x)
         except RuntimeError as error:
-            os._exit(0 if "ZoneoutWrapper" in str(error) else 1)
+            os._exit(0 if "Sorts" in str(error) else 1)
     assert os.waitpid(child, 0)[1] == 0
     stream.step(x)
     """

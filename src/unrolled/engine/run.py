@@ -166,7 +166,7 @@ class _Stepped:
 
     def __init__(self, layer: Any, job: Job):
         self._layer = layer
-        self._constants, whole = _arrays(job.constants)
+        self._constants, whole = arrays_of(job.constants)
         self.constants_of = lambda rows: whole.arrays(job.constants_of(rows))
         cell = as_cell(layer.cell)
 
@@ -200,7 +200,7 @@ class _Stepped:
         )
 
 
-class _Whole(NamedTuple):
+class Whole(NamedTuple):
     """Makes a tree of its arrays; what else it holds, such as `training`, stays."""
 
     leaves: list[Any]
@@ -208,6 +208,7 @@ class _Whole(NamedTuple):
     structure: Any
 
     def __call__(self, arrays: Sequence[Any]) -> Tree:
+        """The tree, of other arrays."""
         leaves = dict(enumerate(self.leaves)) | dict(
             zip(self.chosen, arrays, strict=True)
         )
@@ -219,10 +220,11 @@ class _Whole(NamedTuple):
         return [leaves[i] for i in self.chosen]
 
 
-def _arrays(tree: Tree) -> tuple[list[Any], _Whole]:
+def arrays_of(tree: Tree) -> tuple[list[Any], Whole]:
+    """The arrays of a tree, and what makes the tree of such."""
     leaves, structure = jax.tree.flatten(tree)
     chosen = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
-    return [leaves[i] for i in chosen], _Whole(leaves, chosen, structure)
+    return [leaves[i] for i in chosen], Whole(leaves, chosen, structure)
 
 
 def one_step(sequences: Tree) -> Tree:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import require
 from .program import STATES, Program, Step
 from .storage import store
 
@@ -80,6 +81,13 @@ class Interpreted:
         storage: str,
         convert: Callable[[Any], Array],
     ) -> None:
+        require(
+            not program.has_fused,
+            "the compiled core",
+            "must be there to run a stream with a cell that was fused",
+            "none",
+            "make the stream anew from its model",
+        )
         self._steps = [_as_stored(step, storage) for step in program.steps]
         self._convert = convert
         self._lock = threading.Lock()
@@ -93,7 +101,7 @@ class Interpreted:
         y = self._convert(x)
         with self._lock, np.errstate(all="ignore"):
             for n, step in enumerate(self._steps):
-                if step.cell is not None:
+                if step.kind == "cell":
                     y, self._states[n] = step.cell(y, self._states[n])
                 elif step.kind in STATES:
                     self._states[n] = _recur(step, y, self._states[n])

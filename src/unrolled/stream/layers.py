@@ -9,8 +9,11 @@ import numpy as np
 from .. import cells, layers
 from ..cells.keras_style import as_cell
 from ..engine import carried, foreign
+from ..engine.fuse.flat import NotFusedError
 from ..layers import RNN, memory, plans
+from .fused import fused_step
 from .known import check_dtype, own_methods, refuse, weights
+from .opened import Opened
 from .program import Step
 from .traced import CellStep
 
@@ -24,6 +27,7 @@ class Start(NamedTuple):
     storage: str = "float32"
     memory: Any = None
     memory_mask: Any = None
+    by_jax: str = ""  # why JAX steps cells of any class but a few
 
 
 # By name in keras.activations: what a step calls it, and its numbers.
@@ -125,7 +129,7 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
     stock = getattr(keras.layers, name, None)
     known = name in kinds and type(cell) in (getattr(cells, name), stock)
     if not known or own_methods(cell) or getattr(cell, "variant", ""):
-        return _traced(layer, cell, features, start)
+        return _any(layer, cell, features, start)
     check_dtype(cell)
     kind = kinds[name]
     if kind == "gru":
@@ -159,8 +163,8 @@ def _cell(layer: Any, cell: Any, features: int, start: Start) -> Step:
     )
 
 
-def _traced(layer: Any, cell: Any, features: int, start: Start) -> Step:
-    """A cell of another class, compiled by JAX."""
+def _any(layer: Any, cell: Any, features: int, start: Start) -> Step:
+    """A cell of another class: its step as data, or else compiled by JAX."""
     name = type(cell).__name__
     if start.storage != "float32":
         raise refuse(
@@ -186,8 +190,15 @@ def _traced(layer: Any, cell: Any, features: int, start: Start) -> Step:
             f"has the cell {name}, whose output is not one row of numbers",
             "stream a cell whose output_size is a number",
         )
-    step = CellStep(cell, start.rows, features, *given)
-    return Step("cell", layer.name, features, output[0].sizes[0], cell=step)
+    opened = Opened(cell, start.rows, features, *given)
+    sizes = (features, output[0].sizes[0])
+    why = start.by_jax
+    if not why:
+        try:
+            return Step("fused", layer.name, *sizes, cell=fused_step(opened))
+        except NotFusedError as error:
+            why = str(error)
+    return Step("cell", layer.name, *sizes, cell=CellStep(opened), why=why)
 
 
 def _dense(layer: Any, features: int) -> list[Step]:

@@ -26,7 +26,8 @@ class Step(NamedTuple):
     recurrent: Array | None = None
     bias: Array | None = None
     numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    cell: Any = None  # of kind "cell": a `CellStep`
+    cell: Any = None  # of kind "cell" a `CellStep`, of kind "fused" a `FusedStep`
+    why: str = ""  # JAX steps that cell
     carried: tuple[Array, ...] = ()  # what a stateful layer would go on from
 
     def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
@@ -41,12 +42,18 @@ class Step(NamedTuple):
         one = (U,) if self.kind in ("affine", "normalize") else None
         return one, None, one
 
+    def states(self, rows: int) -> list[tuple[tuple[int, ...], Any]]:
+        """Shape and dtype of each state; none where nothing is carried."""
+        if self.cell is not None:
+            return [(state.shape, state.dtype) for state in self.cell.fresh]
+        one = ((rows, self.units), np.dtype(np.float32))
+        return [one] * STATES.get(self.kind, 0)
+
     def fresh(self, rows: int) -> list[Array]:
-        """The states of fresh sequences; none where nothing is carried."""
+        """The states of fresh sequences."""
         if self.cell is not None:
             return [np.array(state) for state in self.cell.fresh]
-        zeros = np.zeros((rows, self.units), np.float32)
-        return [zeros.copy() for _ in range(STATES.get(self.kind, 0))]
+        return [np.zeros(*each) for each in self.states(rows)]
 
     def first(self, rows: int) -> list[Array]:
         """The states that a stream begins with: those carried, or fresh ones."""
@@ -80,9 +87,14 @@ class Program(NamedTuple):
             )
 
     @property
-    def traced(self) -> list[str]:
-        """Names of the layers whose cells run in JAX."""
-        return list(dict.fromkeys(s.name for s in self.steps if s.cell is not None))
+    def traced(self) -> dict[str, str]:
+        """Names of the layers whose cells run in JAX, and why they do."""
+        return {s.name: s.why for s in self.steps if s.kind == "cell"}
+
+    @property
+    def has_fused(self) -> bool:
+        """Whether the core alone can run it."""
+        return any(step.kind == "fused" for step in self.steps)
 
     @property
     def takes_ids(self) -> bool:

@@ -18,6 +18,8 @@ from .program import Program, Step
 def read(model: Any, start: Start) -> Program:
     """Read a model's weights and options.
 
+    All cells but a few run in JAX where one of them must.
+
     Args:
         model: what to step.
         start: what the stream is made for.
@@ -25,6 +27,18 @@ def read(model: Any, start: Start) -> Program:
     Raises:
         ValueError: naming the layer that a stream cannot step, and why.
     """
+    program = _read(model, start)
+    if program.traced and program.has_fused:
+        names = ", ".join(map(repr, program.traced))
+        beside = start._replace(by_jax=f"beside {names} no program runs")
+        known = program.traced
+        steps = _read(model, beside).steps
+        steps = [s._replace(why=known.get(s.name, s.why)) for s in steps]
+        return Program(steps)
+    return program
+
+
+def _read(model: Any, start: Start) -> Program:
     steps: list[Step] = []
     seen: set[int] = set()
     for layer in _chain(model):

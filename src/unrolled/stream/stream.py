@@ -32,14 +32,16 @@ def stream(
     Args:
         model: a built Sequential or functional model whose layers form a single row,
             or one layer. It may hold SimpleRNN, LSTM and GRU of this package or of
-            ``keras.layers``, RNN and StackedRNNCells of their cells or of any other
-            (which JAX then steps, more slowly: `Stream.plan` says so), Dense,
-            Embedding (first), activations, layer, batch and RMS normalization,
-            dropout, and TimeDistributed of those.
+            ``keras.layers``, RNN and StackedRNNCells of their cells or of any other,
+            Dense, Embedding (first), activations, layer, batch and RMS normalization,
+            dropout, and TimeDistributed of those. A cell of another class is stepped
+            by the program that its layer runs, or, where it has none, by JAX, more
+            slowly: `Stream.plan` says which, and why.
         batch_size: B, how many sequences are stepped side by side.
         weights: how the matrices are stored: ``"float32"``, ``"bfloat16"`` (half the
             memory) or ``"int8"`` (a quarter, one scale for each output column).
-            Sums, states and outputs are float32 whatever is chosen.
+            Sums, states and outputs are float32 whatever is chosen. Cells of other
+            classes than SimpleRNN, LSTM and GRU take ``"float32"`` alone.
         memory: what the cells read at every step, a tree of ``(B, ...)``, handed over
             once; only for a model with a cell that reads one.
         memory_mask: which of its entries count, as `RNN` takes it.
@@ -107,7 +109,7 @@ class Stream:
             "float32 is exact",
         )
         given = (memory, memory_mask)
-        program = read(model, Start(int(batch_size), weights, *given))
+        program = read(model, Start(int(batch_size), weights, *given, _reason()))
         self._begin(model, int(batch_size), weights, given, program, None)
         if any(step.carried for step in program.steps):
             first = [s for step in program.steps for s in step.first(self.batch_size)]
@@ -179,7 +181,7 @@ class Stream:
         return self._step(x)
 
     def reset(self, rows: Any = None) -> None:
-        """Start sequences afresh: zero states.
+        """Start sequences afresh: zero states, or the cell's own first ones.
 
         Args:
             rows: which of the B rows: indices, or a bool for each. Default: all.
@@ -206,7 +208,7 @@ class Stream:
 
     @property
     def states(self) -> dict[str, list[Array]]:
-        """Copies of the states, ``(B, U)`` each, by the recurrent layer's name.
+        """Copies of the states, ``(B, ...)`` each, by the recurrent layer's name.
 
         ``[h]``, or ``[h, c]`` for an LSTM; of stacked cells one after another; of
         another cell in the order of its ``state_names``. What
@@ -216,7 +218,7 @@ class Stream:
         arrays = iter(self._engine.read())
         states: dict[str, list[Array]] = {}
         for step in self._program.steps:
-            count = len(step.fresh(1))
+            count = len(step.states(1))
             if count:
                 states.setdefault(step.name, []).extend(
                     next(arrays) for _ in range(count)
@@ -270,7 +272,7 @@ class Stream:
             ValueError: if the model no longer has the same layers.
         """
         states = self.states
-        start = Start(self.batch_size, self.weights, *self._memory)
+        start = Start(self.batch_size, self.weights, *self._memory, _reason())
         self._run(read(self._model, start))
         self.states = states
 
@@ -280,8 +282,8 @@ class Stream:
         with_weights = f"with {self.weights} weights"
         traced = self._program.traced
         if traced:
-            names = ", ".join(map(repr, traced))
-            return f"NumPy, and JAX for {names}, whose cell has no compiled form."
+            said = "; ".join(f"{name!r}, as {why}" for name, why in traced.items())
+            return f"NumPy, and JAX for the cell of {said}."
         if isinstance(self._engine, Interpreted):
             return f"plain NumPy, {with_weights}: {reason}."
         return f"the native stepper ({native.variant()}), {with_weights}."

@@ -19,7 +19,7 @@ from jax import numpy as jnp
 from ..._borrowed import Tracer, apply, ffi
 from ..foreign import by_rows
 from . import gradient
-from .flat import Atom, Equation, NotFusedError, Number, Value, flatten
+from .flat import Atom, Equation, Flat, NotFusedError, Number, Value, flatten
 from .gradient import Traced
 from .program import Loop, Program, build, sizes
 from .views import OTHER_ROWS, ROWS
@@ -47,12 +47,7 @@ class Ready(NamedTuple):
     ) -> "Call":
         """What the core is handed."""
         loop, program = self
-        known = dict(zip(loop.vectors, vectors, strict=True))
-        _evaluate(program.early, known)
-        numbers = np.asarray(program.numbers, np.float32)
-        fixed = [
-            numbers if v is None else known[v].reshape(-1) for v in program.vectors
-        ]
+        known, fixed = self._fixed(vectors)
         with_rows = [*carry, *rows, *sequences, *kept, *states]
         (B, T), shapes = sequences[0].shape[:2], []
         for atom, _ in loop.outputs:
@@ -96,6 +91,17 @@ class Call(NamedTuple):
         _evaluate(program.late, known)
         out["sums"] = [_sum(atom, known) for atom in loop.sums]
         return out
+
+    def fixed(self, vectors: Sequence[Any]) -> list[Any]:
+        """The arrays without rows that the core reads, one axis each."""
+        return self._fixed(vectors)[1]
+
+    def _fixed(self, vectors: Sequence[Any]) -> tuple[dict[Value, Any], list[Any]]:
+        known = dict(zip(self.loop.vectors, vectors, strict=True))
+        _evaluate(self.program.early, known)
+        numbers = np.asarray(self.program.numbers, np.float32)
+        of = self.program.vectors
+        return known, [numbers if v is None else known[v].reshape(-1) for v in of]
 
 
 def run(calls: Sequence[Call]) -> list[dict[str, list[Any]]]:
@@ -207,20 +213,43 @@ def made(trace: Callable[[int], Traced]) -> tuple[Any, Made]:
         found = _MADE.pop(key, None)
     if found is None:
         found = Made(step)
-        token = ROWS.set(OTHER_ROWS)
-        try:
-            other = signature(trace(OTHER_ROWS))
-        finally:
-            ROWS.reset(token)
-        if other != key:
-            raise NotFusedError(
-                "the size of the batch among its numbers has no fused form"
-            )
+        _check_rows(trace, key, signature)
     with _LOCK:
         _MADE[key] = found
         while len(_MADE) > _MOST:
             _MADE.popitem(last=False)
     return key, found
+
+
+def forward(trace: Callable[[int], Traced]) -> tuple[Traced, Ready, list[Any]]:
+    """The program of what is traced, where nobody asks for gradients.
+
+    Returns:
+        The step, its program, and the arrays that it holds itself.
+
+    Raises:
+        NotFusedError: naming what stands in the way.
+    """
+    step = trace(ROWS.get())
+    flat = flatten(step.jaxpr)
+    ready = _ready(gradient.forward(step))
+    _check_rows(
+        trace, _signature(step, [flat]), lambda s: _signature(s, [flatten(s.jaxpr)])
+    )
+    return step, ready, list(flat.constants.values())
+
+
+def _check_rows(
+    trace: Callable[[int], Traced], key: Any, signature: Callable[[Traced], Any]
+) -> None:
+    """Raise if the arithmetic is another with another number of rows."""
+    token = ROWS.set(OTHER_ROWS)
+    try:
+        other = signature(trace(OTHER_ROWS))
+    finally:
+        ROWS.reset(token)
+    if other != key:
+        raise NotFusedError("the size of the batch among its numbers has no fused form")
 
 
 def signature(step: Traced) -> Any:
@@ -229,6 +258,10 @@ def signature(step: Traced) -> Any:
     flats = [flatten(step.jaxpr)]
     if "custom_" in text:  # a rule of its own decides what the gradient is
         flats.append(gradient.joint(step).flat)
+    return _signature(step, flats)
+
+
+def _signature(step: Traced, flats: Sequence[Flat]) -> Any:
     return (
         step.groups,
         step.reverse,
