@@ -35,22 +35,19 @@ def expected(cell):
 class Interpreted:
     """In place of the foreign call: the interpreter."""
 
-    def __init__(self, code, steps, axes, shapes):
+    def __init__(self, code, sequence, axes, shapes):
         del axes
-        self.code, self.steps, self.shapes = np.array(code, np.int64), steps, shapes
+        self.code, self.sequence, self.shapes = code, sequence, shapes
 
     def __call__(self, *arrays):
         given = [np.asarray(a) for a in arrays]
-        found = interpreter.run(self.code, given, self.steps, "float32")
-        rows = given[0].shape[0]
+        found = interpreter.run(np.array(self.code, np.int64), given, dtype="float32")
+        B, T = given[self.sequence].shape[:2]
+        size = {"B": B, "T": T, "E": T + 1}
         return [
-            a.reshape(_with_rows(shape, axis, rows))
-            for a, (shape, axis) in zip(found, self.shapes, strict=True)
+            a.reshape((*(size[letter] for letter in first), *own))
+            for a, (first, own) in zip(found, self.shapes, strict=True)
         ]
-
-
-def _with_rows(shape, axis, rows):
-    return shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :])
 
 
 def fused(cell, monkeypatch):

@@ -32,18 +32,19 @@ class Ahead(NamedTuple):
     rest: list[Any]
     edge: list[Any]
 
-    def run(self, carry: Sequence[Any], steps: int) -> tuple[list, list]:
+    def run(self, carry: Sequence[Any], steps: Any) -> tuple[list, list]:
         """The last of what is carried, and the edge of all steps (T, ...), as drawn."""
         jaxpr = self.closed.jaxpr
         consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
         after = jaxpr.outvars[: self.count]
 
-        def body(carry: list, _: None) -> tuple[list, list]:
+        def body(carry: list, _: Any) -> tuple[list, list]:
             known = consts | dict(zip(jaxpr.invars[: self.count], carry, strict=True))
             evaluate(self.alone, known, [])
             return [read(v, known, known) for v in after], [known[v] for v in self.edge]
 
-        return lax.scan(body, list(carry), None, steps)
+        # As many steps as an array has: a length alone is not to be a symbol.
+        return lax.scan(body, list(carry), jnp.empty((steps, 0)))
 
     def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
         """What the rest of a step gives: of all but what is carried without rows."""

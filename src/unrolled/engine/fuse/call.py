@@ -59,19 +59,16 @@ class Ready(NamedTuple):
             numbers if v is None else known[v].reshape(-1) for v in program.vectors
         ]
         with_rows = [*carry, *rows, *sequences, *kept, *states]
-        (B, T), shapes = sequences[0].shape[:2], []
-        for atom, _ in loop.outputs:
-            shapes.append(((B, T, *atom.shape[1:]), 0))
-        shapes += [((T, B, *sizes(atom)), 1) for atom in loop.keeps]
+        shapes = [("BT", atom.shape[1:]) for atom, _ in loop.outputs]
+        shapes += [("TB", sizes(atom)) for atom in loop.keeps]
         for each in loop.carries:
             own = each.before.shape[1:]
-            shapes += [((B, *own), 0)] * each.last + [
-                ((T + 1, B, *own), 1)
-            ] * each.every
-        shapes += [(v.shape, None) for v in program.sums]
+            shapes += [("B", own)] * each.last + [("EB", own)] * each.every
+        shapes += [("", v.shape) for v in program.sums]
         axes = [*[0] * (len(with_rows) - len(kept) - len(states))]
         axes += [1] * (len(kept) + len(states)) + [None] * len(fixed)
-        call = _call(program.code, T, tuple(axes), tuple(shapes))
+        first = len(carry) + len(rows)
+        call = _call(program.code, first, tuple(axes), tuple(shapes))
         arrays = [jnp.asarray(a).astype(jnp.float32) for a in (*with_rows, *fixed)]
         found = iter(call(*arrays))
         out: dict[str, list[Any]] = {"outputs": [next(found) for _ in loop.outputs]}
@@ -102,24 +99,33 @@ def _sum(atom: Atom, known: dict[Value, Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def _call(code: tuple[int, ...], steps: int, axes: tuple, shapes: tuple) -> Any:
-    """The foreign call, with its rules for vmap and for sharded arrays."""
+def _call(
+    code: tuple[int, ...],
+    sequence: int,
+    axes: tuple[int | None, ...],
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> Any:
+    """The foreign call, with its rules for vmap and for sharded arrays.
+
+    Args:
+        code: of the program, which holds neither B nor T.
+        sequence: which argument is ``(B, T, ...)``.
+        axes: the batch axis of each argument.
+        shapes: of each result, by the letters of what comes first (E for T + 1).
+    """
 
     def call(*arrays: Any) -> list[Any]:
-        rows = arrays[0].shape[0]
+        B, T = arrays[sequence].shape[:2]
+        size = {"B": B, "T": T, "E": T + 1}
         results = [
-            jax.ShapeDtypeStruct(
-                shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :]),
-                np.float32,
-            )
-            for shape, axis in shapes
+            jax.ShapeDtypeStruct((*(size[n] for n in first), *own), np.float32)
+            for first, own in shapes
         ]
         function = ffi.ffi_call("unrolled_program", results)
-        return list(
-            function(*arrays, program=np.array(code, np.int64), steps=np.int64(steps))
-        )
+        return list(function(*arrays, program=np.array(code, np.int64)))
 
-    return by_rows(call, axes, [axis for _, axis in shapes])
+    ends = [first.index("B") if "B" in first else None for first, _ in shapes]
+    return by_rows(call, axes, ends)
 
 
 class Made:
@@ -242,7 +248,8 @@ class Fused:
     def __init__(self, key: Any, programs: Made, present: Traced):
         self.programs, self._present = programs, present
         avals = (v.aval for v in present.inputs)
-        shapes = tuple((str(a.shape), str(a.dtype)) for a in avals)
+        # Sizes themselves: symbols of two exports may look the same.
+        shapes = tuple((a.shape, str(a.dtype)) for a in avals)
         self._key = (key, shapes)
 
     def __eq__(self, other: object) -> bool:

@@ -9,7 +9,7 @@ import jax
 from .. import forms, native
 from .ahead import Ahead, ahead, by_row
 from .call import Fused, Made, made
-from .flat import NotFusedError
+from .flat import NotFusedError, refusing
 from .gradient import Traced
 from .views import batch_axis
 
@@ -51,10 +51,7 @@ class Fuser:
         Returns:
             None where the scan has to do it.
         """
-        sizes = [n for a in jax.tree.leaves(steps) for n in a.shape]
         self.why = refused()
-        if not all(isinstance(n, int) for n in sizes):
-            self.why = "a size that is a symbol has no fused form"
         if self.why:
             return None
         try:
@@ -114,16 +111,12 @@ class Fuser:
             constants = self._shapes(rows, len(whole) - own)
             still = [*map(with_rows, whole[:own]), *constants]
             moved = [*map(with_rows, carried)], [*map(with_rows, at)]
-            try:
+            sizes = [n for a in jax.tree.leaves((still, moved)) for n in a.shape]
+            # B and T may be symbols, that stand for any number.
+            if not all(isinstance(n, int) for n in sizes):
+                raise NotFusedError("a width that is a symbol has no fused form")
+            with refusing("a step that fails with another batch size"):
                 again, step, _ = traced(still, *moved)
-            except NotFusedError:
-                raise
-            except Exception as error:  # whatever a cell says to other sizes
-                name = type(error).__name__
-                raise NotFusedError(
-                    f"a step that fails with another batch size ({name}) "
-                    "has no fused form"
-                ) from error
             if [c.shape for c in again.consts] != [c.shape for c in closed.consts]:
                 raise NotFusedError(
                     "what a step closes over for each row has no fused form"
@@ -149,12 +142,8 @@ class Fuser:
         """The constants' shapes with so many rows."""
         if not count:
             return []
-        try:
+        with refusing("a cell whose constants fail with another batch size"):
             found = jax.tree.leaves(self._constants_of(rows))
-        except (TypeError, ValueError) as error:
-            raise NotFusedError(
-                f"constants for another batch size fail ({error})"
-            ) from error
         if len(found) != count:
             raise NotFusedError(
                 "constants that depend on the batch size have no fused form"
