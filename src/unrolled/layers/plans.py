@@ -76,7 +76,7 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
 def _said(level: Any, step_shape: Tree, memory: Tree, training: bool) -> str:
     """What runs a layer's cell, and what each step changes."""
     view = as_cell(level.cell)
-    x = jax.tree.map(lambda s: _array((None, _STEPS, *s)), step_shape, is_leaf=is_dims)
+    x = jax.tree.map(lambda s: _array((None, *s), _STEPS), step_shape, is_leaf=is_dims)
     said: list[str] = []
 
     def trace(x: Tree, memory: Tree) -> None:
@@ -128,10 +128,13 @@ def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
 _ROWS, _STEPS = 2, 3
 
 
-def _array(shape: tuple) -> jax.ShapeDtypeStruct:
-    """An array of this shape, for some number of rows and whatever else is unknown."""
+def _array(shape: tuple, *steps: int) -> jax.ShapeDtypeStruct:
+    """An array of this shape, for some number of rows and whatever else is unknown.
+
+    With `steps`, a sequence of such arrays. One number a row is an id.
+    """
     kind = "float32" if len(shape) > 1 else "int32"
-    return jax.ShapeDtypeStruct((_ROWS, *(n or 2 for n in shape[1:])), kind)
+    return jax.ShapeDtypeStruct((_ROWS, *steps, *(n or 2 for n in shape[1:])), kind)
 
 
 def _masks(memory: Tree) -> Tree:
