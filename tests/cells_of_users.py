@@ -245,8 +245,8 @@ class Normalised(keras.layers.Layer):
         """Hold h of `units` numbers."""
         super().__init__(**kwargs)
         self.state_size = self.output_size = units
-        self.dense = keras.layers.Dense(units)
-        self.norm = keras.layers.LayerNormalization()
+        self.dense = keras.layers.Dense(units, dtype=self.dtype_policy)
+        self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy)
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape):

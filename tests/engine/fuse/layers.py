@@ -18,7 +18,7 @@ class Made:
     """A layer that is fused; and the same in plain JAX, differentiated by JAX alone."""
 
     def __init__(self, kind):
-        rng = np.random.default_rng(3)
+        self.kind, rng = kind, np.random.default_rng(3)
 
         def drawn(*shape):
             return jnp.asarray(rng.normal(size=shape), "float32")
