@@ -71,10 +71,12 @@ std::string take(Loop& loop, ffi::RemainingArgs& args, ffi::RemainingRets& rets,
     if (!why.empty())
       return (input ? "input " : "result ") + std::to_string(n) + " of a program: " + why;
   }
+  if (loop.sizes.T < 0) return "a program without a sequence needs its number of `steps`";
   return loop.sizes.B < 0 ? "a program needs an array with rows, which tells B" : "";
 }
 
-// `programs`: one after another, `sizes`: how many numbers each has, `steps`: each one's T.
+// `programs`: one after another, `sizes`: how many numbers each has, `steps`: each one's T, or
+// -1, as many as its sequences have.
 ffi::Error program(ffi::ThreadPool pool, ffi::Dictionary attributes, ffi::RemainingArgs args,
                    ffi::RemainingRets rets) {
   using Numbers = ffi::Span<const int64_t>;
@@ -102,7 +104,7 @@ ffi::Error program(ffi::ThreadPool pool, ffi::Dictionary attributes, ffi::Remain
   for (size_t i = 0; i < loops.size(); ++i) {
     Loop& loop = loops[i];
     loop.sizes.T = (*steps)[i];
-    if (loop.sizes.T < 0) return refuse("`steps` must not be negative");
+    if (loop.sizes.T < -1) return refuse("`steps` must be T, or -1: as many as a sequence has");
     const std::string bad = take(loop, args, rets, arg, ret);
     if (!bad.empty()) return refuse(bad);
     fused.push_back({&loop.recipe, loop.sizes.B, loop.sizes.T, loop.arrays.data()});

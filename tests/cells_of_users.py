@@ -202,3 +202,60 @@ class Hands(keras.layers.Layer):
     def call(self, inputs, states, **kwargs):
         """The cell's."""
         return self.cell(inputs, states, **kwargs)
+
+
+class Peephole(unrolled.Cell):
+    """An LSTM whose gates see c."""
+
+    state_names = ("h", "c")
+
+    def __init__(self, units=4, **kwargs):
+        """Hold h and c of `units` numbers."""
+        super().__init__(**kwargs)
+        self.units = self.output_size = units
+        self.state_size = [units, units]
+
+    def build(self, input_shape):
+        """W (D, 4 U), R (U, 4 U), b (4 U,), and p_i, p_f, p_o (U,)."""
+        u = self.units
+        self.W = self.add_weight(name="W", shape=(input_shape[-1], 4 * u))
+        self.R = self.add_weight(name="R", shape=(u, 4 * u))
+        self.b = self.add_weight(name="b", shape=(4 * u,))
+        self.p_i, self.p_f, self.p_o = (
+            self.add_weight(name=f"p_{gate}", shape=(u,)) for gate in "ifo"
+        )
+
+    def step(self, x, states, constants):
+        """As Gers and Schmidhuber wrote it (2000)."""
+        del constants
+        h, c = states
+        z = x @ self.W.value + h @ self.R.value + self.b.value
+        i, f, g, o = jnp.split(z, 4, axis=-1)
+        i = jax.nn.sigmoid(i + self.p_i.value * c)
+        f = jax.nn.sigmoid(f + self.p_f.value * c)
+        c = f * c + i * jnp.tanh(g)
+        h = jax.nn.sigmoid(o + self.p_o.value * c) * jnp.tanh(c)
+        return h, [h, c]
+
+
+class Normalised(keras.layers.Layer):
+    """A cell made of Keras's layers."""
+
+    def __init__(self, units=4, activation="tanh", **kwargs):
+        """Hold h of `units` numbers."""
+        super().__init__(**kwargs)
+        self.state_size = self.output_size = units
+        self.dense = keras.layers.Dense(units, dtype=self.dtype_policy)
+        self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        """The layers inside."""
+        self.dense.build((None, input_shape[-1] + self.output_size))
+        self.norm.build((None, self.output_size))
+
+    def call(self, inputs, states):
+        """h' = tanh(norm([x, h] W + b)) + h / 2."""
+        z = self.dense(ops.concatenate([inputs, states[0]], axis=-1))
+        h = self.activation(self.norm(z)) + 0.5 * states[0]
+        return h, [h]

@@ -102,6 +102,19 @@ def rng(request):
 
 
 @pytest.fixture
+def compilations():
+    """A list that grows by one with each program that XLA compiles."""
+    found = []
+
+    def heard(event, *_, **__):
+        found.extend([event] if "backend_compile" in event else [])
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    yield found
+    jax.monitoring.clear_event_listeners()
+
+
+@pytest.fixture
 def float64():
     """JAX with 64-bit types, for this test only."""
     # Not as a context: jax.enable_x64 came in 0.8, and the one before it went in 0.9.

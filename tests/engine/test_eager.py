@@ -54,19 +54,6 @@ LAYERS = {
 }
 
 
-@pytest.fixture
-def compilations():
-    """A list that grows by one with each program that XLA compiles."""
-    found = []
-
-    def heard(event, *_, **__):
-        found.extend([event] if "backend_compile" in event else [])
-
-    jax.monitoring.register_event_duration_secs_listener(heard)
-    yield found
-    jax.monitoring.clear_event_listeners()
-
-
 @pytest.mark.parametrize("given", ["nothing", "training", "mask", "lengths", "state"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_the_second_call_compiles_nothing(kind, given, rng, compilations):

@@ -59,13 +59,14 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
     if fuse.refused():
         return f"the scan: {fused.rstrip('.')}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
-    memory = jax.tree.map(_array, memory_shape, is_leaf=is_dims)
+    dtype = layer.compute_dtype  # of whatever floats a call is given
+    memory = _arrays(memory_shape, dtype)
     shape = layer.step_shape if input_shape is None else _step_of(layer, input_shape)
     level = _built(layer, level, shape, memory_shape)
     if level is None:
         return "the scan or the native kernel; which is known once the layer is built."
     own, other = (
-        _said(level, shape, memory, each) for each in (training, not training)
+        _said(level, shape, memory, each, dtype) for each in (training, not training)
     )
     if own.rstrip(".").startswith(other.rstrip(".")):
         return own
@@ -73,10 +74,12 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
     return f"{own.rstrip('.')}; in {when}, {other}"
 
 
-def _said(level: Any, step_shape: Tree, memory: Tree, training: bool) -> str:
+def _said(
+    level: Any, step_shape: Tree, memory: Tree, training: bool, dtype: str
+) -> str:
     """What runs a layer's cell, and what each step changes."""
     view = as_cell(level.cell)
-    x = jax.tree.map(lambda s: _array((None, _STEPS, *s)), step_shape, is_leaf=is_dims)
+    x = _arrays(_with_rows(step_shape), dtype, _STEPS)
     said: list[str] = []
 
     def trace(x: Tree, memory: Tree) -> None:
@@ -110,7 +113,7 @@ def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
     if layer.built:
         return level
     classes = {type(each).__name__: type(each) for each in level.cell._flatten_layers()}
-    shape = jax.tree.map(lambda s: (None, *s), step_shape, is_leaf=is_dims)
+    shape = _with_rows(step_shape)
     drawn = random.getstate()  # of Keras's own seeds
     with no_names_taken(), keras.saving.custom_object_scope(classes):
         try:
@@ -128,10 +131,25 @@ def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
 _ROWS, _STEPS = 2, 3
 
 
-def _array(shape: tuple) -> jax.ShapeDtypeStruct:
-    """An array of this shape, for some number of rows and whatever else is unknown."""
-    kind = "float32" if len(shape) > 1 else "int32"
-    return jax.ShapeDtypeStruct((_ROWS, *(n or 2 for n in shape[1:])), kind)
+def _arrays(shapes: Tree, dtype: str, *steps: int) -> Tree:
+    """Arrays ``(B, ...)``, for some number of rows and whatever else is unknown.
+
+    Args:
+        shapes: a tree of them.
+        dtype: of all but one number a row, which is an id.
+        steps: in sequences of such arrays, how many.
+    """
+
+    def array(shape: tuple) -> jax.ShapeDtypeStruct:
+        kind = dtype if len(shape) > 1 else "int32"
+        sizes = (_ROWS, *steps, *(n or 2 for n in shape[1:]))
+        return jax.ShapeDtypeStruct(sizes, kind)
+
+    return jax.tree.map(array, shapes, is_leaf=is_dims)
+
+
+def _with_rows(step_shape: Tree) -> Tree:
+    return jax.tree.map(lambda s: (None, *s), step_shape, is_leaf=is_dims)
 
 
 def _masks(memory: Tree) -> Tree:
@@ -156,8 +174,9 @@ def changes(
     """
     view = as_cell(cell)
     found: list[str] = []
-    x = jax.tree.map(lambda s: _array((None, *s)), step_shape, is_leaf=is_dims)
-    memory = jax.tree.map(lambda m: _array(tuple(m.shape)), memory)
+    dtype = getattr(cell, "compute_dtype", keras.config.floatx())
+    x = _arrays(_with_rows(step_shape), dtype)
+    memory = _arrays(shapes_of(memory), dtype)
 
     def trace(memory: Tree) -> None:
         states = initial_states(view, _ROWS, shapes_of(memory))

@@ -35,23 +35,24 @@ def expected(cell):
 class Interpreted:
     """In place of the foreign call: the interpreter."""
 
-    def __init__(self, codes, steps, axes, shapes):
+    def __init__(self, codes, axes, shapes):
         del axes
-        (code,), (self.steps,) = codes, steps
+        (code,) = codes
         self.code, self.shapes = np.array(code, np.int64), shapes
 
     def __call__(self, *arrays):
         given = [np.asarray(a) for a in arrays]
-        found = interpreter.run(self.code, given, self.steps, "float32")
-        rows = given[0].shape[0]
+        found = interpreter.run(self.code, given, dtype="float32")
         return [
-            a.reshape(_with_rows(shape, axis, rows))
-            for a, (shape, axis) in zip(found, self.shapes, strict=True)
+            a.reshape(self._shape(given[which], first, own))
+            for a, (which, first, own) in zip(found, self.shapes, strict=True)
         ]
 
-
-def _with_rows(shape, axis, rows):
-    return shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :])
+    @staticmethod
+    def _shape(sequence, first, own):
+        B, T = sequence.shape[:2]
+        size = {"B": B, "T": T, "E": T + 1}
+        return (*(size[letter] for letter in first), *own)
 
 
 def fused(cell, monkeypatch):

@@ -78,6 +78,88 @@ def test_what_is_refused_is_named_and_scanned(name, rng):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
+TWO = 2  # rows, which plan itself asks for
+
+
+class OnlyTwoError(Exception):
+    """Of a user's own kind."""
+
+
+def _raises(error):
+    """What takes its own batch size only."""
+
+    def function(h):
+        if h.shape[0] != TWO:
+            raise error
+        return h / 2
+
+    return function
+
+
+NAMED = {
+    "KeyError": lambda h: h * {TWO: 0.5}[h.shape[0]],
+    "IndexError": lambda h: h * [0.5][h.shape[0] - TWO],
+    "AssertionError": _raises(AssertionError("two")),
+    "ValueError": _raises(ValueError("two. No more of them.")),
+    "TypeError": lambda h: h + jnp.ones((TWO, U)),
+    "ZeroDivisionError": lambda h: h / (1 // (h.shape[0] == TWO)),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_takes_one_batch_size_is_scanned_and_its_error_named(name, rng):
+    layer = _layer(NAMED[name])
+    assert layer.plan().startswith(
+        f"the scan: a step that fails with another batch size ({name}: "
+    )
+    x = jnp.asarray(rng.normal(size=(TWO, T, U)), "float32")
+    found = _values(layer, x)
+    with unrolled.kernels("off"):
+        for one, other in zip(found, _values(layer, x), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("error", [OnlyTwoError("two"), OSError("no such file")])
+def test_errors_of_another_kind_come_out(error, rng):
+    layer = _layer(_raises(error))
+    x = jnp.asarray(rng.normal(size=(TWO, T, U)), "float32")
+    with pytest.raises(type(error)):
+        layer(x)
+    with unrolled.kernels("off"):
+        assert np.isfinite(np.asarray(layer(x))).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (KeyError("gain"), "(KeyError: 'gain')"),
+        (RuntimeError("no gradient here."), "(RuntimeError: no gradient here)"),
+        (OnlyTwoError("two"), None),
+    ],
+)
+def test_errors_of_a_rule_for_gradients(error, named, rng):
+    @jax.custom_vjp
+    def half(h):
+        return h / 2
+
+    def back(*_):
+        raise error
+
+    half.defvjp(lambda h: (h / 2, None), back)
+    layer = _layer(half)
+    x = jnp.asarray(rng.normal(size=(TWO, T, U)), "float32")
+    if named is None:
+        with pytest.raises(OnlyTwoError):
+            layer(x)
+        return
+    assert layer.plan() == (
+        f"the scan: a step that cannot be differentiated {named} has no fused form."
+    )
+    with unrolled.kernels("off"):
+        expected = layer(x)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_a_cell_without_any_of_it_is_fused():
     assert _layer(lambda h: h / 2).plan().startswith("the native kernel ")
 

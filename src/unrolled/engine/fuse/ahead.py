@@ -35,7 +35,7 @@ class Ahead(NamedTuple):
     rest: list[Any]
     edge: list[Any]
 
-    def run(self, carry: Sequence[Any], steps: int) -> tuple[list, list]:
+    def run(self, carry: Sequence[Any], steps: Any) -> tuple[list, list]:
         """The last of what is carried, and the edge (B, T, ...) of steps as drawn."""
         jaxpr = self.closed.jaxpr
         consts = dict(zip(jaxpr.constvars, self.closed.consts, strict=True))
@@ -46,7 +46,7 @@ class Ahead(NamedTuple):
             evaluate(equations, known, [])
             return known
 
-        def body(carry: list, _: None) -> tuple[list, list]:
+        def body(carry: list, _: Any) -> tuple[list, list]:
             known = at(carry, self.carried)
             return [read(v, known, known) for v in after], carry
 
@@ -54,8 +54,9 @@ class Ahead(NamedTuple):
             known = at(carry, self.alone)
             return [known[v] for v in self.edge]
 
+        # As many steps as an array has: a length alone is not to be a symbol.
+        last, before = lax.scan(body, list(carry), jnp.empty((steps, 0)))
         # What no other step waits for is computed for many steps at once.
-        last, before = lax.scan(body, list(carry), None, steps)
         edge = lax.map(drawn, before, batch_size=CHUNK)
         return last, [jnp.swapaxes(each, 0, 1) for each in edge]
 

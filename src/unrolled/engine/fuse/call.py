@@ -49,31 +49,34 @@ class Ready(NamedTuple):
         loop, program = self
         known, fixed = self._fixed(vectors)
         with_rows = [*carry, *rows, *sequences, *kept, *states]
-        (B, T), shapes = sequences[0].shape[:2], []
-        for atom, _ in loop.outputs:
-            shapes.append(((B, T, *atom.shape[1:]), 0))
-        shapes += [((T, B, *sizes(atom)), 1) for atom in loop.keeps]
+        shapes = [("BT", atom.shape[1:]) for atom, _ in loop.outputs]
+        shapes += [("TB", sizes(atom)) for atom in loop.keeps]
         for each in loop.carries:
             own = each.before.shape[1:]
-            shapes += [((B, *own), 0)] * each.last + [
-                ((T + 1, B, *own), 1)
-            ] * each.every
-        shapes += [(v.shape, None) for v in program.sums]
+            shapes += [("B", own)] * each.last + [("EB", own)] * each.every
+        shapes += [("", v.shape) for v in program.sums]
         axes = [*[0] * (len(with_rows) - len(kept) - len(states))]
         axes += [1] * (len(kept) + len(states)) + [None] * len(fixed)
         arrays = [jnp.asarray(a).astype(jnp.float32) for a in (*with_rows, *fixed)]
-        return Call(self, known, T, arrays, tuple(axes), tuple(shapes))
+        first = len(carry) + len(rows)
+        return Call(self, known, first, arrays, tuple(axes), tuple(shapes))
 
 
 class Call(NamedTuple):
-    """A loop with the arrays that it reads; `axes` and `shapes` are as in `_call`."""
+    """A loop with the arrays that it reads, and `known` of its weights.
+
+    Attributes:
+        sequence: which of the arrays is ``(B, T, ...)``.
+        axes: of each array where its batch is; None: it has none.
+        shapes: of each result, by the letters of what comes first (E for T + 1).
+    """
 
     ready: Ready
     known: dict[Value, Any]
-    steps: int
+    sequence: int
     arrays: list[Any]
     axes: tuple[int | None, ...]
-    shapes: tuple[tuple[tuple[int, ...], int | None], ...]
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
     def results(self, arrays: Sequence[Any]) -> dict[str, list[Any]]:
         """By name, as in `Loop`: outputs, keeps, last and every, sums."""
@@ -107,11 +110,15 @@ class Call(NamedTuple):
 def run(calls: Sequence[Call]) -> list[dict[str, list[Any]]]:
     """Run loops of one batch in one foreign call; what each gives, by name."""
     codes = tuple(each.ready.program.code for each in calls)
-    steps = tuple(each.steps for each in calls)
     axes = tuple(axis for each in calls for axis in each.axes)
-    shapes = tuple(shape for each in calls for shape in each.shapes)
     arrays = [array for each in calls for array in each.arrays]
-    found = iter(_call(codes, steps, axes, shapes)(*arrays))
+    ends = itertools.accumulate(len(each.arrays) for each in calls)
+    shapes = tuple(
+        (end - len(each.arrays) + each.sequence, *shape)
+        for each, end in zip(calls, ends, strict=True)
+        for shape in each.shapes
+    )
+    found = iter(_call(codes, axes, shapes)(*arrays))
     return [
         each.results([*itertools.islice(found, len(each.shapes))]) for each in calls
     ]
@@ -133,37 +140,35 @@ def _sum(atom: Atom, known: dict[Value, Any]) -> Any:
 @functools.lru_cache(maxsize=512)
 def _call(
     codes: tuple[tuple[int, ...], ...],
-    steps: tuple[int, ...],
     axes: tuple[int | None, ...],
-    shapes: tuple[tuple[tuple[int, ...], int | None], ...],
+    shapes: tuple[tuple[int, str, tuple[int, ...]], ...],
 ) -> Any:
     """The foreign call, with its rules for vmap and for sharded arrays.
 
     Args:
-        codes: of each program.
-        steps: of each, T.
+        codes: of each program, which holds neither B nor T.
         axes: of each array where its batch is; None: it has none.
-        shapes: of each result, and where its batch is.
+        shapes: of each result, which array tells its B and T, the letters of what comes
+            first (E for T + 1), and the rest.
     """
     attributes = {
         "programs": np.array([n for code in codes for n in code], np.int64),
         "sizes": np.array([len(code) for code in codes], np.int64),
-        "steps": np.array(steps, np.int64),
+        "steps": np.full(len(codes), -1, np.int64),  # as many as a sequence has
     }
 
     def call(*arrays: Any) -> list[Any]:
-        rows = arrays[0].shape[0]
-        results = [
-            jax.ShapeDtypeStruct(
-                shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :]),
-                np.float32,
-            )
-            for shape, axis in shapes
-        ]
+        results = []
+        for which, first, own in shapes:
+            B, T = arrays[which].shape[:2]
+            size = {"B": B, "T": T, "E": T + 1}
+            shape = (*(size[n] for n in first), *own)
+            results.append(jax.ShapeDtypeStruct(shape, np.float32))
         function = ffi.ffi_call("unrolled_program", results)
         return list(function(*arrays, **attributes))
 
-    return by_rows(call, axes, [axis for _, axis in shapes])
+    ends = [first.index("B") if "B" in first else None for _, first, _ in shapes]
+    return by_rows(call, axes, ends)
 
 
 class Made:

@@ -4,7 +4,9 @@ What holds a program, whatever its name, is replaced by that program: compiled
 functions, functions with derivatives of their own, rematerialised ones.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +18,36 @@ from ..._borrowed import Literal
 
 class NotFusedError(Exception):
     """Why a step has no fused form, in words that can follow "the scan:"."""
+
+
+# What a step, or a derivative's rule, raises at sizes and types that do not suit it;
+# beside errors of JAX's own.
+_UNSUITED = (
+    *(TypeError, ValueError, LookupError, ArithmeticError, AssertionError),
+    RuntimeError,
+)
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Where what users wrote is tried at what they did not ask of it.
+
+    Args:
+        what: does not suit it, if it fails here; that has no fused form.
+
+    Raises:
+        NotFusedError: with the error's own words. One of another kind, an error of the
+            system or a class of the user's, comes out as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        of_jax = type(error).__module__.partition(".")[0] == "jax"
+        if not (of_jax or isinstance(error, _UNSUITED)):
+            raise
+        why = re.split(r"\.?(?:\s*\n|\s*$|\.\s)", str(error).strip())[0]
+        named = ": ".join(filter(None, (type(error).__name__, why)))
+        raise NotFusedError(f"{what} ({named}) has no fused form") from error
 
 
 class Value:

@@ -14,7 +14,7 @@ from jax import numpy as jnp
 
 from ..._borrowed import eval_jaxpr
 from . import keeping
-from .flat import Atom, Equation, Flat, NotFusedError, Value, flatten
+from .flat import Atom, Equation, Flat, Value, flatten, refusing
 from .program import Carry, Loop
 
 
@@ -197,13 +197,8 @@ def joint(step: Traced) -> Joint:
         for a, f in zip(results, floats, strict=True)
         if f
     ]
-    try:
+    with refusing("a step that cannot be differentiated"):
         closed = jax.make_jaxpr(both)(shapes, dots)
-    except Exception as error:  # of rules that users wrote
-        raise NotFusedError(
-            f"a step that cannot be differentiated ({type(error).__name__}) "
-            "has no fused form"
-        ) from error
     flat = flatten(closed)
     left = iter(flat.inputs[len(avals) :])
     cotangents = [next(left) if f else None for f in floats]

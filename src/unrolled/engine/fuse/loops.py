@@ -22,7 +22,8 @@ class Bound:
     def __init__(self, key: Any, programs: call.Made, present: Traced):
         self.programs, self._present = programs, present
         avals = (v.aval for v in present.inputs)
-        shapes = tuple((str(a.shape), str(a.dtype)) for a in avals)
+        # Sizes themselves: symbols of two exports may look the same.
+        shapes = tuple((a.shape, str(a.dtype)) for a in avals)
         self.key = (key, shapes)
 
     def __eq__(self, other: object) -> bool:
