@@ -12,10 +12,10 @@ using unrolled::Recipe;
 
 namespace {
 
-// B, -1 while nothing has told it, and T.
-struct Sizes { int64_t B = -1, T = 0; };
+// B and T, -1 while nothing has told them.
+struct Sizes { int64_t B = -1, T = -1; };
 
-// What is wrong with an array, "" if nothing; it tells B if nothing did before.
+// What is wrong with an array, "" if nothing; it tells B and T if nothing did before.
 std::string check(const Operand& o, const ffi::AnyBuffer& b, Sizes& sizes) {
   namespace operand = unrolled::operand;
   if (b.element_type() != ffi::F32) return "arrays must be float32";
@@ -32,7 +32,8 @@ std::string check(const Operand& o, const ffi::AnyBuffer& b, Sizes& sizes) {
   }
   if (has_time) {
     steps = dims[time_first ? 0 : 1] - (o.kind == operand::kStates);
-    if (steps != sizes.T) return "arrays must have the same T";
+    if (sizes.T < 0) sizes.T = steps;
+    if (steps != sizes.T || steps < 0) return "arrays must have the same T";
   }
   const __int128 times = has_time ? dims[time_first ? 0 : 1] : 1;
   const __int128 size = times * (has_rows ? sizes.B : 1) * o.width;

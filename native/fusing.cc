@@ -108,6 +108,7 @@ class Worker {
     find();
   }
   void chunk() {
+    packed_ = kNone;
     start_carries();
     meet();
     for (const Part& p : recipe_.parts) {
@@ -148,6 +149,7 @@ class Worker {
         case operand::kChunk: p = {base, w, R_ * w, 0}; break;
         case operand::kCarry:
           p = {base, w, R_ * w, R_ * w};
+          if (room_.in_place[ref]) p.step = p.after = 0;
           if (is_history(static_cast<int>(ref)))
             p = history_place(f_.arrays[room_.history[ref]], w, s0_, 1);
           break;
@@ -230,8 +232,9 @@ class Worker {
   void group(int g, long s, long steps, bool in_loop) {
     const Group& group = recipe_.groups[g];
     const int first = group.instructions.first;
-    if (group.kind == kProductGroup) return each(group.instructions, [&](int n) { product(n, s, steps); });
+    if (group.kind == kProductGroup) return each(group.instructions, [&](int n) { product(n, s, steps, in_loop); });
     if (group.kind == kSumGroup) return sum(first, steps);
+    if (!in_loop) each(group.instructions, [&](int n) { wrote(recipe_.instructions[n].out.ref); });
     const long at_once = room_.block_rows[g];
     const bool one = R_ == 1 && steps > 1;
     const long rows = one ? steps : R_, times = one ? 1 : steps;
@@ -280,14 +283,43 @@ class Worker {
     return {base_of(v) + (s & p.which) * p.step, p.row, p.step, v.stride[part], v.stride[column]};
   }
 
-  void product(int n, long s, long steps) {
+  // The rows that lie packed in scratch: outside of loops several products and sums read the
+  // same ones.
+  struct Packed {
+    int ref;  // -1: none
+    bool after;
+    long offset, parts, columns, part, column;
+    bool operator==(const Packed& o) const {
+      return ref == o.ref && after == o.after && offset == o.offset && parts == o.parts && columns == o.columns &&
+             part == o.part && column == o.column;
+    }
+  };
+  static constexpr Packed kNone = {-1, false, 0, 0, 0, 0, 0};
+  // Whether an operand's rows lie there. From now on they do.
+  bool is_packed(const Instruction& i, int k, int column) {
+    const View& v = i.in[k];
+    const Packed now = {v.ref, v.after, v.offset, i.dim[1], i.dim[column], v.stride[1], v.stride[column]};
+    const bool there = now == packed_;
+    packed_ = now;
+    return there;
+  }
+  void wrote(int ref) {
+    if (packed_.ref == ref) packed_ = kNone;
+  }
+
+  void product(int n, long s, long steps, bool in_loop) {
     const Instruction& i = recipe_.instructions[n];
-    const Lines to = lines(i.out, s, 1, 3);
+    const Lines left = lines(i.in[0], s, 1, 2), to = lines(i.out, s, 1, 3);
     const Places out{const_cast<float*>(to.base), to.row, to.step, to.part, 1};
     Lines init = lines(i.in[2], s, 1, 3);
     if (i.dim[3] == 1) init.column = 1;
-    multiply_lines(lines(i.in[0], s, 1, 2), init, out, {R_, steps, i.dim[1]}, i.dim[2], i.dim[3],
-                   own_.packed[n], part(weight_panels(i.dim[3])), own_.scratch, (past_ + s0_ + s) % 2 != 0);
+    const Extent e = {R_, steps, i.dim[1]};
+    const bool packs = !is_as_packed(left, e) && !is_narrow(i.dim[2], i.dim[3]);
+    const bool there = packs && !in_loop && is_packed(i, 0, 2);
+    if (in_loop || !packs) packed_ = kNone;
+    multiply_lines(left, init, out, e, i.dim[2], i.dim[3], own_.packed[n], part(weight_panels(i.dim[3])),
+                   own_.scratch, there, (past_ + s0_ + s) % 2 != 0);
+    wrote(i.out.ref);
   }
 
   void sum(int n, long steps) {
@@ -295,8 +327,9 @@ class Worker {
     const int pool = plan_.columns ? 0 : thread_;
     if (i.code == code::kSumProduct) {
       const ProductSum& sum = room_.product_sums[n];
+      const bool there = sum.is_turned() ? is_packed(i, 1, 3) : is_packed(i, 0, 2);
       return sum.add(lines(i.in[0], 0, 1, 2), lines(i.in[1], 0, 1, 3), {R_, steps, i.dim[1]}, pool,
-                     part(sum.panels()), fresh_, own_.scratch);
+                     part(sum.panels()), fresh_, own_.scratch, there);
     }
     const RowSum& sum = room_.row_sums[n];
     const Lines rows = lines(i.in[0], 0, 0, 0);
@@ -309,7 +342,7 @@ class Worker {
   void start_carries() const {
     for (const CarryRecord& c : recipe_.carries) {
       const Place& p = place_[c.slot];
-      if (s0_ && is_history(c.slot)) continue;  // there it is
+      if (s0_ && (is_history(c.slot) || room_.in_place[c.slot])) continue;  // there it is
       const Range rows = room_.copies[c.slot] ? Range{0, R_} : part(R_);
       const float* from = s0_ ? p.base + plan_.steps * p.step : place_[c.start].base;
       copy_rows(from, p.base, rows, recipe_.operands[c.slot].width);
@@ -360,6 +393,7 @@ class Worker {
   const FusionRoom::Memory& own_;
   std::vector<Place> place_;  // by operand
   std::vector<Ready> ready_;  // by instruction, of pointwise groups
+  Packed packed_ = kNone;
   long first_row_ = 0, R_ = 0, s0_ = 0, n_ = 0;  // this band's rows, this chunk's steps
   long past_ = 0;                                // steps that were run one by one
   bool fresh_ = false;                           // sums begin

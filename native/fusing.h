@@ -58,12 +58,13 @@ class FusionRoom {
       : f(loop), recipe(*loop.recipe), threads(threads_), plan(plan_of(loop, threads_)),
         block_rows(recipe.groups.size()), block_at(recipe.instructions.size()),
         weight_of(recipe.instructions.size(), -1), history(recipe.operands.size(), -1),
-        copies(recipe.operands.size()),
+        copies(recipe.operands.size()), in_place(recipe.operands.size()),
         product_sums(recipe.instructions.size()), row_sums(recipe.instructions.size()) {
     for (size_t g = 0; g < recipe.groups.size(); ++g) place_blocks(static_cast<int>(g));
     for (size_t i = 0; i < recipe.instructions.size(); ++i) find_weight(static_cast<int>(i));
     for (const CarryRecord& c : recipe.carries) history[c.slot] = c.states;
     find_copies();
+    for (const CarryRecord& c : recipe.carries) in_place[c.slot] = stays(c);
     for (Memory& m : memory) m = {};
     for (int t = 0; t < threads; ++t) {
       memory[t].packed.resize(recipe.instructions.size());
@@ -106,6 +107,7 @@ class FusionRoom {
   std::vector<int> weight_of;           // by instruction: the first product of the same weight
   std::vector<int> history;             // by operand: the STATES that are a carry's slot, or -1
   std::vector<char> copies;             // by operand: does each thread write its own
+  std::vector<char> in_place;           // by operand: is a carry's next value written over the last
   std::vector<ProductSum> product_sums; // by instruction
   std::vector<RowSum> row_sums;
   Memory memory[kMaxThreads];
@@ -174,6 +176,36 @@ class FusionRoom {
         return;
     }
   }
+  // Whether a carry can be written in place: in one loop alone, element by element, by one
+  // instruction, after which nothing reads what was there before. A sum over all steps, say.
+  bool stays(const CarryRecord& c) const {
+    if (c.states >= 0) return false;
+    int writer = -1, writers = 0, last = -1;
+    bool stays = true;
+    for (const Part& part : recipe.parts)
+      each(part.groups, [&](int g) {
+        each(recipe.groups[g].instructions, [&](int n) {
+          const Instruction& i = recipe.instructions[n];
+          const bool writes = i.out.ref == c.slot;
+          if (writes) writer = n, ++writers, stays = stays && recipe.groups[g].kind == kPointwiseGroup;
+          for (int k = 0; k < kMostReads; ++k) {
+            if (i.in[k].ref != c.slot) continue;
+            stays = stays && part.kind == kLoopPart && (i.in[k].after || !writes || is_same(i, k));
+            if (!i.in[k].after) last = n;
+          }
+        });
+      });
+    return stays && writers == 1 && last <= writer;
+  }
+  // Whether an instruction reads each element at the place where it writes what comes of it.
+  static bool is_same(const Instruction& i, int k) {
+    const bool elementwise = i.code < code::kReduceSum || (i.code == code::kContract && k == 2);
+    bool same = elementwise && i.in[k].offset == i.out.offset;
+    for (int axis = 0; axis < (i.code == code::kContract ? 3 : 4); ++axis)
+      same = same && i.in[k].stride[axis] == i.out.stride[axis];
+    return same;
+  }
+
   void take_memory(Carver& carver, Memory& own, int t) {
     long scratch = 0;
     for (size_t n = 0; n < recipe.instructions.size(); ++n) {
@@ -203,7 +235,9 @@ class FusionRoom {
         // A product writes its next value while others read the last.
         case operand::kStep: entries = plan.alike && !copies[ref] ? 2 : 1; break;
         case operand::kChunk: entries = plan.steps; break;
-        case operand::kCarry: entries = is_history(static_cast<int>(ref), t) ? 0 : plan.steps + 1; break;
+        case operand::kCarry:
+          entries = is_history(static_cast<int>(ref), t) ? 0 : in_place[ref] ? 1 : plan.steps + 1;
+          break;
         default: entries = t && copies[ref] ? plan.steps : 0;  // a result: the first thread writes it
       }
       own.slot[ref] = entries ? carver.take(entries * plan.rows * o.width) : nullptr;

@@ -49,7 +49,7 @@ class Fuzzer {
       pack_weight(&weight.numbers[weight.first], weight.stride[0], weight.stride[1], K, N, some, packed);
       const Lines start = kind ? lines(begin) : Lines{};
       multiply_lines(lines(left), start, {&out.numbers[out.first], out.stride[0], out.stride[1], out.stride[2], 1},
-                     e, K, N, packed, some, scratch, some.from == 0);
+                     e, K, N, packed, some, scratch, false, some.from == 0);
     }
     free(packed), free(scratch);
     return equal("product", out.numbers, before, wanted, scale, K, K, N, e);
@@ -79,7 +79,7 @@ class Fuzzer {
         const Array right = array({e.R, e.n, e.F, N}, false, below(2));
         float* scratch = room(sums.scratch(e.rows()));
         for (const Range some : {Range{middle, sums.panels()}, Range{0, middle}})
-          sums.add(lines(left), lines(right), e, pool, some, chunk == 0, scratch);
+          sums.add(lines(left), lines(right), e, pool, some, chunk == 0, scratch, false);
         free(scratch);
         for (long k = 0; k < K; ++k)
           each(e, N, [&](long s, long r, long f, long j) {

@@ -204,17 +204,21 @@ inline void multiply_narrow(const Lines& left, const Lines& init, const Places& 
   }
 }
 
+// A row needs no stride.
+UNROLLED_INLINE bool is_as_packed(const Lines& left, const Extent& e) { return e.rows() == 1 && left.column == 1; }
+
 // out = init + left (rows, K) times a packed weight (K, N), for some panels. init.base null:
 // zeros. init.column: 1, or 0: one number for all columns. out.column is 1; init may be out.
+// there: all rows lie in scratch, as pack_lines puts them.
 // backwards: from the last panel to the first. A loop that goes to and fro finds in the cache
 // what it has read last.
 inline void multiply_lines(const Lines& left, const Lines& init, const Places& out, const Extent& e,
                            long K, long N, const float* packed, Range panels, float* scratch,
-                           bool backwards = false) {
+                           bool there, bool backwards) {
   if (e.rows() == 0 || panels.from == panels.to) return;
   if (is_narrow(K, N)) return multiply_narrow(left, init, out, e, K, N, packed, scratch);
-  const bool as_is = e.rows() == 1 && left.column == 1;  // a row needs no stride
-  if (!as_is) pack_lines(left, e, {0, K}, scratch);
+  const bool as_is = is_as_packed(left, e);
+  if (!as_is && !there) pack_lines(left, e, {0, K}, scratch);
   const float* rows = as_is ? left.base : scratch;
   const long chunk_stride = as_is ? kChunk : e.rows() * kStride;
   const Panels all(N);
@@ -252,9 +256,13 @@ class ProductSum {
   // Floats of scratch to add so many rows.
   long scratch(long rows) const { return tall(rows) + rows_size<Float>(rows, up(width, W) * W); }
 
-  // Adds the rows of `left` (K columns) and `right` (N) to a pool's; fresh: to zeros.
+  // Whether it is the right operand that has a row of tiles for each of its columns.
+  bool is_turned() const { return turned; }
+
+  // Adds the rows of `left` (K columns) and `right` (N) to a pool's; fresh: to zeros. there:
+  // the operand that `is_turned` names lies in scratch, as pack_lines puts it.
   void add(const Lines& left, const Lines& right, const Extent& e, int pool, Range some, bool fresh,
-           float* scratch) const {
+           float* scratch, bool there) const {
     const long M = e.rows();
     if (M == 0) {
       for (long at = some.from * height; fresh && at < some.to * height; ++at)
@@ -262,7 +270,7 @@ class ProductSum {
       return;
     }
     const Rows<Float> a = {scratch, scratch}, b = {scratch + tall(M), scratch + tall(M)};
-    pack_lines(turned ? right : left, e, {0, height}, a.data);
+    if (!there) pack_lines(turned ? right : left, e, {0, height}, a.data);
     pack_lines(turned ? left : right, e, {some.from * 2 * W, smaller(width, some.to * 2 * W)}, b.data);
     sums.add(a, b, M, pool, some, fresh);
   }

@@ -61,6 +61,17 @@ class Ready(NamedTuple):
         first = len(carry) + len(rows)
         return Call(self, known, first, arrays, tuple(axes), tuple(shapes))
 
+    def fixed(self, vectors: Sequence[Any]) -> list[Any]:
+        """The arrays without rows that the core reads, one axis each."""
+        return self._fixed(vectors)[1]
+
+    def _fixed(self, vectors: Sequence[Any]) -> tuple[dict[Value, Any], list[Any]]:
+        known = dict(zip(self.loop.vectors, vectors, strict=True))
+        _evaluate(self.program.early, known)
+        numbers = np.asarray(self.program.numbers, np.float32)
+        of = self.program.vectors
+        return known, [numbers if v is None else known[v].reshape(-1) for v in of]
+
 
 class Call(NamedTuple):
     """A loop with the arrays that it reads, and `known` of its weights.
@@ -94,17 +105,6 @@ class Call(NamedTuple):
         _evaluate(program.late, known)
         out["sums"] = [_sum(atom, known) for atom in loop.sums]
         return out
-
-    def fixed(self, vectors: Sequence[Any]) -> list[Any]:
-        """The arrays without rows that the core reads, one axis each."""
-        return self._fixed(vectors)[1]
-
-    def _fixed(self, vectors: Sequence[Any]) -> tuple[dict[Value, Any], list[Any]]:
-        known = dict(zip(self.loop.vectors, vectors, strict=True))
-        _evaluate(self.program.early, known)
-        numbers = np.asarray(self.program.numbers, np.float32)
-        of = self.program.vectors
-        return known, [numbers if v is None else known[v].reshape(-1) for v in of]
 
 
 def run(calls: Sequence[Call]) -> list[dict[str, list[Any]]]:
