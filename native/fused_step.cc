@@ -21,6 +21,7 @@ bool is_read(const Recipe& recipe, int ref) {
   return false;
 }
 
+// No less than all that a step's arrays, slots, packed weights and rows take, padding included.
 double floats(const Recipe& recipe, long B) {
   double sum = 0;
   for (const Operand& o : recipe.operands) sum += 4.0 * B * static_cast<double>(o.width);
