@@ -21,6 +21,7 @@ bool is_read(const Recipe& recipe, int ref) {
   return false;
 }
 
+// No less than all that a step's arrays, slots, packed weights and rows take, padding included.
 double floats(const Recipe& recipe, long B) {
   double sum = 0;
   for (const Operand& o : recipe.operands) sum += 4.0 * B * static_cast<double>(o.width);
@@ -36,9 +37,9 @@ std::unique_ptr<FusedStep> FusedStep::make(const Fusing& fusing, const StepLayer
   std::unique_ptr<FusedStep> s(new FusedStep);
   s->B_ = B, s->D_ = l.D, s->U_ = l.U;
   why = decode(l.recipe->code, l.recipe->numbers, s->recipe_);
-  if (why.empty()) why = s->problem(*l.recipe);
+  if (!why.empty() || floats(s->recipe_, B) > kMostFloats) return nullptr;
+  why = s->problem(*l.recipe);
   if (!why.empty()) return nullptr;
-  if (floats(s->recipe_, B) > kMostFloats) return nullptr;
   s->held_.reset(block_of(s->layout(*l.recipe, nullptr)));
   if (!s->held_) return nullptr;
   s->layout(*l.recipe, s->held_.get());
@@ -57,7 +58,7 @@ std::string FusedStep::problem(const StepRecipe& given) const {
     return "a step's program must come with an array for each of its " + std::to_string(r.inputs) +
            " inputs. Got " + std::to_string(given.count);
   if (D_ < 1 || U_ < 1) return "a step must read numbers and give some";
-  int sequences = 0;
+  int reads = 0, gives = 0;  // sequences
   for (int ref = 0; ref < r.arrays(); ++ref) {
     const Operand& o = r.operands[ref];
     const bool input = ref < r.inputs, sequence = o.kind == operand::kSequence;
@@ -66,14 +67,13 @@ std::string FusedStep::problem(const StepRecipe& given) const {
     if (sequence && (o.width != (input ? D_ : U_) || o.backwards))
       return "a SEQUENCE of a step's program must have the width of the layer, " +
              std::to_string(input ? D_ : U_) + ", and run forwards. Got " + std::to_string(o.width);
-    sequences += sequence ? (input ? 1 : 16) : 0;
-    if (!input) continue;
-    const double size = sequence ? 0 : static_cast<double>(o.width) * (o.kind == operand::kRow ? B_ : 1);
-    if (static_cast<double>(given.sizes[ref]) != size)
+    (input ? reads : gives) += sequence;
+    const long size = sequence ? 0 : o.kind == operand::kRow ? B_ * o.width : o.width;
+    if (input && given.sizes[ref] != size)
       return "array " + std::to_string(ref) + " of a step's program must have " +
-             std::to_string(static_cast<long>(size)) + " numbers. Got " + std::to_string(given.sizes[ref]);
+             std::to_string(size) + " numbers. Got " + std::to_string(given.sizes[ref]);
   }
-  if (sequences != 17) return "a step's program must read one SEQUENCE and give one";
+  if (reads != 1 || gives != 1) return "a step's program must read one SEQUENCE and give one";
   std::vector<char> starts(r.inputs);
   for (const CarryRecord& c : r.carries) {
     if (c.last < 0) return "a step's program must give the last value of each carry";

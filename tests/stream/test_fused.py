@@ -287,6 +287,25 @@ def test_a_cell_without_a_fused_form_is_stepped_by_jax():
     hold(run(stream, x), by_scan(layer, x), "by JAX")
 
 
+class Counts(unrolled.Cell):
+    """Its arithmetic holds the size of the batch."""
+
+    output_size = state_size = U
+
+    def step(self, x, states, constants):
+        del constants
+        h = jnp.tanh(states[0] + x[:, :1] / len(x))
+        return h, [h]
+
+
+def test_a_step_that_knows_the_size_of_the_batch_is_stepped_by_jax():
+    layer = built(Counts())
+    x = draw(3, T, D)
+    stream = unrolled.stream(layer, batch_size=3)
+    assert "as the size of the batch among its numbers has no fused" in stream.plan()
+    hold(run(stream, x), by_scan(layer, x), "by JAX, for a batch of a size")
+
+
 def test_beside_it_no_program_runs():
     parts = [
         unrolled.RNN(Peephole(U), return_sequences=True, name="p"),
