@@ -128,6 +128,7 @@ def prepare(
     zero_masked: bool = False,
     keep_outputs: bool = True,
     keep_states: bool = False,
+    output: Tree = None,
 ) -> Prepared:
     """The loop that applies `step` along time.
 
@@ -151,6 +152,7 @@ def prepare(
         zero_masked: emit zeros, not the last output, on masked steps.
         keep_outputs: return the outputs of all steps.
         keep_states: return the states after each step.
+        output: the shapes of a step's output, if they are known; else one is traced.
     """
     steps = Steps(inputs, mask, resets)
     length = jax.tree.leaves(inputs)[0].shape[1]
@@ -167,9 +169,9 @@ def prepare(
         at = jax.tree.map(lambda a: a[0], read(_slice(steps, 0, 1)).inputs)
         return step(at, states, variables, *constants)[0]
 
-    zeros = jax.tree.map(
-        lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(output_of_first, steps)
-    )
+    if output is None:
+        output = jax.eval_shape(output_of_first, steps)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), output)
     zeros = deferred.varying_alike((states, zeros))[1]
     # The held output travels only where something may ask for it again.
     hold = mask is not None or not keep_outputs

@@ -20,9 +20,11 @@ Tree = Any
 class Pure(NamedTuple):
     """A step that takes and returns what it would have assigned.
 
-    `finish` puts the final values where the assignments would have put them.
+    `finish` puts the final values where the assignments would have put them; `output`
+    has the shapes of the step's output.
     """
 
+    output: Tree
     step: Callable[..., tuple[Tree, Tree, Tree]]
     variables: Tree
     finish: Callable[[Tree], None]
@@ -68,17 +70,18 @@ def purify(
     changed: list[int] = []
     has_losses = False
 
-    def watch(x: Tree, states: Tree, *more: Tree) -> None:
+    def watch(x: Tree, states: Tree, *more: Tree) -> Tree:
         nonlocal has_losses
-        _, after, losses = run(values, x, states, *more)
+        (output, _), after, losses = run(values, x, states, *more)
         has_losses = bool(losses)
         pairs = zip(values, after, strict=True)
         changed.extend(i for i, (old, new) in enumerate(pairs) if new is not old)
+        return output
 
-    jax.eval_shape(watch, x, states, *more)
+    output = jax.eval_shape(watch, x, states, *more)
     if not changed and not has_losses:
         still = lambda x, s, none, *more: (*step(x, s, *more), none)  # noqa: E731
-        return Pure(still, (), lambda none: None)
+        return Pure(output, still, (), lambda none: None)
 
     def threaded(
         x: Tree, states: Tree, carried: Tree, *more: Tree
@@ -103,4 +106,4 @@ def purify(
     start = [jnp.asarray(values[index]) for index in changed]
     loss = jnp.zeros((), keras.config.floatx())
     found = [all_variables[index] for index in changed]
-    return Pure(threaded, (start, loss), finish, found)
+    return Pure(output, threaded, (start, loss), finish, found)

@@ -196,6 +196,7 @@ class _Stepped:
             zero_masked=layer.zero_output_for_mask,
             keep_outputs=layer.return_sequences,
             keep_states=layer.return_all_states,
+            output=self.pure.output,
             **arrays,
         )
 

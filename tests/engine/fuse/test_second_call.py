@@ -112,10 +112,10 @@ def test_an_attribute_that_changed_is_honoured(name, compilations, rng):
 
 
 def test_how_often_a_step_is_traced_by_a_second_call(rng):
-    """For what it changes, for its output's shape, as it is, and for any rows."""
+    """For what it changes, and as it is; for any number of rows at its first call."""
     layer = unrolled.RNN(Attributes(U))
     x = jnp.asarray(rng.normal(size=(B, T, D)), "float32")
     layer(x)
     layer.cell.traces = 0
     layer(x)
-    assert 0 < layer.cell.traces <= 4
+    assert 0 < layer.cell.traces <= 2

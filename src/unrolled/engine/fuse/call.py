@@ -28,6 +28,7 @@ Tree = Any
 _MOST = 128
 _LOCK = threading.Lock()
 _MADE: OrderedDict[Any, "Made"] = OrderedDict()
+_SEEN: OrderedDict[Any, Any] = OrderedDict()  # what programs are known by, by steps
 
 
 class Ready(NamedTuple):
@@ -203,27 +204,43 @@ def _ready(loop: Loop) -> Ready:
     return Ready(loop, build(loop))
 
 
-def made(trace: Callable[[int], Traced]) -> tuple[Any, Made]:
+def made(present: Traced, trace: Callable[[int], Traced]) -> tuple[Any, Made]:
     """The programs of what is traced, and what they are known by.
 
     Args:
+        present: with the sizes at hand; what was seen of these sizes before is known.
         trace: with so many rows.
 
     Raises:
         NotFusedError: naming what stands in the way.
     """
-    step = trace(ROWS.get())
-    key = signature(step)
+    flat = flatten(present.jaxpr)
+    # What rules of their own make of a derivative, the step alone does not tell.
+    seen = None if flat.rules else _signature(present, [flat])
     with _LOCK:
-        found = _MADE.pop(key, None)
+        key = _SEEN.get(seen)
+        found = _MADE.get(key)
     if found is None:
-        found = Made(step)
-        _check_rows(trace, key, signature)
+        step = trace(ROWS.get())
+        key = signature(step)
+        with _LOCK:
+            found = _MADE.get(key)
+        if found is None:
+            found = Made(step)
+            _check_rows(trace, key, signature)
     with _LOCK:
-        _MADE[key] = found
-        while len(_MADE) > _MOST:
-            _MADE.popitem(last=False)
+        _remember(_MADE, key, found)
+        if seen is not None:
+            _remember(_SEEN, seen, key)
     return key, found
+
+
+def _remember(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    """Keep so many, those asked for last."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > _MOST:
+        kept.popitem(last=False)
 
 
 def forward(trace: Callable[[int], Traced]) -> tuple[Traced, Ready, list[Any]]:
@@ -259,9 +276,8 @@ def _check_rows(
 
 def signature(step: Traced) -> Any:
     """What tells this arithmetic from any other, its derivatives included."""
-    text = str(step.jaxpr)
     flats = [flatten(step.jaxpr)]
-    if "custom_" in text:  # a rule of its own decides what the gradient is
+    if flats[0].rules:  # they decide what the gradient is
         flats.append(gradient.joint(step).flat)
     return _signature(step, flats)
 

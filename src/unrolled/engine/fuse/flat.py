@@ -82,12 +82,18 @@ class Equation(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """Equations in order; `constants` are arrays that the program holds itself."""
+    """Equations in order.
+
+    Attributes:
+        constants: arrays that the program holds itself.
+        rules: whether derivative rules of its own were in it.
+    """
 
     inputs: list[Value]
     outputs: list[Atom]
     equations: list[Equation]
     constants: dict[Value, Any]
+    rules: bool
 
 
 # These hold programs, but do not just call them.
@@ -102,11 +108,13 @@ def flatten(jaxpr: Any) -> Flat:
     """
     equations: list[Equation] = []
     constants: dict[Value, Any] = {}
+    called: set[str] = set()
     variables = [*jaxpr.constvars, *jaxpr.invars]
     inputs = [_value(v) for v in variables]
     known: dict[Any, Atom] = dict(zip(variables, inputs, strict=True))
-    outputs = _take_in(jaxpr, known, equations, constants)
-    return _once(Flat(inputs, outputs, equations, constants))
+    outputs = _take_in(jaxpr, known, equations, constants, called)
+    rules = any(name.startswith("custom_") for name in called)
+    return _once(Flat(inputs, outputs, equations, constants, rules))
 
 
 def _once(flat: Flat) -> Flat:
@@ -147,6 +155,7 @@ def _take_in(
     known: dict[Any, Atom],
     equations: list[Equation],
     constants: dict[Value, Any],
+    called: set[str],
 ) -> list[Atom]:
     for each in jaxpr.eqns:
         inputs = [_atom(v, known) for v in each.invars]
@@ -159,7 +168,8 @@ def _take_in(
             for variable, array in zip(program.constvars, arrays, strict=True):
                 within[variable] = value = _value(variable)
                 constants[value] = array
-            outputs = _take_in(program, within, equations, constants)
+            called.add(each.primitive.name)
+            outputs = _take_in(program, within, equations, constants, called)
             known |= zip(each.outvars, outputs, strict=True)
             continue
         if each.effects:

@@ -108,7 +108,7 @@ def _traced_form(prepared: loop.Prepared, constants_of: Callable[[int], Tree]) -
         return [*first, *constants(constants_of, rows, len(whole) - own)]
 
     traced = trace(flat, alone, whole, carried, at, reverse, shapes)
-    key, programs = made(traced.again)
+    key, programs = made(traced.present, traced.again)
     present = traced.present._replace(groups=programs.step.groups)
     if traced.apart is not None:
         alone, edge = traced.apart.run(alone, sequences[0].shape[1])
