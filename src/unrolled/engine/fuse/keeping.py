@@ -34,7 +34,7 @@ _ALWAYS_AGAIN = frozenset(["reduce_max", "reduce_min"])
 
 
 def chosen(
-    equations: Sequence[Equation],
+    equations: list[Equation],
     still: Sequence[Value],
     carry: Sequence[tuple[Value, Atom]],
     cotangents: Sequence[Value],

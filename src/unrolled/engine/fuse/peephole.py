@@ -73,7 +73,8 @@ def _joined(instructions: list[Instruction]) -> list[Instruction]:
             if uses.readers[own.buffer] != [i] or len(uses.writers[own.buffer]) != 1:
                 continue
             at = uses.writers[own.buffer][0]
-            whole = found[at] and _added(found[at], each, which)
+            times = found[at]
+            whole = None if times is None else _added(times, each, which)
             if whole:
                 found[at], found[i] = None, whole
                 break
@@ -103,7 +104,8 @@ def _added(times: Instruction, each: Instruction, which: int) -> Instruction | N
         if n == 1 or not along:
             if n > 1:
                 return None
-            strides[0].append(0), strides[1].append(0)
+            for own_strides in strides:
+                own_strides.append(0)
             continue
         stride, axis = along[-1]
         many, rest = divmod(step, stride)

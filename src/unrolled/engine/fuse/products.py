@@ -3,27 +3,15 @@
 import itertools
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from . import codes
-from .flat import Atom, Equation, NotFusedError, Number, Value
+from .flat import Equation, NotFusedError, Number, Value
 from .layout import NOWHERE
 from .lower import RULES, Instruction, Lowering, Parts
-from .views import SUM, Buffer, Operand, View, batch_axis, dense, joined, place, without
-
-# Products of one equation that are products of their own: heads, groups.
-_MOST = 64
-
-
-class Side(NamedTuple):
-    """An operand of a product: its axes by what becomes of them."""
-
-    view: View
-    batch: list[int]  # those that both have, and the result
-    free: list[int]
-    summed: list[int]
+from .sums import MOST, Side, at_head, sum_products
+from .views import Operand, View, batch_axis, dense, joined, place, without
 
 
 def _dot_general(low: Lowering, each: Equation) -> None:
@@ -57,7 +45,7 @@ def _dot_general(low: Lowering, each: Equation) -> None:
         return found
 
     if kinds == ["summed"] * 2:
-        _summed(low, value, each, sides)
+        sum_products(low, value, each, sides)
         return
     if kinds == ["batch"] * 2:
         left, right = sides([low.view(a) for a in each.inputs])
@@ -229,7 +217,7 @@ def _products(
 ) -> View:
     """One product, or one for each head; `begun` is what it is added to."""
     heads = [mine.view.shape[a] for a in mine.batch]
-    if prod(heads) > _MOST:
+    if prod(heads) > MOST:
         raise NotFusedError(
             f"a product with {prod(heads)} weights in the step has no fused form"
         )
@@ -243,8 +231,12 @@ def _products(
             low.emit(codes.COPY, out, low.number(Number(0.0, np.dtype(np.float32))))
         return _ordered(out, len(heads), len(many), which, value)
     strides = dense((*heads, F, N))
+    little = F > 1 and 1 in (K, N)
     for index in itertools.product(*map(range, heads)):
-        left, right = _at(mine, mine.batch, index), _at(other, other.batch, index)
+        left, right = (
+            at_head(mine, mine.batch, index),
+            at_head(other, other.batch, index),
+        )
         f, k = joined(left, mine.free), joined(left, mine.summed)
         n, wk = joined(right, other.free), joined(right, other.summed)
         if n is None or wk is None:
@@ -267,9 +259,9 @@ def _products(
         own = Operand(left.buffer, left.offset, (0, f[1], k[1], 0), left.after)
         weight = Operand(right.buffer, right.offset, (0, 0, wk[1], n[1]))
         init = place_out if begun else None
-        make = _little if F > 1 and 1 in (K, N) else _whole
+        make = _little if little else _whole
         low.add(make((1, F, K, N), place_out, own, weight, init))
-    if not heads and not begun and low.instructions[-1].code == codes.PRODUCT:
+    if not heads and not begun and not little:
         low.products[out.buffer] = len(low.instructions) - 1
     return _ordered(out, len(heads), len(many), which, value)
 
@@ -307,12 +299,6 @@ def _little(
     ]
     assert found[0] is not None
     return Instruction(code, own, found[0], tuple(found[1:]))
-
-
-def _at(side: Side, axes: Sequence[int], index: Sequence[int]) -> View:
-    """The view of one head."""
-    moved = sum(i * side.view.strides[a] for a, i in zip(axes, index, strict=True))
-    return side.view.moved(offset=side.view.offset + moved)
 
 
 def _ordered(out: View, heads: int, many: int, which: int, value: Value) -> View:
@@ -372,115 +358,6 @@ def _within_rows(low: Lowering, left: Side, right: Side, value: Value) -> View:
         )
     )
     return low.rounded(out, value)
-
-
-# --- summed over the rows ---
-
-
-def _summed(low: Lowering, value: Value, each: Equation, sides) -> None:
-    """The gradient of a weight: of all rows and steps."""
-    # What lies side by side along the weight's rows or columns need not be joined.
-    atoms = each.inputs
-    whole = [low.parts(atom) for atom in atoms]
-    shapes = sides(
-        [w.like if w else low.view(a) for a, w in zip(atoms, whole, strict=True)]
-    )
-    heads = [shapes[0].view.shape[a] for a in shapes[0].batch]
-    if prod(heads) > _MOST:
-        raise NotFusedError(
-            f"a product with {prod(heads)} weights in the step has no fused form"
-        )
-    K, N = (prod(s.view.shape[a] for a in s.free) for s in shapes)
-    if not K * N:
-        low.zeros.add(value)
-        return
-    buffer = Buffer(SUM, prod(heads) * K * N)
-    pieces = [
-        _along(low, atom, own, side)
-        for atom, own, side in zip(atoms, whole, shapes, strict=True)
-    ]
-    for (left, row), (right, column) in itertools.product(*pieces):
-        pair = [_in_two(low, side) for side in sides([left, right])]
-        for index in itertools.product(*map(range, heads)):
-            at = sum(i * s for i, s in zip(index, dense((*heads, K * N)), strict=False))
-            (a, F, af, rows, ak), (b, _, bf, columns, bn) = (
-                _two_axes(side, index) for side in pair
-            )
-            first = Operand(a.buffer, a.offset, (0, af, ak, 0), a.after)
-            second = Operand(b.buffer, b.offset, (0, bf, 0, bn), b.after)
-            sizes, into = (
-                (1, F, rows, columns),
-                Operand(buffer, at + row * N + column, ()),
-            )
-            if F > 1 and 1 in (rows, columns):
-                _sum_little(low, sizes, into, first, second, N)
-                continue
-            strides = (0, 0, N if rows > 1 else 0, int(columns > 1))
-            into = into._replace(strides=strides)
-            low.add(Instruction(codes.SUM_PRODUCT, sizes, into, (first, second, None)))
-    low.sums[value] = buffer
-    low.summed.add(value)
-
-
-def _sum_little(
-    low: Lowering,
-    dims: tuple[int, ...],
-    into: Operand,
-    left: Operand,
-    right: Operand,
-    stride: int,
-) -> None:
-    """A row or a column: summed over the parts of each row, and then over rows."""
-    _, F, rows, columns = dims
-    out = low.fresh((rows * columns,), None)
-    own = Operand(out.buffer, 0, (0, int(rows > 1), int(columns > 1), 0))
-    (_, af, ak, _), (_, bf, _, bn) = left.strides, right.strides
-    pair = (
-        left._replace(strides=(0, ak, 0, af)),
-        right._replace(strides=(0, 0, bn, bf)),
-    )
-    low.add(Instruction(codes.CONTRACT, (1, rows, columns, F), own, (*pair, None)))
-    step = stride if rows > 1 else int(columns > 1)
-    into = into._replace(strides=(0, 0, 0, step))
-    read = Operand(out.buffer, 0, (0, 0, 0, int(rows * columns > 1)))
-    many = (1, 1, 1, rows * columns)
-    low.add(Instruction(codes.SUM_ROWS, many, into, (read, None, None)))
-
-
-def _along(
-    low: Lowering, atom: Atom, whole: Parts | None, side: Side
-) -> list[tuple[View, int]]:
-    """An operand, or its parts along its free axis; and where each begins."""
-    if whole is None or side.free != [whole.axis]:
-        return [(low.view(atom), 0)]
-    ends = itertools.accumulate(width for _, width in whole.views)
-    parts = zip(whole.views, ends, strict=True)
-    return [(view, end - width) for (view, width), end in parts if view is not None]
-
-
-def _two_axes(side: Side, index: Sequence[int]) -> tuple[View, int, int, int, int]:
-    """The view of one head; size and stride of what is summed, and of what is not."""
-    view = _at(side, side.batch, index)
-    summed, free = joined(view, side.summed), joined(view, side.free)
-    assert summed is not None
-    assert free is not None
-    return (view, *summed, *free)
-
-
-def _in_two(low: Lowering, side: Side) -> Side:
-    """The same, its summed axes lying as one, and its free ones."""
-    if joined(side.view, side.summed) and joined(side.view, side.free):
-        return side
-    order = (*side.batch, *side.summed, *side.free)
-    view = low.copied(
-        side.view.moved(
-            shape=tuple(side.view.shape[a] for a in order),
-            strides=tuple(side.view.strides[a] for a in order),
-        )
-    )
-    ends = [len(side.batch), len(side.batch) + len(side.summed), len(order)]
-    axes = [list(range(*pair)) for pair in zip([0, *ends], ends, strict=False)]
-    return Side(view, axes[0], axes[2], axes[1])
 
 
 RULES["dot_general"] = _dot_general
