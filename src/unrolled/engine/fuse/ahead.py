@@ -12,7 +12,6 @@ from jax import lax
 from jax import numpy as jnp
 
 from ..equations import evaluate, inlined, read, variables
-from ..loop import CHUNK
 from .flat import NotFusedError
 
 
@@ -56,9 +55,8 @@ class Ahead(NamedTuple):
 
         # As many steps as an array has: a length alone is not to be a symbol.
         last, before = lax.scan(body, list(carry), jnp.empty((steps, 0)))
-        # What no other step waits for is computed for many steps at once.
-        edge = lax.map(drawn, before, batch_size=CHUNK)
-        return last, [jnp.swapaxes(each, 0, 1) for each in edge]
+        # What no other step waits for is computed for all steps at once.
+        return last, jax.vmap(drawn, out_axes=1)(before)
 
     def step(self, args: Sequence[Any], edge: Sequence[Any]) -> list[Any]:
         """What the rest of a step gives: of all but what is carried without rows."""
