@@ -147,6 +147,12 @@ USER_CELLS = {
     "fed back": lambda d, u: (d + 2 * u) * 4 * u + u * u,
     "attention": lambda d, u: (d + 2 * u) * 4 * u + u * u + 2 * MEMORY_STEPS * u,
 }
+# Cells that have a kernel, run by what they compute in place of it.
+FORMULAS_OF = {
+    "LSTM by its formula": lambda d, u: (d + u) * 4 * u,
+    "GRU by its formula": lambda d, u: (d + u) * 3 * u,
+    "SimpleRNN by its formula": lambda d, u: (d + u) * u,
+}
 USER_SHAPES = (
     *((1, 100, 128, 128), (64, 100, 128, 128)),
     *((256, 28, 28, 128), (64, 50, 512, 512)),
@@ -174,10 +180,15 @@ class UserCell:
         return self.cell
 
     @property
+    def kernel(self) -> str:
+        """The layer with a kernel that its time is set beside."""
+        return self.cell.split()[0] if self.cell in FORMULAS_OF else "LSTM"
+
+    @property
     def products(self) -> float:
         """Its multiply-adds over those of a plain LSTM."""
         _, _, d, u = self.shape
-        return USER_CELLS[self.cell](d, u) / ((d + u) * 4 * u)
+        return (USER_CELLS | FORMULAS_OF)[self.cell](d, u) / ((d + u) * 4 * u)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
     python benchmarks/fused.py                            # every cell, shape and peer
     python benchmarks/fused.py --cells peephole coupled --shapes 64,100,128,128
     python benchmarks/fused.py --peers unrolled scan LSTM --here
+    python benchmarks/fused.py --peers unrolled LSTM --cells "LSTM by its formula"
 
 The cells stand in user_cells.py. `scan` is ours with `unrolled.kernels("off")`;
 `keras_rnn` is Keras's `RNN` over the same cell; `torch` a Python loop over its steps,
 and `torch.compile` the same with each step compiled; `LSTM` is our plain LSTM of the
-same sizes, for scale. In brackets: over our time, so that the plain LSTM's should be
+same sizes, for scale; of a cell that has a kernel itself, run by its formula, the layer
+with that kernel. In brackets: over our time, so that the plain LSTM's should be
 near 1 where the products are as many. `error` is the largest difference between ours
 and the scan, in outputs and every gradient, over the largest value of each;
 `others` that of the other peers.
@@ -18,7 +20,7 @@ from __future__ import annotations
 import sys
 
 import session
-from cases import USER_CELLS, USER_SHAPES, UserCell
+from cases import FORMULAS_OF, USER_CELLS, USER_SHAPES, UserCell
 from environments import Who
 
 PEERS = {
@@ -55,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     p = session.parser(__doc__)
     session.timed(p, rounds=9, budget=15)
     p.add_argument("--mode", nargs="+", choices=MODES, default=MODES)
-    p.add_argument("--cells", nargs="+", choices=USER_CELLS, default=[*USER_CELLS])
+    known = [*USER_CELLS, *FORMULAS_OF]
+    p.add_argument("--cells", nargs="+", choices=known, default=[*USER_CELLS])
     p.add_argument("--shapes", nargs="+", type=session.shape, default=USER_SHAPES)
     p.add_argument("--peers", nargs="+", choices=PEERS, default=[*PEERS])
     args = session.parse(p, argv)

@@ -242,6 +242,18 @@ class Attending(unrolled.CellWrapper):
         return super().step(x, states, constants["cell"])
 
 
+class FormulaOfLSTM(unrolled.LSTMCell):
+    """Of another class, and so without the kernel."""
+
+
+class FormulaOfGRU(unrolled.GRUCell):
+    """Of another class, and so without the kernel."""
+
+
+class FormulaOfSimpleRNN(unrolled.SimpleRNNCell):
+    """Of another class, and so without the kernel."""
+
+
 LSTM = unrolled.LSTMCell
 CELLS = {
     "peephole": Peephole,
@@ -256,4 +268,9 @@ CELLS = {
     "fed back": lambda u: FeedBack(LSTM(u), keras.layers.Dense(u, activation="tanh")),
     "attention": lambda units: Attending(LSTM(units)),
     "LSTM": LSTM,
+    "GRU": unrolled.GRUCell,
+    "SimpleRNN": unrolled.SimpleRNNCell,
+    "LSTM by its formula": FormulaOfLSTM,
+    "GRU by its formula": FormulaOfGRU,
+    "SimpleRNN by its formula": FormulaOfSimpleRNN,
 }

@@ -40,9 +40,9 @@ def versions() -> dict[str, str]:
 
 
 def build_user_cell(case: UserCell) -> Ready:
-    """The cell; the option has it on the scan, or puts our LSTM in its place."""
+    """The cell; the option has it on the scan, or in its place a layer with a kernel."""
     if OPTION == "LSTM":
-        plain = replace(case, cell="LSTM")
+        plain = replace(case, cell=case.kernel)
         return Ready(user_cells_jax.build(plain, user_cells_jax.run_cell).run)
     native = OPTION != "scan"
     return user_cells_jax.build(case, user_cells_jax.run_cell, native=native)

@@ -28,6 +28,8 @@ def shapes(cell: str, d: int, u: int) -> tuple[list, list[int]]:
     dense = lambda rows, n: [(rows, n), (n,)]  # noqa: E731
     return {
         "LSTM": (lstm, [u, u]),
+        "GRU": ([(d, 3 * u), (u, 3 * u), (2, 3 * u)], [u]),
+        "SimpleRNN": ([(d, u), (u, u), (u,)], [u]),
         "peephole": ([*lstm, *[(u,)] * 3], [u, u]),
         "peephole, projection": (
             [(d, 4 * u), (p, 4 * u), (4 * u,), *[(u,)] * 3, (u, p)],
@@ -48,7 +50,7 @@ def shapes(cell: str, d: int, u: int) -> tuple[list, list[int]]:
             [(u, u), (u, u), (u,), (d + u, 4 * u), *lstm[1:]],
             [u, u],
         ),
-    }[cell]
+    }[cell.removesuffix(" by its formula")]
 
 
 def given(case: UserCell) -> Given:
