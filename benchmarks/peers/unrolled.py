@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
 
 
 def build_user_cell(case: UserCell) -> Ready:
-    """The cell; the option has it on the scan, or in its place a layer with a kernel."""
+    """The cell; by an option on the scan, or a layer with a kernel in its place."""
     if OPTION == "LSTM":
         plain = replace(case, cell=case.kernel)
         return Ready(user_cells_jax.build(plain, user_cells_jax.run_cell).run)
