@@ -21,7 +21,7 @@ class Pure(NamedTuple):
     """A step that takes and returns what it would have assigned.
 
     `finish` puts the final values where the assignments would have put them; `output`
-    has the shapes of the step's output.
+    has the shapes of the step's output; `losses`: whether it adds some.
     """
 
     output: Tree
@@ -29,6 +29,7 @@ class Pure(NamedTuple):
     variables: Tree
     finish: Callable[[Tree], None]
     changed: Sequence[keras.Variable] = ()
+    losses: bool = False
 
 
 def purify(
@@ -106,4 +107,4 @@ def purify(
     start = [jnp.asarray(values[index]) for index in changed]
     loss = jnp.zeros((), keras.config.floatx())
     found = [all_variables[index] for index in changed]
-    return Pure(output, threaded, (start, loss), finish, found)
+    return Pure(output, threaded, (start, loss), finish, found, has_losses)

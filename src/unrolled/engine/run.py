@@ -22,6 +22,9 @@ Tree = Any
 HOIST_UP_TO_ROWS = 4
 
 
+_LOSS = "a loss added in the step has no fused form"
+
+
 class Job(NamedTuple):
     """What a layer's time loop starts from; batch-major but for `given_mask`."""
 
@@ -139,7 +142,10 @@ def _by_cell(
         pairs = zip(stepped, given, strict=True)
         loops = [each.prepared(arrays) for each, arrays in pairs]
         found = fuse.run(loops, [each.constants_of for each in stepped])
-        said[:] = [f.said or f"the scan: {f.why}." for f in found]
+        said[:] = [
+            f.said or f"the scan: {(each.pure.losses and _LOSS) or f.why}."
+            for each, f in zip(stepped, found, strict=True)
+        ]
         return [
             own.result(*((f.carry, f.y) if f.said else own.run()))
             for own, f in zip(loops, found, strict=True)

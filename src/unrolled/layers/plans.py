@@ -60,13 +60,15 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
         return f"the scan: {fused.rstrip('.')}."
     memory_shape = layer.memory_shape if memory_shape is None else memory_shape
     dtype = layer.compute_dtype  # of whatever floats a call is given
-    memory = _arrays(memory_shape, dtype)
+    rows = _rows(layer, input_shape)
+    memory = _arrays(memory_shape, dtype, rows)
     shape = layer.step_shape if input_shape is None else _step_of(layer, input_shape)
     level = _built(layer, level, shape, memory_shape)
     if level is None:
         return "the scan or the native kernel; which is known once the layer is built."
     own, other = (
-        _said(level, shape, memory, each, dtype) for each in (training, not training)
+        _said(level, shape, memory, each, dtype, rows)
+        for each in (training, not training)
     )
     if own.rstrip(".").startswith(other.rstrip(".")):
         return own
@@ -75,17 +77,17 @@ def _whole(layer: Any, input_shape: Tree, training: bool, memory_shape: Tree) ->
 
 
 def _said(
-    level: Any, step_shape: Tree, memory: Tree, training: bool, dtype: str
+    level: Any, step_shape: Tree, memory: Tree, training: bool, dtype: str, rows: int
 ) -> str:
     """What runs a layer's cell, and what each step changes."""
     view = as_cell(level.cell)
-    x = _arrays(_with_rows(step_shape), dtype, _STEPS)
+    x = _arrays(_with_rows(step_shape), dtype, rows, _STEPS)
     said: list[str] = []
 
     def trace(x: Tree, memory: Tree) -> None:
-        states = initial_states(view, _ROWS, shapes_of(memory))
+        states = initial_states(view, rows, shapes_of(memory))
         masks = _masks(memory)
-        constants = constants_of(view, _ROWS, training, memory, masks)
+        constants = constants_of(view, rows, training, memory, masks)
 
         def of_rows(rows: int) -> Tree:
             return shapes_of_constants(view, rows, training, memory, masks)
@@ -95,7 +97,7 @@ def _said(
 
     with keras.StatelessScope():
         jax.eval_shape(trace, x, memory)
-    changed = changes(level.cell, step_shape, memory, training)
+    changed = changes(level.cell, step_shape, memory, training, rows)
     more = f"; each step changes {', '.join(changed)}" if changed else ""
     return f"{said[0].rstrip('.')}{more}."
 
@@ -131,18 +133,28 @@ def _built(layer: Any, level: Any, step_shape: Tree, memory_shape: Tree) -> Any:
 _ROWS, _STEPS = 2, 3
 
 
-def _arrays(shapes: Tree, dtype: str, *steps: int) -> Tree:
-    """Arrays ``(B, ...)``, for some number of rows and whatever else is unknown.
+def _rows(layer: Any, input_shape: Tree) -> int:
+    """B, if it is known; some number otherwise."""
+    if input_shape is None:
+        return _ROWS
+    shape = jax.tree.leaves(input_shape, is_leaf=is_dims)[0]
+    rows = shape[1 if layer.time_axis == 0 else 0]
+    return rows if isinstance(rows, int) else _ROWS
+
+
+def _arrays(shapes: Tree, dtype: str, rows: int, *steps: int) -> Tree:
+    """Arrays ``(B, ...)``, for whatever else is unknown of some size.
 
     Args:
         shapes: a tree of them.
         dtype: of all but one number a row, which is an id.
+        rows: B.
         steps: in sequences of such arrays, how many.
     """
 
     def array(shape: tuple) -> jax.ShapeDtypeStruct:
         kind = dtype if len(shape) > 1 else "int32"
-        sizes = (_ROWS, *steps, *(n or 2 for n in shape[1:]))
+        sizes = (rows, *steps, *(n or 2 for n in shape[1:]))
         return jax.ShapeDtypeStruct(sizes, kind)
 
     return jax.tree.map(array, shapes, is_leaf=is_dims)
@@ -162,7 +174,11 @@ def _masks(memory: Tree) -> Tree:
 
 
 def changes(
-    cell: Any, step_shape: Tree, memory: Tree = None, training: bool = False
+    cell: Any,
+    step_shape: Tree,
+    memory: Tree = None,
+    training: bool = False,
+    rows: int = 2,
 ) -> list[str]:
     """Names of the variables that a step of a built cell assigns.
 
@@ -171,16 +187,17 @@ def changes(
         step_shape: of one step's inputs, B apart.
         memory: a tree of arrays or their shapes ``(B, ...)``, or None.
         training: whether training is meant.
+        rows: B.
     """
     view = as_cell(cell)
     found: list[str] = []
     dtype = getattr(cell, "compute_dtype", keras.config.floatx())
-    x = _arrays(_with_rows(step_shape), dtype)
-    memory = _arrays(shapes_of(memory), dtype)
+    x = _arrays(_with_rows(step_shape), dtype, rows)
+    memory = _arrays(shapes_of(memory), dtype, rows)
 
     def trace(memory: Tree) -> None:
-        states = initial_states(view, _ROWS, shapes_of(memory))
-        constants = constants_of(view, _ROWS, training, memory, _masks(memory))
+        states = initial_states(view, rows, shapes_of(memory))
+        constants = constants_of(view, rows, training, memory, _masks(memory))
 
         def step(x: Tree, states: Tree) -> tuple[Tree, Tree]:
             return view.step(view.project_inputs(x, constants), states, constants)

@@ -41,7 +41,7 @@ def fused_step(cell: Opened) -> FusedStep:
         return constants(cell.shapes, rows, len(cell.constants))
 
     traced = trace(step, [], cell.constants, cell.fresh, [cell.x], False, shapes)
-    of_rows, ready, own = call.forward(traced.again)
+    of_rows, ready, own = call.forward(traced)
     given = [*traced.consts, *cell.constants, *cell.fresh, None]
     shared, rows, carry, _ = of_rows.split(given)
     fixed = jax.jit(ready.fixed)([*shared, *own])

@@ -3,6 +3,7 @@
 import unrolled
 
 import jax
+import keras
 import numpy as np
 import pytest
 from jax import lax
@@ -231,3 +232,69 @@ def test_a_rule_that_closes_over_an_array_is_scanned(rng):
     assert "cannot be differentiated" in layer.plan()
     x = jnp.asarray(rng.normal(size=(B, T, U)), "float32")
     assert np.isfinite(np.asarray(layer(x))).all()
+
+
+class Sized(unrolled.Cell):
+    """Its Python looks at the size of the batch."""
+
+    def __init__(self, of_size, **kwargs):
+        super().__init__(**kwargs)
+        self.of_size = of_size
+        self.output_size, self.state_size = 4, [4]
+
+    def step(self, x, states, constants):
+        del constants
+        h = self.of_size(x, states[0], x.shape[0])
+        return h, [h]
+
+
+SIZED = {
+    "one row": lambda x, h, n: jnp.tanh(x + h) if n == 1 else x - h,
+    "three rows": lambda x, h, n: jnp.tanh(x + h) if n == 3 else x - h,
+    "few rows": lambda x, h, n: jnp.tanh(x + h) if n < 10 else x - h,
+    "a factor": lambda x, h, n: jnp.tanh(x + h * min(n, 4)),
+    "a slice": lambda x, h, n: x + h[:, : min(n, 4)].sum(1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 12])
+@pytest.mark.parametrize("name", SIZED)
+def test_a_step_that_looks_at_the_size_of_the_batch(name, rows, rng):
+    layer = unrolled.RNN(Sized(SIZED[name]), return_sequences=True)
+    x = jnp.asarray(rng.normal(size=(rows, 5, 4)), "float32")
+    with unrolled.kernels("off"):
+        expected = layer(x)
+    for _ in range(2):
+        np.testing.assert_allclose(layer(x), expected, rtol=2e-5, atol=2e-6)
+    special = {"one row": [1], "three rows": [3], "few rows": [1, 3, 4]}
+    alike = rows not in special.get(name, [1, 3])
+    said = layer.plan(x.shape)
+    assert ("this size of the batch" in said) != alike
+    stream = unrolled.stream(layer, batch_size=rows)
+    for t in range(5):
+        step = stream.step(x[:, t])
+        np.testing.assert_allclose(step, expected[:, t], rtol=2e-5, atol=2e-6)
+
+
+class Adding(keras.layers.Layer):
+    """Adds a loss at each step."""
+
+    state_size = output_size = U
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], U))
+
+    def call(self, inputs, states):
+        h = jnp.tanh(inputs @ self.kernel.value + states[0])
+        self.add_loss((h**2).mean())
+        return h, [h]
+
+
+def test_a_loss_added_in_the_step(rng):
+    layer = unrolled.RNN(Adding())
+    x = jnp.asarray(rng.normal(size=(B, T, 3)), "float32")
+    layer.build(x.shape)
+    said = "the scan: a loss added in the step has no fused form."
+    assert layer.plan(x.shape) == said
+    layer(x)
+    assert float(sum(layer.losses)) > 0

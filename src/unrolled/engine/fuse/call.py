@@ -22,6 +22,7 @@ from . import gradient
 from .flat import Atom, Equation, Flat, NotFusedError, Number, Value, flatten
 from .gradient import Traced
 from .program import Loop, Program, build, sizes
+from .trace import Step
 from .views import OTHER_ROWS, ROWS
 
 Tree = Any
@@ -204,30 +205,29 @@ def _ready(loop: Loop) -> Ready:
     return Ready(loop, build(loop))
 
 
-def made(present: Traced, trace: Callable[[int], Traced]) -> tuple[Any, Made]:
-    """The programs of what is traced, and what they are known by.
+def made(traced: Step) -> tuple[Any, Made]:
+    """The programs of what was traced, and what they are known by.
 
-    Args:
-        present: with the sizes at hand; what was seen of these sizes before is known.
-        trace: with so many rows.
+    What was seen with the sizes at hand before is known without another trace.
 
     Raises:
         NotFusedError: naming what stands in the way.
     """
-    flat = flatten(present.jaxpr)
+    flat = flatten(traced.present.jaxpr)
     # What rules of their own make of a derivative, the step alone does not tell.
-    seen = None if flat.rules else _signature(present, [flat])
+    seen = None if flat.rules else _signature(traced.present, [flat])
     with _LOCK:
         key = _SEEN.get(seen)
         found = _MADE.get(key)
     if found is None:
-        step = trace(ROWS.get())
+        step = traced.again(ROWS.get())
         key = signature(step)
         with _LOCK:
             found = _MADE.get(key)
         if found is None:
             found = Made(step)
-            _check_rows(trace, key, signature)
+            _check_rows(traced, key, signature)
+        _check_present(traced, step)
     with _LOCK:
         _remember(_MADE, key, found)
         if seen is not None:
@@ -243,8 +243,8 @@ def _remember(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         kept.popitem(last=False)
 
 
-def forward(trace: Callable[[int], Traced]) -> tuple[Traced, Ready, list[Any]]:
-    """The program of what is traced, where nobody asks for gradients.
+def forward(traced: Step) -> tuple[Traced, Ready, list[Any]]:
+    """The program of what was traced, where nobody asks for gradients.
 
     Returns:
         The step, its program, and the arrays that it holds itself.
@@ -252,26 +252,41 @@ def forward(trace: Callable[[int], Traced]) -> tuple[Traced, Ready, list[Any]]:
     Raises:
         NotFusedError: naming what stands in the way.
     """
-    step = trace(ROWS.get())
+    step = traced.again(ROWS.get())
     flat = flatten(step.jaxpr)
     ready = _ready(gradient.forward(step))
-    _check_rows(
-        trace, _signature(step, [flat]), lambda s: _signature(s, [flatten(s.jaxpr)])
-    )
+    alone = lambda s: _signature(s, [flatten(s.jaxpr)])  # noqa: E731
+    _check_rows(traced, alone(step), alone)
+    _check_present(traced, step)
     return step, ready, list(flat.constants.values())
 
 
-def _check_rows(
-    trace: Callable[[int], Traced], key: Any, signature: Callable[[Traced], Any]
-) -> None:
+def _check_rows(traced: Step, key: Any, signature: Callable[[Traced], Any]) -> None:
     """Raise if the arithmetic is another with another number of rows."""
     token = ROWS.set(OTHER_ROWS)
     try:
-        other = signature(trace(OTHER_ROWS))
+        other = signature(traced.again(OTHER_ROWS))
     finally:
         ROWS.reset(token)
     if other != key:
         raise NotFusedError("the size of the batch among its numbers has no fused form")
+
+
+def _check_present(traced: Step, step: Traced) -> None:
+    """Raise if the arithmetic is another with the number of rows at hand."""
+    present = traced.present
+    rows = present.inputs[present.groups[3][0]].aval.shape[0]
+    if not isinstance(rows, int):  # a symbol, that stands for any number
+        return
+    texts = [
+        _of_equations(flat, str(rows), bare=True)
+        for flat in (flatten(step.jaxpr), flatten(present.jaxpr))
+    ]
+    if texts[0] != texts[1]:
+        raise NotFusedError(
+            "a step that computes something else with this size of the batch "
+            "has no fused form"
+        )
 
 
 def signature(step: Traced) -> Any:
@@ -286,7 +301,7 @@ def _signature(step: Traced, flats: Sequence[Flat]) -> Any:
     return (
         step.groups,
         step.reverse,
-        *(_of_equations(f.inputs, f.equations, f.outputs) for f in flats),
+        *(_of_equations(flat, "B") for flat in flats),
         *(_of_array(a) for f in flats for a in f.constants.values()),
     )
 
@@ -301,24 +316,33 @@ def _of_array(array: Any) -> tuple[tuple[int, ...], str, bytes]:
     return held.shape, str(held.dtype), held.tobytes()
 
 
-def _of_equations(
-    inputs: list[Value], equations: list[Equation], outputs: list[Atom]
-) -> str:
-    names: dict[Value, int] = {}
+# With one row, JAX does without some of them.
+_BROADCASTS = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims")
+
+
+def _of_equations(flat: Flat, rows: str, bare: bool = False) -> str:
+    """Equations as text, of so many rows; `bare`: of numbers, without their shapes."""
+    names: dict[Value, str] = {}
+    count = itertools.count()
 
     def name(atom: Atom) -> str:
         if isinstance(atom, Number):
             # As bits: a number may be the size of the batch, and is not to become B.
             return f"n{np.asarray(atom.value).tobytes().hex()}:{atom.dtype}"
-        number = names.setdefault(atom, len(names))
-        return f"v{number}:{atom.dtype}{atom.shape}"
+        if atom not in names:
+            shape = "" if bare else atom.shape
+            names[atom] = f"v{next(count)}:{atom.dtype}{shape}"
+        return names[atom]
 
-    said = [*map(name, inputs)]
-    for each in equations:
+    said = [*map(name, flat.inputs)]
+    for each in flat.equations:
+        if bare and each.name in _BROADCASTS:
+            names[each.outputs[0]] = name(each.inputs[0])
+            continue
         params = {k: v for k, v in each.params.items() if k not in ("sharding", "ctx")}
         said.append(
             f"{each.name} {params} {[*map(name, [*each.inputs, *each.outputs])]}"
         )
-    said += map(name, outputs)
+    said += map(name, flat.outputs)
     text = re.sub(r"0x[0-9a-f]+", "", "\n".join(said))
-    return re.sub(rf"\b{ROWS.get()}\b", "B", text)
+    return re.sub(rf"\b{ROWS.get()}\b", rows, text)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from jax import numpy as jnp
 
 from .. import forms, loop, native
 from .call import Made, made
@@ -108,7 +109,7 @@ def _traced_form(prepared: loop.Prepared, constants_of: Callable[[int], Tree]) -
         return [*first, *constants(constants_of, rows, len(whole) - own)]
 
     traced = trace(flat, alone, whole, carried, at, reverse, shapes)
-    key, programs = made(traced.present, traced.again)
+    key, programs = made(traced)
     present = traced.present._replace(groups=programs.step.groups)
     if traced.apart is not None:
         alone, edge = traced.apart.run(alone, sequences[0].shape[1])
@@ -122,7 +123,9 @@ def _said(programs: Made) -> str:
     products, pointwise = programs.plain.program.counts
     kinds = ((products, "product"), (pointwise, "pointwise operation"))
     counted = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds)
-    return f"the native kernel ({native.variant()}): {counted}, in float32."
+    made = (v.dtype for e in programs.plain.loop.equations for v in e.outputs)
+    rounded = ", rounded to bfloat16" * any(dtype == jnp.bfloat16 for dtype in made)
+    return f"the native kernel ({native.variant()}): {counted}, in float32{rounded}."
 
 
 def refused() -> str:
