@@ -75,8 +75,9 @@ class Lowering:
         self.numbers: list[float] = []
         self.pool = Buffer(VECTOR, 0)
         self._at: dict[bytes, int] = {}
-        # Where the product is that made all of a buffer.
+        # Where the product is that made all of a buffer; to some, others were added.
         self.products: dict[Buffer, int] = {}
+        self.added: set[Buffer] = set()
         self._laid: dict[Parts, View] = {}
         self.readers: dict[Value, list[Equation | None]] = {}
         self.carried: set[Value] = set()

@@ -6,6 +6,7 @@ from . import codes
 from .flat import Equation, NotFusedError, Number, Value
 from .lower import RULES, Instruction, Lowering, Parts, Rule
 from .views import (
+    LOCAL,
     SUM,
     Buffer,
     Operand,
@@ -74,15 +75,21 @@ def _begun(low: Lowering, each: Equation) -> bool:
             continue
         if not low.read_once(view.buffer):
             continue
+        if view.buffer in low.added and first.buffer.kind == LOCAL:
+            continue
         if first.buffer is view.buffer or first.buffer.late > view.buffer.late:
             continue
         product = low.instructions[at]
         begin = product and _beginning(product, view, first)
         if not product or not begin:
             continue
-        low.instructions[at] = None  # what it begins with may have come after it
-        low.products[view.buffer] = len(low.instructions)
-        low.add(product._replace(inputs=(*product.inputs[:2], begin)))
+        begun = product._replace(inputs=(*product.inputs[:2], begin))
+        if view.buffer in low.added:  # the others come after it: it stays
+            low.instructions[at] = begun
+        else:  # what it begins with may have come after it
+            low.instructions[at] = None
+            low.products[view.buffer] = len(low.instructions)
+            low.add(begun)
         low.views[each.outputs[0]] = view
         return True
     return False

@@ -261,8 +261,8 @@ def _products(
         init = place_out if begun else None
         make = _little if little else _whole
         low.add(make((1, F, K, N), place_out, own, weight, init))
-    if begun:  # and so it waits for another
-        low.products.pop(out.buffer, None)
+    if begun:
+        low.added.add(out.buffer)
     elif not heads and not little:
         low.products[out.buffer] = len(low.instructions) - 1
     return _ordered(out, len(heads), len(many), which, value)
