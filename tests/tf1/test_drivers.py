@@ -18,19 +18,6 @@ def x(rng):
     return jnp.asarray(rng.normal(size=(B, T, D)), "float32")
 
 
-@pytest.fixture
-def compilations():
-    """A list that grows by one with each program that XLA compiles."""
-    found = []
-
-    def heard(event, *_, **__):
-        found.extend([event] if "backend_compile" in event else [])
-
-    jax.monitoring.register_event_duration_secs_listener(heard)
-    yield found
-    jax.monitoring.clear_event_listeners()
-
-
 class Counted(tf1.RNNCell):
     """A cell of a user's that counts how often its step is traced."""
 

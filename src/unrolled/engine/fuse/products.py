@@ -1,4 +1,4 @@
-"""Rules for products: with weights, over a row's own memory, and over all rows."""
+"""Rules for products: with weights, and over a row's own memory; `sums` has others."""
 
 import itertools
 from collections.abc import Sequence
@@ -259,8 +259,8 @@ def _products(
         own = Operand(left.buffer, left.offset, (0, f[1], k[1], 0), left.after)
         weight = Operand(right.buffer, right.offset, (0, 0, wk[1], n[1]))
         init = place_out if begun else None
-        make = _little if little else _whole
-        low.add(make((1, F, K, N), place_out, own, weight, init))
+        whole = Instruction(codes.PRODUCT, (1, F, K, N), place_out, (own, weight, init))
+        low.add(_little(whole) if little else whole)
     if begun:
         low.added.add(out.buffer)
     elif not heads and not little:
@@ -268,25 +268,12 @@ def _products(
     return _ordered(out, len(heads), len(many), which, value)
 
 
-def _whole(
-    dims: tuple[int, ...],
-    out: Operand,
-    left: Operand,
-    weight: Operand,
-    init: Operand | None,
-) -> Instruction:
-    return Instruction(codes.PRODUCT, dims, out, (left, weight, init))
-
-
-def _little(
-    dims: tuple[int, ...],
-    out: Operand,
-    left: Operand,
-    weight: Operand,
-    init: Operand | None,
-) -> Instruction:
+def _little(product: Instruction) -> Instruction:
     """Of so little for each part of a row that it is done with what lies around it."""
-    (_, F, K, N), (_, to, _, column) = dims, out.strides
+    (_, F, K, N), out, (left, weight, init) = product[1:]
+    assert left is not None
+    assert weight is not None
+    _, to, _, column = out.strides
     (_, part, k, _), (_, _, wk, n) = left.strides, weight.strides
     if K == 1:  # each number of the row times each of the weight
         code, own = codes.MULADD if init else codes.MUL, (1, 1, F, N)
